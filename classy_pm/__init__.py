@@ -1,0 +1,96 @@
+"""classy_pm: plain Python classes, fitted with PyMC.
+
+Every public name is here, and loads its module when it is first used, so that ``import classy_pm``
+costs nothing. Inside the package, import from the module where a thing is defined, not from here.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+# A public name has three lines in this file, which tests/test_project.py holds equal: in `__all__`, in
+# `_HOMES`, and, for type checkers and editors, in the imports at the end.
+
+# In the order that ruff keeps: acronyms, classes, functions.
+__all__ = [
+    "NUTS",
+    "Analysis",
+    "AutoCorrelationsSettings",
+    "Catalog",
+    "ClassyError",
+    "Collection",
+    "Emcee",
+    "FitException",
+    "GaussianPrior",
+    "InitializerBall",
+    "LogGaussianPrior",
+    "LogUniformPrior",
+    "Model",
+
+    "Result",
+    "Samples",
+    "UniformPrior",
+    "ops",
+    "to_pymc",
+]
+
+_HOMES = {
+    "Analysis": "classy_pm.likelihood",
+    "AutoCorrelationsSettings": "classy_pm.search",
+    "Catalog": "classy_pm.catalog",
+    "ClassyError": "classy_pm.errors",
+    "Collection": "classy_pm.model",
+    "Emcee": "classy_pm.search",
+    "FitException": "classy_pm.errors",
+    "GaussianPrior": "classy_pm.model",
+    "InitializerBall": "classy_pm.search",
+    "LogGaussianPrior": "classy_pm.model",
+    "LogUniformPrior": "classy_pm.model",
+    "Model": "classy_pm.model",
+    "NUTS": "classy_pm.search",
+
+    "Result": "classy_pm.result",
+    "Samples": "classy_pm.result",
+    "UniformPrior": "classy_pm.model",
+    "ops": "classy_pm",
+    "to_pymc": "classy_pm.graph",
+}
+
+__version__: str
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, "__version__"})
+
+
+if TYPE_CHECKING:
+    from classy_pm import ops
+    from classy_pm.catalog import Catalog
+    from classy_pm.errors import ClassyError, FitException
+    from classy_pm.graph import to_pymc
+    from classy_pm.likelihood import Analysis
+    from classy_pm.model import (
+        Collection,
+        GaussianPrior,
+        LogGaussianPrior,
+        LogUniformPrior,
+        Model,
+
+        UniformPrior,
+    )
+    from classy_pm.result import Result, Samples
+    from classy_pm.search import NUTS, AutoCorrelationsSettings, Emcee, InitializerBall
+else:  # hidden from type checkers, to which a module with a `__getattr__` has every name
+
+    def __getattr__(name: str) -> object:
+        if name == "__version__":
+            value: object = importlib.import_module("importlib.metadata").version(__name__)
+        elif name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        elif _HOMES[name] == __name__:
+            value = importlib.import_module(f"{__name__}.{name}")
+        else:
+            value = getattr(importlib.import_module(_HOMES[name]), name)
+        globals()[name] = value  # the next access does not come here
+        return value

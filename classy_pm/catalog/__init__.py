@@ -1,0 +1,37 @@
+"""Results on disk: an index in sqlite, one NetCDF file a fit, and the identity that finds them.
+
+The only room of the house that imports SQLAlchemy. It takes and gives plain data, starts no fit,
+and never turns a stored text into code.
+"""
+
+from classy_pm.catalog.catalog import Catalog
+from classy_pm.catalog.faults import (
+    CatalogVersionError,
+    DamagedFile,
+    DiskFullError,
+    StaleFitError,
+    UntrustedFile,
+)
+from classy_pm.catalog.identity import canonical, describe, fit_key, part_key
+from classy_pm.catalog.records import ComponentRecord, FitRecord, ParameterRecord
+from classy_pm.catalog.references import base_refs, class_ref
+from classy_pm.catalog.stored import StoredFit
+
+__all__ = [
+    "Catalog",
+    "CatalogVersionError",
+    "ComponentRecord",
+    "DamagedFile",
+    "DiskFullError",
+    "FitRecord",
+    "ParameterRecord",
+    "StaleFitError",
+    "StoredFit",
+    "UntrustedFile",
+    "base_refs",
+    "canonical",
+    "class_ref",
+    "describe",
+    "fit_key",
+    "part_key",
+]

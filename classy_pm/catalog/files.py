@@ -1,0 +1,291 @@
+"""One fit, one NetCDF file: written under another name, verified, flushed, and then renamed.
+
+A file that has its name is complete. Reading checks the sha256 first, so that damage is an error
+and never a slightly different number.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import threading
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from classy_pm.catalog import attributes
+from classy_pm.catalog.faults import DamagedFile, DiskFullError, reach
+from classy_pm.catalog.layout import Layout, flush_folder, make_folder, unwritable
+from classy_pm.catalog.records import LARGEST_MANIFEST, FitRecord
+from classy_pm.errors import CatalogError
+
+MANIFEST = "classy_manifest"
+#: A little room that must be left over before a failed write is not blamed on a full disk.
+MARGIN = 1 << 20
+# The HDF5 library is not made for several threads.
+hdf5_lock = threading.RLock()
+
+
+class Written(NamedTuple):
+    """A file that has been filed: where, its hash, and its size in bytes."""
+
+    path: Path
+    sha256: str
+    nbytes: int
+
+
+def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
+    """File a tree with its record, so that after a return it survives a power cut.
+
+    Its part in the folder `pending` stays, for the caller to remove when the row is there.
+
+    Raises
+    ------
+    DiskFullError
+        If there is no room. As for every other error, nothing is left of the file.
+    CatalogError
+        If the tree holds something that NetCDF cannot, or reads back differently.
+    """
+    path = layout.fit_path(record.fit_key, record.run_id)
+    part = layout.part_path(record.fit_key, record.run_id)
+    manifest = record.to_manifest()
+    if len(manifest) > LARGEST_MANIFEST:
+        raise CatalogError(
+            f"What is to be kept of this fit beside its draws has {len(manifest)} characters; at most "
+            f"{LARGEST_MANIFEST} can be.",
+            cure="Keep large things in a group of the tree, not in `info` or `extra`.",
+        )
+    portable = portable_tree(tree)
+    make_folder(path.parent)
+    make_folder(part.parent)
+    try:
+        with _write_errors(part, portable.nbytes):
+            part.touch()
+            reach("created")
+            _write(portable, part, manifest)
+            reach("part written")
+            with _opened(part) as back:
+                if back.attrs.pop(MANIFEST, None) != manifest:
+                    raise DamagedFile("The manifest reads back differently.")
+                _compare(portable, back)
+            reach("part verified")
+            _flush(part)
+            written = Written(path, sha256_of(part), part.stat().st_size)
+            reach("part flushed")
+            _give_name(part, path)
+            flush_folder(path.parent)
+            reach("named")
+            return written
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def read_tree(path: Path, sha256: str | None = None) -> xr.DataTree:
+    """Return a filed tree, all in memory, with the file closed.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    sha256 : str, optional
+        What the contents must hash to; checked before anything is read.
+    """
+    if sha256 is not None:
+        check_hash(path, sha256)
+    with _read_errors(path), _opened(path) as tree:
+        tree.attrs.pop(MANIFEST, None)
+        nodes = {}
+        for node in tree.subtree:
+            dataset = _plain_strings(node.to_dataset(inherit=False).load()).drop_encoding()
+            dataset.attrs = attributes.from_netcdf(dataset.attrs)
+            for variable in dataset.variables.values():
+                variable.attrs = attributes.from_netcdf(variable.attrs)
+            nodes[node.path] = dataset
+        return xr.DataTree.from_dict(nodes)
+
+
+def read_record(path: Path, sha256: str | None = None) -> FitRecord:
+    """Return the record from the manifest of a file."""
+    import netCDF4
+
+    if sha256 is not None:
+        check_hash(path, sha256)
+    with _read_errors(path), hdf5_lock, netCDF4.Dataset(os.fspath(path), "r") as dataset:
+        if MANIFEST not in dataset.ncattrs():
+            raise DamagedFile(f"{str(path)!r} is not the file of a fit: it has no manifest.")
+        manifest = dataset.getncattr(MANIFEST)
+    if not isinstance(manifest, str):
+        raise DamagedFile(f"{str(path)!r} is not the file of a fit: its manifest is not a text.")
+    return FitRecord.from_manifest(manifest)
+
+
+def check_hash(path: Path, sha256: str) -> None:
+    """Raise DamagedFile if a file is gone or its contents are not those that were filed."""
+    try:
+        found = sha256_of(path)
+    except OSError as error:
+        raise DamagedFile(f"The file of this fit cannot be read: {error}.") from error
+    if found != sha256:
+        raise DamagedFile(
+            f"{str(path)!r} has changed since it was filed: its sha256 is {found[:12]}..., not "
+            f"{sha256[:12]}...",
+            cure="`verify()` moves it away; run the fit again, or bring the file back from a copy.",
+        )
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's contents."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def portable_tree(tree: xr.DataTree) -> xr.DataTree:
+    """Return a tree as NetCDF can hold it, loaded and without leftover encodings.
+
+    Raises
+    ------
+    CatalogError
+        Naming every variable that cannot be filed.
+    """
+    nodes, faults = {}, []
+    for node in tree.subtree:
+        dataset = _plain_strings(node.to_dataset(inherit=False).load()).drop_encoding()
+        dataset.attrs = attributes.to_netcdf(dataset.attrs, node.path)
+        for name, variable in dataset.variables.items():
+            variable.attrs = attributes.to_netcdf(variable.attrs, f"{node.path}.{name}")
+            if variable.dtype.kind not in "biufmMSU" or variable.dtype == np.float16:
+                faults.append(f"{node.path}/{name}: has dtype {variable.dtype}, which NetCDF cannot hold")
+        labels = [node.name or "", *dataset.variables, *dataset.dims]
+        faults += [
+            f"{node.path}: {label!r} cannot be a name in NetCDF" for label in labels if not _fits(label)
+        ]
+        nodes[node.path] = dataset
+    if faults:
+        cure = "Convert it to real numbers or texts first."
+        raise CatalogError("This result cannot be filed.", faults, cure=cure)
+    return xr.DataTree.from_dict(nodes)
+
+
+def _fits(label: object) -> bool:
+    """Whether NetCDF keeps a name as it is; a NUL would cut it short without a word."""
+    return (
+        isinstance(label, str)
+        and label == label.strip()
+        and not set(label) & set("/\0")
+        and len(label) <= 200
+    )
+
+
+def _plain_strings(dataset: xr.Dataset) -> xr.Dataset:
+    """Return a dataset whose texts have NumPy's fixed-width type instead of Python objects."""
+    dataset = dataset.copy()
+    for name, variable in dataset.variables.items():
+        objects = variable.dtype.kind in "OT"
+        if objects and all(isinstance(item, str) for item in variable.values.ravel().tolist()):
+            texts = variable.values.astype(str) if variable.size else np.empty(variable.shape, "U1")
+            dataset = (
+                dataset.assign_coords({name: (variable.dims, texts, variable.attrs)})
+                if (name in dataset.coords)
+                else dataset.assign({name: (variable.dims, texts, variable.attrs)})
+            )
+    return dataset
+
+
+def _write(tree: xr.DataTree, part: Path, manifest: str) -> None:
+    encoding: dict[str, dict[Any, dict[str, Any]]] = {}
+    for node in tree.subtree:
+        encoding[node.path] = {
+            # zlib more than pays for itself by its checksum; level 1 is nearly all of the gain.
+            name: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": None}
+            for name, variable in node.to_dataset(inherit=False).variables.items()
+            if variable.dtype.kind in "biufmM" and variable.ndim and variable.size
+        }
+    tree = tree.copy()
+    tree.attrs[MANIFEST] = manifest
+    with hdf5_lock, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        tree.to_netcdf(part, engine="netcdf4", encoding=encoding)
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[xr.DataTree]:
+    with hdf5_lock, xr.open_datatree(path, engine="netcdf4", cache=False) as tree:
+        yield tree
+
+
+def _compare(wanted: xr.DataTree, found: xr.DataTree) -> None:
+    """Raise if what was read back differs in groups, variables, types, values or attributes."""
+    if [node.path for node in wanted.subtree] != [node.path for node in found.subtree]:
+        raise DamagedFile("The groups read back differently.")
+    for one, two in zip(wanted.subtree, found.subtree, strict=True):
+        first, second = one.to_dataset(inherit=False), two.to_dataset(inherit=False)
+        if set(first.variables) != set(second.variables) or set(first.coords) != set(second.coords):
+            raise DamagedFile(f"The variables of {one.path} read back differently.")
+        if first.attrs.keys() != second.attrs.keys():
+            raise DamagedFile(f"The attributes of {one.path} read back differently.")
+        for name, variable in first.variables.items():
+            values = np.asarray(second.variables[name].values)
+            values = values.astype(str) if values.dtype.kind in "OT" else values
+            nan = variable.dtype.kind in "fcmM"
+            same = variable.dims == second.variables[name].dims and variable.dtype.kind == values.dtype.kind
+            if not (same and np.array_equal(variable.values, values, equal_nan=nan)):
+                raise DamagedFile(f"{one.path}/{name} reads back differently.")
+
+
+def _give_name(part: Path, path: Path) -> None:
+    """Give a finished file its name as a second one; the first stays until the row is there.
+
+    So a part that a dead process left tells which fit has a file and perhaps no row, without a
+    search of all files. Where a file cannot have two names it is renamed.
+    """
+    try:
+        path.hardlink_to(part)
+    except FileExistsError:
+        raise
+    except OSError:
+        part.rename(path)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _write_errors(part: Path, nbytes: int) -> Iterator[None]:
+    try:
+        yield
+    except CatalogError:
+        raise
+    except Exception as error:
+        # netCDF4 reports a full disk as a lack of permission: ask the disk itself.
+        free = shutil.disk_usage(part.parent).free
+        if free < nbytes + MARGIN:
+            raise DiskFullError(
+                f"There is no room to file this fit: it needs up to {nbytes} bytes, and {free} are free "
+                f"at {str(part.parent)!r}.",
+                cure="Make room and run again; what is in the catalogue is unharmed.",
+            ) from error
+        if isinstance(error, OSError):
+            raise unwritable(part.parent, error) from error
+        raise CatalogError(f"This fit could not be filed: {type(error).__name__}: {error}.") from error
+
+
+@contextlib.contextmanager
+def _read_errors(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except CatalogError:
+        raise
+    except Exception as error:
+        raise DamagedFile(f"{str(path)!r} cannot be read: {type(error).__name__}: {error}.") from error

@@ -1,0 +1,79 @@
+"""From a finished file to its row: the second half of filing a fit, also done for the dead.
+
+Everything here may be done by several processes to the same file at once: a row is decided by the
+one transaction that inserts it, and two attempts to enter the same run are one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from classy_pm.catalog import files, guard, rows, tables
+from classy_pm.catalog.database import Database
+from classy_pm.catalog.faults import CatalogVersionError, reach
+from classy_pm.catalog.files import Written
+from classy_pm.catalog.layout import Layout, flush_folder, keys_of, make_folder
+from classy_pm.catalog.records import FitRecord
+from classy_pm.errors import CatalogError
+
+
+def enter(database: Database, layout: Layout, record: FitRecord, written: Written) -> bool:
+    """Give a finished file its row; if another run of the fit has one, set the file aside.
+
+    Returns
+    -------
+    bool
+        Whether the catalogue now has this run, by this call or an earlier one.
+    """
+    fit = tables.fit
+    with database.writing() as connection:
+        inserted = rows.insert_fit(connection, record, written)
+        present = sa.select(fit.c.run_id).where(fit.c.fit_key == record.fit_key)
+        kept = connection.execute(present).scalar_one()
+        reach("in transaction")
+    reach("committed")
+    # The run, and not who inserted it, decides: a recovery may have entered this very file
+    # between its naming and this transaction, and then it must not be set aside.
+    if not inserted and kept != record.run_id:
+        set_aside(layout, written.path, f"another run of this fit, {kept}, was filed first")
+    return bool(kept == record.run_id)
+
+
+def adopt(database: Database, layout: Layout, path: Path) -> bool:
+    """Enter a file that has its name but no row; set it aside if it is not what its name says."""
+    try:
+        guard.check(path)
+        record = files.read_record(path)
+        if keys_of(path) != (record.fit_key, record.run_id):
+            raise CatalogError("The keys in its manifest are not those of its name.")
+        written = Written(path, files.sha256_of(path), path.stat().st_size)
+    except FileNotFoundError:
+        return False  # set aside by another process in this moment
+    except CatalogVersionError:
+        raise
+    except CatalogError as error:
+        set_aside(layout, path, error.message)
+        return False
+    return enter(database, layout, record, written)
+
+
+def mark(database: Database, fit_id: int, run_id: str, status: str) -> None:
+    """Note in the row of a run that its file is missing or damaged."""
+    table = tables.fit
+    with database.writing() as connection:
+        where = (table.c.id == fit_id) & (table.c.run_id == run_id)
+        connection.execute(sa.update(table).where(where).values(status=status))
+
+
+def set_aside(layout: Layout, path: Path, reason: str) -> None:
+    """Move a file into quarantine, with the reason beside it; nothing is ever deleted."""
+    folder = layout.quarantine
+    make_folder(folder)
+    try:
+        path.rename(folder / path.name)
+    except FileNotFoundError:
+        return  # another process has done it
+    (folder / f"{path.name}.reason.txt").write_text(reason + "\n", encoding="utf-8")
+    flush_folder(folder)

@@ -1,0 +1,342 @@
+"""What the catalogue keeps of a fit beside its draws: plain data, and its JSON manifest.
+
+The manifest is written into the root of each NetCDF file, and everything in the database can be
+derived from it. Adding something to keep: a field here with a default, and a column in `tables`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import datetime
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+from classy_pm.errors import CatalogError
+
+#: Version of the manifest. Readers of all past versions are kept; see `FitRecord.from_manifest`.
+FORMAT = 1
+#: A larger or deeper manifest is refused before it is parsed.
+LARGEST_MANIFEST = 4 * 1024 * 1024
+DEEPEST_MANIFEST = 64
+ROLES = ("free", "fixed", "derived")
+#: The columns of a posterior's summary, and the numbers that a fit has.
+SUMMARY = ("mean", "median", "sd", "lo1", "hi1", "lo3", "hi3", "ml", "map", "ess", "rhat")
+NUMBERS = (
+    *("seconds", "log_evidence", "log_evidence_error", "max_log_likelihood", "loo", "max_rhat", "min_ess"),
+    *("divergences", "n_nonfinite", "grid_index"),
+)
+KINDS = ("fit", "grid", "sensitivity", "sbc", "dataset")
+
+
+class ComponentRecord(NamedTuple):
+    """A class in a model: where it sits, its reference and those of its bases, nearest first."""
+
+    path: str
+    class_ref: str
+    base_refs: tuple[str, ...] = ()
+    version: str = "1"
+
+
+@dataclass(frozen=True, slots=True)
+class ParameterRecord:
+    """A parameter and the summary of its posterior; for a fixed one, `value`.
+
+    Parameters
+    ----------
+    path : str
+        Its dotted name, as in the posterior group.
+    role : {"free", "fixed", "derived"}
+        Whether it was sampled, held constant, or computed from others.
+    prior : str, optional
+        The prior in words.
+    value : bool, int, float or str, optional
+        What a fixed parameter was fixed to.
+    mean, median, sd : float, optional
+        Moments of the posterior.
+    lo1, hi1, lo3, hi3 : float, optional
+        Ends of the intervals that hold 68.27% and 99.73% of the probability.
+    ml, map : float, optional
+        Value at the highest likelihood, and at the highest posterior density.
+    ess, rhat : float, optional
+        Effective number of draws, and the split R-hat.
+    """
+
+    path: str
+    role: str = "free"
+    prior: str | None = None
+    value: bool | int | float | str | None = None
+    mean: float | None = None
+    median: float | None = None
+    sd: float | None = None
+    lo1: float | None = None
+    hi1: float | None = None
+    lo3: float | None = None
+    hi3: float | None = None
+    ml: float | None = None
+    map: float | None = None
+    ess: float | None = None
+    rhat: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FitRecord:
+    """Everything that the catalogue's index needs to know of one fit; plain data only.
+
+    Parameters
+    ----------
+    fit_key : str
+        The identity, 64 hexadecimal digits, from `fit_key`.
+    run_id : str
+        Which run of that identity this is: `uuid.uuid4().hex`.
+    name, unique_tag : str
+        What the user called the search.
+    search : str
+        Name of the sampler.
+    settings : dict
+        Its settings, JSON-able.
+    payload : dict
+        What went into the identity, as `describe` gives it.
+    model : dict
+        The model as JSON-able data.
+    components : tuple of ComponentRecord
+        The classes in the model; plain tuples of (path, class reference, base references) will do.
+    parameters : tuple of ParameterRecord
+        All parameters, in the order of the model.
+    info : dict
+        The user's notes: str, numbers, bool or None by key; anything else JSON-able is kept too.
+    created : str
+        When the fit was finished, in ISO format, UTC.
+    """
+
+    fit_key: str
+    run_id: str
+    name: str = ""
+    unique_tag: str = ""
+    search: str = ""
+    settings: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    payload: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    model: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    components: tuple[ComponentRecord, ...] = field(default=(), repr=False)
+    parameters: tuple[ParameterRecord, ...] = field(default=(), repr=False)
+    info: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    created: str = field(default_factory=lambda: now())
+    seconds: float | None = None
+    log_evidence: float | None = None
+    log_evidence_error: float | None = None
+    max_log_likelihood: float | None = None
+    loo: float | None = None
+    divergences: int | None = None
+    max_rhat: float | None = None
+    min_ess: float | None = None
+    n_nonfinite: int = 0
+    model_hash: str | None = None
+    data_hash: str | None = None
+    likelihood_hash: str | None = None
+    search_hash: str | None = None
+    graph_hash: str | None = None
+    kind: str = "fit"
+    parent_key: str | None = None
+    grid_index: int | None = None
+    versions: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    extra: Mapping[str, Any] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        def fix(name: str, value: object) -> None:
+            object.__setattr__(self, name, value)
+
+        fix("components", tuple(ComponentRecord(*item) for item in self.components))
+        fix("components", tuple(c._replace(base_refs=tuple(c.base_refs)) for c in self.components))
+        fix("parameters", tuple(self.parameters))
+        fix("tags", tuple(self.tags))
+        check_record(self)
+
+    def to_manifest(self) -> str:
+        """Return the record as one ASCII JSON text.
+
+        Examples
+        --------
+        >>> record = FitRecord(fit_key="0" * 64, run_id="1" * 32, name="line")
+        >>> FitRecord.from_manifest(record.to_manifest()) == record
+        True
+        """
+        content = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)}
+        content["components"] = [list(item) for item in self.components]
+        content["parameters"] = [_without_none(item) for item in self.parameters]
+        return to_json({"classy_format": FORMAT, **content})
+
+    @classmethod
+    def from_manifest(cls, text: str) -> FitRecord:
+        """Return the record that a manifest describes, checking every field of it.
+
+        Raises
+        ------
+        CatalogError
+            If the text is not a manifest, or one of a later format.
+        """
+        content = from_json(text)
+        if not isinstance(content, dict) or "classy_format" not in content:
+            raise CatalogError("This text is not the manifest of a fit.")
+        if content["classy_format"] != FORMAT:
+            raise CatalogError(
+                f"This fit is filed in format {content['classy_format']!r}; this classy_pm reads those up to "
+                f"{FORMAT}.",
+                cure="Upgrade classy_pm to read it.",
+            )
+        names = {item.name for item in dataclasses.fields(cls)}
+        known = {name: value for name, value in content.items() if name in names}
+        try:
+            known["parameters"] = tuple(ParameterRecord(**item) for item in known.get("parameters", ()))
+            return cls(**known)
+        except (TypeError, ValueError) as error:
+            raise CatalogError(f"This manifest does not describe a fit: {error}.") from error
+
+
+def now() -> str:
+    """Return the present time in UTC, in ISO format with microseconds."""
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+
+
+def check_record(record: FitRecord) -> None:
+    """Raise a CatalogError that names every field which the catalogue could not keep."""
+    faults: list[str] = []
+    hashes = ("model_hash", "data_hash", "likelihood_hash", "search_hash", "graph_hash", "parent_key")
+    for name, digits in [("fit_key", 64), ("run_id", 32)]:
+        if not is_hex(getattr(record, name), digits):
+            faults.append(f"{name}: {getattr(record, name)!r} is not {digits} hexadecimal digits")
+    for name in hashes:
+        if getattr(record, name) is not None and not is_hex(getattr(record, name), 64):
+            faults.append(f"{name}: {getattr(record, name)!r} is not 64 hexadecimal digits")
+    for name in ("name", "unique_tag", "search", "created"):
+        faults += _text_faults(name, getattr(record, name))
+    for name in ("settings", "payload", "model", "info", "versions", "extra"):
+        if not isinstance(getattr(record, name), Mapping):
+            faults.append(f"{name}: is a {type(getattr(record, name)).__name__}, not a dict")
+    for name in NUMBERS:
+        faults += _number_faults(name, getattr(record, name))
+    for tag in record.tags:
+        faults += _text_faults("tags", tag)
+    if record.kind not in KINDS:
+        faults.append(f"kind: {record.kind!r} is none of {', '.join(KINDS)}")
+    faults += _path_faults("components", [component.path for component in record.components])
+    for component in record.components:
+        for text in (component.class_ref, component.version, *component.base_refs):
+            faults += _text_faults(f"components.{component.path}", text)
+    faults += _path_faults("parameters", [parameter.path for parameter in record.parameters])
+    for parameter in record.parameters:
+        if parameter.role not in ROLES:
+            roles = ", ".join(ROLES)
+            faults.append(f"parameters.{parameter.path}: role {parameter.role!r} is none of {roles}")
+        for name in SUMMARY:
+            faults += _number_faults(f"parameters.{parameter.path}.{name}", getattr(parameter, name))
+        if not isinstance(parameter.value, bool | int | float | str | None):
+            faults.append(f"parameters.{parameter.path}.value: is a {type(parameter.value).__name__}")
+    for key in record.info:
+        faults += _text_faults("info", key)
+    if faults:
+        raise CatalogError("This record of a fit cannot be filed.", faults)
+
+
+def is_hex(text: object, digits: int) -> bool:
+    """Whether a text is so many lowercase hexadecimal digits and nothing else."""
+    return isinstance(text, str) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", text, re.ASCII) is not None
+
+
+def _text_faults(name: str, text: object) -> list[str]:
+    if not isinstance(text, str):
+        return [f"{name}: {text!r} is not a str"]
+    if "\0" in text:
+        return [f"{name}: {text!r} contains a NUL character"]
+    if len(text) > 100_000:
+        return [f"{name}: is {len(text)} characters long"]
+    if any(unicodedata.category(character) == "Cs" for character in text):
+        return [f"{name}: {text!r} contains half a character (a lone surrogate)"]
+    return []
+
+
+def _number_faults(name: str, number: object) -> list[str]:
+    if number is None or (isinstance(number, int | float) and not isinstance(number, bool)):
+        too_large = isinstance(number, int) and abs(number) >= 2**63
+        return [f"{name}: {number} is too large"] if too_large else []
+    return [f"{name}: {number!r} is not a Python number"]
+
+
+def _path_faults(name: str, paths: Iterable[object]) -> list[str]:
+    faults, seen = [], set()
+    for path in paths:
+        faults += _text_faults(f"{name} path", path)
+        if path in seen:
+            faults.append(f"{name}: {path!r} is there twice")
+        seen.add(path)
+    return faults
+
+
+def _without_none(parameter: ParameterRecord) -> dict[str, object]:
+    content = {item.name: getattr(parameter, item.name) for item in dataclasses.fields(parameter)}
+    return {name: value for name, value in content.items() if value is not None}
+
+
+def to_json(value: object) -> str:
+    """Return strict ASCII JSON; NaN and the infinities become `{"$float": "nan"}`.
+
+    Raises
+    ------
+    CatalogError
+        If the value holds something that is not plain data, naming its path.
+    """
+    return json.dumps(_plain(value, ""), allow_nan=False, ensure_ascii=True, separators=(",", ":"))
+
+
+def _plain(value: object, path: str) -> object:
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int) and type(value) is int:
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
+    if isinstance(value, Mapping):
+        if not all(isinstance(key, str) for key in value):
+            raise CatalogError(f"{path or 'This dict'} has keys that are not str, which JSON cannot have.")
+        return {key: _plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+    raise CatalogError(
+        f"{path or 'This value'} is a {type(value).__name__}, which cannot be kept in the catalogue.",
+        cure="Give str, numbers, bool, None, and lists or dicts of them.",
+    )
+
+
+def from_json(text: str) -> Any:
+    """Parse JSON of limited size and depth.
+
+    Raises
+    ------
+    CatalogError
+        If the text is too large, too deep, or not JSON.
+    """
+    if len(text) > LARGEST_MANIFEST:
+        raise CatalogError(f"A JSON text of {len(text)} characters is larger than {LARGEST_MANIFEST}.")
+    depth = deepest = 0
+    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+        deepest = max(deepest, depth)
+    if deepest > DEEPEST_MANIFEST:
+        raise CatalogError(f"A JSON text nested {deepest} deep is deeper than {DEEPEST_MANIFEST}.")
+
+    def restore(item: dict[str, Any]) -> Any:
+        if set(item) == {"$float"} and item["$float"] in ("nan", "inf", "-inf"):
+            return float(item["$float"])
+        return item
+
+    def refuse(token: str) -> float:
+        raise ValueError(f"{token} is not JSON")
+
+    try:
+        return json.loads(text, object_hook=restore, parse_constant=refuse)
+    except (ValueError, RecursionError) as error:
+        raise CatalogError(f"A text that should be JSON is not: {error}.") from error

@@ -1,0 +1,196 @@
+"""What a catalogue does about processes that died and files that went bad.
+
+`sweep` looks only at what was on its way in, and is done whenever a catalogue is first used;
+`recover` compares all files with all rows; `verify` also hashes them; `rebuild` makes the index
+again. All of them are idempotent, may run beside fits, and delete nothing but unfinished parts.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import sqlalchemy as sa
+
+from classy_pm.catalog import files, filing, guard, layout, tables
+from classy_pm.catalog.database import Database
+from classy_pm.catalog.faults import DamagedFile
+from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout
+from classy_pm.catalog.records import FitRecord
+from classy_pm.errors import CatalogError
+
+#: Seconds after which a part from another machine, whose processes cannot be seen, is debris.
+PATIENCE = 7 * 24 * 3600.0
+
+
+@dataclass
+class Report:
+    """What was found and done; fit keys and file names.
+
+    Parameters
+    ----------
+    adopted : list of str
+        Finished fits that had no row and have one now.
+    removed : list of str
+        Unfinished parts of dead processes, deleted.
+    missing : list of str
+        Fits whose file is gone; they may be run again.
+    damaged : list of str
+        Fits whose file has changed; it is in quarantine, and they may be run again.
+    set_aside : list of str
+        Files that are no fits of this catalogue, in quarantine with the reason.
+    checked : int
+        Number of files looked at.
+    """
+
+    adopted: list[str] = field(default_factory=list)
+    removed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
+    set_aside: list[str] = field(default_factory=list)
+    checked: int = 0
+
+    def __bool__(self) -> bool:
+        """Whether anything was found."""
+        return bool(self.adopted or self.removed or self.missing or self.damaged or self.set_aside)
+
+
+def sweep(database: Database, place: Layout) -> Report:
+    """Finish or remove what dead processes left on its way in."""
+    report = Report()
+    for part in sorted(place.pending.glob("*.part")) if place.pending.is_dir() else ():
+        match = PART_FILE.fullmatch(part.name)
+        if match is None:
+            continue
+        fit_key, run_id, host, boot, pid = match.groups()
+        here = (host, boot) == (layout.host(), layout.boot_id())
+        if here and layout.is_alive(int(pid)):
+            continue
+        named = place.fit_path(fit_key, run_id)
+        if named.exists() and not _has_row(database, fit_key, run_id):
+            _adopt(database, place, named, report)
+        if here or layout.age(part) > PATIENCE:
+            part.unlink(missing_ok=True)
+            report.removed.append(part.name)
+    return report
+
+
+def recover(database: Database, place: Layout) -> Report:
+    """Make rows and files agree: adopt files without a row, mark rows without a file."""
+    report = sweep(database, place)
+    rows = _rows(database)
+    for path in all_files(place):
+        report.checked += 1
+        keys = layout.keys_of(path)
+        if keys is None:
+            filing.set_aside(place, path, "its name is not that of a fit in this folder")
+            report.set_aside.append(path.name)
+        elif keys not in rows or rows[keys][1] != "complete":
+            _adopt(database, place, path, report)
+    for (fit_key, run_id), (fit_id, status, _) in rows.items():
+        if status == "complete" and not place.fit_path(fit_key, run_id).exists():
+            filing.mark(database, fit_id, run_id, "missing")
+            report.missing.append(fit_key)
+    return report
+
+
+def verify(database: Database, place: Layout) -> Report:
+    """Recover, and hash every file; one that has changed goes into quarantine."""
+    _check_index(database)
+    report = recover(database, place)
+    for (fit_key, run_id), (fit_id, status, sha256) in _rows(database).items():
+        if status != "complete":
+            continue
+        path = place.fit_path(fit_key, run_id)
+        try:
+            files.check_hash(path, sha256)
+        except DamagedFile as error:
+            filing.mark(database, fit_id, run_id, "damaged")
+            filing.set_aside(place, path, error.message)
+            report.damaged.append(fit_key)
+    return report
+
+
+def rebuild(database: Database, place: Layout) -> Report:
+    """Make the index again from the files, beside the old one, and put it in its place.
+
+    No other process should be using the catalogue.
+    """
+    report = Report()
+    found: list[tuple[FitRecord, Path]] = []
+    for path in all_files(place):
+        report.checked += 1
+        try:
+            guard.check(path)
+            record = files.read_record(path)
+            if layout.keys_of(path) != (record.fit_key, record.run_id):
+                raise CatalogError("The keys in its manifest are not those of its name.")
+            found.append((record, path))
+        except CatalogError as error:
+            filing.set_aside(place, path, error.message)
+            report.set_aside.append(path.name)
+    fresh = Database(database.path.with_name(f".{database.path.name}.{secrets.token_hex(8)}.rebuild"))
+    try:
+        with fresh.writing():
+            pass
+        for record, path in sorted(found, key=lambda item: (item[0].created, item[0].run_id)):
+            written = files.Written(path, files.sha256_of(path), path.stat().st_size)
+            filing.enter(fresh, place, record, written)
+            report.adopted.append(record.fit_key)
+        fresh.close()
+        database.close()
+        # The old log must be gone before the new index has the name, or it would be played into it.
+        for suffix in ("-wal", "-shm", "-journal"):
+            Path(f"{database.path}{suffix}").unlink(missing_ok=True)
+        fresh.path.replace(database.path)
+        layout.flush_folder(database.path.parent)
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{fresh.path}{suffix}").unlink(missing_ok=True)
+    return report
+
+
+def all_files(place: Layout) -> list[Path]:
+    """Return every file in the folders of fits."""
+    return sorted(path for path in place.fits.glob("*/*") if not path.is_dir() or path.is_symlink())
+
+
+def _adopt(database: Database, place: Layout, path: Path, report: Report) -> None:
+    match = FIT_FILE.fullmatch(path.name)
+    if filing.adopt(database, place, path):
+        report.adopted.append(match[1] if match else path.name)
+    else:
+        report.set_aside.append(path.name)
+
+
+def _has_row(database: Database, fit_key: str, run_id: str) -> bool:
+    if not database.exists():
+        return False
+    table = tables.fit
+    query = sa.select(table.c.id).where(table.c.fit_key == fit_key, table.c.run_id == run_id)
+    with database.reading() as connection:
+        return connection.execute(query.where(table.c.status == "complete")).first() is not None
+
+
+def _rows(database: Database) -> dict[tuple[str, str], tuple[int, str, str]]:
+    if not database.exists():
+        return {}
+    table = tables.fit
+    query = sa.select(table.c.fit_key, table.c.run_id, table.c.id, table.c.status, table.c.sha256)
+    with database.reading() as connection:
+        return {(key, run): (id_, status, sha) for key, run, id_, status, sha in connection.execute(query)}
+
+
+def _check_index(database: Database) -> None:
+    if not database.exists():
+        return
+    with database.reading() as connection:
+        faults = [row[0] for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
+        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
+    if faults != ["ok"] or broken:
+        raise DamagedFile(
+            f"The index {str(database.path)!r} is damaged.",
+            faults[:5],
+            cure="The fits are in the folder beside it: `rebuild()` makes the index again.",
+        )

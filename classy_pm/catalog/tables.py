@@ -1,0 +1,224 @@
+"""The schema of the index: what is kept in columns so that it can be searched.
+
+Adding a column is adding it here, filling it in `rows`, and writing a migration in `migrations`.
+The tables are STRICT on sqlite, and the same ones serve PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from sqlalchemy import (
+    DDL,
+    REAL,
+    CheckConstraint,
+    Column,
+    Connection,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    Text,
+    UniqueConstraint,
+    create_engine,
+    event,
+)
+from sqlalchemy.types import TypeEngine
+
+#: `PRAGMA application_id` of our databases: "CLPY".
+APPLICATION_ID = int.from_bytes(b"CLPY")
+#: `PRAGMA user_version`; a newer file is refused, an older one migrated.
+SCHEMA_VERSION = 1
+
+metadata = MetaData()
+
+# STRICT tables know REAL and no other name for a double; PostgreSQL's REAL has half the digits.
+Number: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+
+
+def _hex(name: str, digits: int) -> CheckConstraint:
+    return CheckConstraint(f"length({name}) = {digits} AND {name} = lower({name})", name=f"{name}_is_hex")
+
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+class_ = Table(
+    "class",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("ref", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("bases", Text, nullable=False),  # JSON list of references, nearest first
+    UniqueConstraint("ref", "version", "bases"),
+    sqlite_strict=True,
+)
+
+fit = Table(
+    "fit",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("fit_key", Text, nullable=False, unique=True),
+    Column("run_id", Text, nullable=False),
+    Column("status", Text, nullable=False),  # complete, missing, damaged
+    Column("name", Text, nullable=False),
+    Column("unique_tag", Text, nullable=False),
+    Column("model_hash", Text),
+    Column("data_hash", Text),
+    Column("likelihood_hash", Text),
+    Column("search_hash", Text),
+    Column("graph_hash", Text),
+    Column("sampler", Text, nullable=False),
+    Column("n_free", Integer, nullable=False),
+    Column("sha256", Text, nullable=False),
+    Column("nbytes", Integer, nullable=False),
+    Column("fmt", Integer, nullable=False),
+    Column("created", Text, nullable=False),
+    Column("seconds", Number),
+    Column("log_evidence", Number),
+    Column("log_evidence_error", Number),
+    Column("max_log_likelihood", Number),
+    Column("loo", Number),
+    Column("divergences", Integer),
+    Column("max_rhat", Number),
+    Column("min_ess", Number),
+    Column("n_nonfinite", Integer, nullable=False),
+    Column("parent_key", Text),
+    Column("kind", Text, nullable=False),
+    Column("grid_index", Integer),
+    _hex("fit_key", 64),
+    _hex("run_id", 32),
+    _hex("sha256", 64),
+    Index("fit_status", "status"),
+    Index("fit_name_tag", "name", "unique_tag"),
+    Index("fit_unique_tag", "unique_tag"),
+    Index("fit_model_hash", "model_hash"),
+    Index("fit_data_hash", "data_hash"),
+    Index("fit_parent", "parent_key", "grid_index"),
+    Index("fit_created", "created"),
+    Index("fit_sampler", "sampler"),
+    sqlite_strict=True,
+)
+
+
+def _of_fit() -> Column[int]:
+    return Column("fit_id", Integer, ForeignKey("fit.id", ondelete="CASCADE"), primary_key=True)
+
+
+component = Table(
+    "component",
+    metadata,
+    _of_fit(),
+    Column("path", Text, primary_key=True),
+    Column("class_id", Integer, ForeignKey("class.id"), nullable=False),
+    Index("component_path_class", "path", "class_id", "fit_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+parameter = Table(
+    "parameter",
+    metadata,
+    _of_fit(),
+    Column("path", Text, primary_key=True),
+    Column("place", Integer, nullable=False),  # order in the model
+    Column("role", Text, nullable=False),
+    Column("prior", Text),
+    Column("text", Text),  # what a fixed str was fixed to
+    Column("mean", Number),
+    Column("median", Number),
+    Column("sd", Number),
+    Column("lo1", Number),
+    Column("hi1", Number),
+    Column("lo3", Number),
+    Column("hi3", Number),
+    Column("ml", Number),
+    Column("map", Number),
+    Column("ess", Number),
+    Column("rhat", Number),
+    Index("parameter_path_median", "path", "median", "fit_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+tag = Table(
+    "tag",
+    metadata,
+    _of_fit(),
+    Column("tag", Text, primary_key=True),
+    Index("tag_tag", "tag", "fit_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+info = Table(
+    "info",
+    metadata,
+    _of_fit(),
+    Column("key", Text, primary_key=True),
+    Column("num", Number),  # numbers and booleans
+    Column("text", Text),  # str
+    Column("json", Text, nullable=False),  # the value as it was given
+    Index("info_key_num", "key", "num", "fit_id"),
+    Index("info_key_text", "key", "text", "fit_id"),
+    sqlite_strict=True,
+    sqlite_with_rowid=False,
+)
+
+#: For people with datasette or any other tool; classy_pm itself does not read them.
+VIEWS = {
+    "fits": """
+        SELECT fit.name, fit.unique_tag, fit.sampler, fit.created, fit.seconds, fit.log_evidence,
+            fit.max_log_likelihood, fit.max_rhat, fit.min_ess, fit.divergences, fit.status,
+            (SELECT group_concat(component.path || ': ' || class.ref, ', ') FROM component
+                JOIN class ON class.id = component.class_id WHERE fit_id = fit.id) AS classes,
+            (SELECT group_concat(path || ' = ' || round(median, 6), ', ') FROM parameter
+                WHERE fit_id = fit.id AND median IS NOT NULL) AS medians,
+            (SELECT group_concat(key || ' = ' || json, ', ') FROM info WHERE fit_id = fit.id) AS notes,
+            fit.fit_key
+        FROM fit""",
+    "parameters": """
+        SELECT fit.name, fit.unique_tag, parameter.path, role, prior, mean, median, sd, lo1, hi1, lo3,
+            hi3, ml, map, ess, rhat, text, fit.fit_key
+        FROM parameter JOIN fit ON fit.id = parameter.fit_id""",
+}
+
+for _name, _query in VIEWS.items():
+    _create = DDL(f"CREATE VIEW {_name} AS {' '.join(_query.split())}")
+    event.listen(metadata, "after_create", _create.execute_if(dialect="sqlite"))
+
+
+def contents(connection: Connection) -> list[tuple[object, ...]]:
+    """Return what there is in a sqlite database: its objects, and the columns of its tables."""
+    found: list[tuple[object, ...]] = []
+    master = connection.exec_driver_sql("SELECT type, name, tbl_name, sql FROM sqlite_master").all()
+    for kind, name, table, sql in master:
+        if name == "sqlite_stat1":
+            continue  # what `PRAGMA optimize` notes about the indexes
+        found.append((kind, name, table))
+        if kind == "table" and name in metadata.tables:
+            for column in connection.exec_driver_sql(f"PRAGMA table_xinfo({name})"):
+                found.append((name, *column[1:]))
+        if kind == "index" and sql is not None and "(" in sql.partition("(")[2]:
+            found.append((kind, name, "has an expression"))
+    return sorted(found, key=repr)
+
+
+@functools.cache
+def expected_contents() -> list[tuple[object, ...]]:
+    """Return what there is in a database that was made just now."""
+    engine = create_engine("sqlite://")
+    try:
+        with engine.begin() as connection:
+            metadata.create_all(connection)
+            return contents(connection)
+    finally:
+        engine.dispose()

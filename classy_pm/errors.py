@@ -1,0 +1,123 @@
+"""The errors that classy_pm raises: one root, `ClassyError`, and its children.
+
+Every error says what was given, at which path, why it cannot be, and what to write instead. Where
+an object has several faults they are collected with `Faults` and told at once.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class ClassyError(Exception):
+    """Root of all errors that classy_pm raises on purpose.
+
+    Parameters
+    ----------
+    message : str
+        One sentence: what was given and why it cannot be.
+    faults : iterable of str, optional
+        Further lines, one a fault, each beginning with the path it belongs to.
+    cure : str, optional
+        What to write instead.
+    """
+
+    def __init__(self, message: str, faults: Iterable[str] = (), cure: str | None = None) -> None:
+        self.message = message
+        self.faults = tuple(faults)
+        self.cure = cure
+        lines = [message, *(f"  - {fault}" for fault in self.faults)]
+        if cure:
+            lines.append(cure)
+        super().__init__("\n".join(lines))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (type(self), (self.message, self.faults, self.cure))
+
+
+class ModelError(ClassyError, ValueError):
+    """A model that cannot be composed, or that cannot be fitted as it stands."""
+
+
+class UnknownNameError(ClassyError, AttributeError):
+    """An attribute or argument that the class, model or search does not have."""
+
+
+class SettingError(ClassyError, TypeError):
+    """A setting that a search does not know, or a value that it cannot take."""
+
+
+class DataError(ClassyError, ValueError):
+    """Data in an analysis that no likelihood can be computed from."""
+
+
+class LikelihoodError(ClassyError, TypeError):
+    """A likelihood that returns something other than one real number."""
+
+
+class TraceError(ClassyError, TypeError):
+    """A likelihood that cannot be traced into a graph; the text names the user's file and line."""
+
+
+class SearchError(ClassyError, RuntimeError):
+    """A search that cannot run on this model, or that found no place to start."""
+
+
+class CatalogError(ClassyError, RuntimeError):
+    """A catalogue that cannot be read or written."""
+
+
+class IdentityError(ClassyError, TypeError):
+    """A value of a type from which no identity can be computed; the text names its path."""
+
+
+class TraceWarning(UserWarning):
+    """Says that a likelihood could not be traced and is called as a black box, and why."""
+
+
+class FitException(Exception):
+    """Raise this in a likelihood where a point is impossible: its log likelihood is -inf."""
+
+
+class Faults:
+    """Collects the faults of one object, so that all of them are told at once.
+
+    Examples
+    --------
+    >>> faults = Faults()
+    >>> faults.add("gaussian.sigma", "has no prior")
+    >>> faults.raise_as(ModelError, "This model cannot be fitted.")
+    Traceback (most recent call last):
+    classy_pm.errors.ModelError: This model cannot be fitted.
+      - gaussian.sigma: has no prior
+    """
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def add(self, path: str, text: str) -> None:
+        """Note one fault at a dotted path."""
+        self.lines.append(f"{path}: {text}" if path else text)
+
+    def raise_as(self, kind: type[ClassyError], message: str, cure: str | None = None) -> None:
+        """Raise an error of this kind that tells all faults, if there are any."""
+        if self.lines:
+            raise kind(message, self.lines, cure)
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return a sentence that suggests the nearest known names, or lists them all.
+
+    Examples
+    --------
+    >>> did_you_mean("sigam", ["centre", "sigma"])
+    'Did you mean `sigma`?'
+    """
+    known = list(known)
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    if near:
+        return f"Did you mean {' or '.join(f'`{match}`' for match in near)}?"
+    if not known:
+        return ""
+    return f"Known names: {', '.join(f'`{other}`' for other in known)}."

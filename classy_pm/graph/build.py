@@ -1,0 +1,126 @@
+"""`to_pymc`: a plan and a likelihood become a PyMC model."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor.tensor as pt
+
+from classy_pm.graph.priors import build_prior
+from classy_pm.likelihood import Analysis, check_analysis
+from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood, make_symbolic
+from classy_pm.likelihood.trace import TracedArray
+from classy_pm.model import Expression, Node
+from classy_pm.plan import Plan, make_plan
+
+__all__ = ["LIKELIHOOD_NAME", "build_model", "to_pymc"]
+
+# The likelihood's name in the graph; a parameter of that name gets the better of it.
+LIKELIHOOD_NAME = "likelihood"
+
+
+def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "auto") -> pm.Model:
+    """Turn a model and an analysis into a PyMC model.
+
+    Parameters
+    ----------
+    model : Model or Collection
+        Free parameters become random variables named by their paths, derived parameters
+        `Deterministic`s, and assertions `Potential`s.
+    analysis : Analysis
+        Its log likelihood becomes an observed variable where the trace can be taken apart into
+        pointwise terms, else a `Potential`.
+    likelihood : {"auto", "trace", "blackbox"}
+        "trace" raises where the likelihood cannot be traced; "auto" warns and calls it as a black
+        box, which has no gradient.
+
+    Returns
+    -------
+    pymc.Model
+
+    Raises
+    ------
+    ModelError
+        If a parameter has no prior; all of them are named.
+    DataError
+        If the data hold NaN.
+    TraceError
+        With ``likelihood="trace"``, if the likelihood cannot be traced.
+
+    Examples
+    --------
+    >>> pymc_model = to_pymc(model, analysis)  # doctest: +SKIP
+    >>> pm.sample(model=pymc_model)  # doctest: +SKIP
+    """
+    check_analysis(analysis)
+    plan = make_plan(model)
+    return build_model(plan, make_symbolic(plan, analysis, likelihood))
+
+
+def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
+    """Build the PyMC model of a plan and its log likelihood."""
+    with pm.Model() as pymc_model:
+        variables = build_parameters(plan)
+        value_of = plan.layout.evaluator([TracedArray(variable) for variable in variables])
+        build_derived(plan, value_of)
+        build_assertions(plan, value_of)
+        build_likelihood(plan, symbolic, variables)
+    return pymc_model
+
+
+def build_parameters(plan: Plan) -> list[Any]:
+    """Add the free parameters, each after those that its prior depends on."""
+    variables: list[Any] = []
+    known: dict[Expression, TracedArray] = {}
+
+    def value_of(expression: Expression) -> TracedArray:
+        if expression not in known:
+            known[expression] = expression.evaluate(value_of)  # type: ignore[attr-defined]
+        return known[expression]
+
+    for parameter in plan.parameters:
+        arguments = {
+            name: value_of(value).variable if isinstance(value, Expression) else value
+            for name, value in parameter.prior.arguments.items()
+        }
+        variables.append(build_prior(parameter.name, parameter.prior, arguments))
+        known[parameter.prior] = TracedArray(variables[-1])
+    return variables
+
+
+def build_derived(plan: Plan, value_of: Any) -> None:
+    """Add the parameters that are computed from others."""
+    for path, derived in plan.derived:
+        pm.Deterministic(".".join(path), value_of(derived).variable)
+
+
+def build_assertions(plan: Plan, value_of: Any) -> None:
+    """Add the assertions: zero where they hold, -inf elsewhere."""
+    for name, assertion in plan.layout.assertions:
+        holds = assertion.evaluate(value_of).variable
+        pm.Potential(name, pt.switch(holds, 0.0, -np.inf))
+
+
+def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: list[Any]) -> None:
+    """Add the log likelihood: observed terms where there are any, so that PyMC can tell them apart."""
+    name = LIKELIHOOD_NAME
+    while name in plan.names:
+        name += "_"
+    if symbolic.terms is None:
+        pm.Potential(name, symbolic.value_at(variables))
+        return
+    (length,) = symbolic.terms.type.shape
+
+    def logp(value: Any, *parameters: Any) -> Any:
+        return symbolic.terms_at(parameters)
+
+    def random(*args: Any, **kwargs: Any) -> Any:
+        raise NotImplementedError(
+            "The likelihood says how probable the data are, not how to draw them: ask for the prior "
+            f"predictive without it, with var_names={list(plan.names)}."
+        )
+
+    observed = np.zeros(length)  # the data themselves are inside the terms
+    pm.CustomDist(name, *variables, logp=logp, random=random, observed=observed, shape=(length,))

@@ -1,0 +1,53 @@
+"""From parameter values to the unconstrained scale on which a sampler moves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
+from pytensor.graph.replace import graph_replace, vectorize_graph
+
+__all__ = ["unconstrain"]
+
+
+def unconstrain(
+    pymc_model: pm.Model, names: Sequence[str], vectors: np.ndarray, order: Sequence[str]
+) -> np.ndarray:
+    """Map parameter values to the sampler's scale.
+
+    Parameters
+    ----------
+    pymc_model : pymc.Model
+    names : sequence of str
+        The random variables, in the order of the vectors.
+    vectors : numpy.ndarray, shape (number, size)
+        Parameter values, in their own units.
+    order : sequence of str
+        The value variables, in the order that is wanted.
+
+    Returns
+    -------
+    numpy.ndarray, shape (number, size)
+    """
+    inputs = {name: pymc_model[name].type() for name in names}
+    replacements = {pymc_model[name]: inputs[name] for name in names}
+    outputs = {}
+    for name in names:
+        variable = pymc_model[name]
+        transform = pymc_model.rvs_to_transforms[variable]
+        value = inputs[name]
+        if transform is not None:
+            value = transform.forward(value, *variable.owner.inputs)
+        outputs[pymc_model.rvs_to_values[variable].name] = value
+    wanted = graph_replace([outputs[name] for name in order], replacements, strict=False)
+    batched: dict[Any, Any] = {old: pt.tensor(shape=(None, *old.type.shape)) for old in inputs.values()}
+    # Run once, so nothing is gained by compiling it.
+    function = pytensor.function(
+        list(batched.values()), vectorize_graph(wanted, batched), mode=Mode(linker="py", optimizer=None)
+    )
+    return np.stack(function(*np.asarray(vectors, dtype=float).T.copy()), axis=-1)

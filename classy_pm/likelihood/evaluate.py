@@ -1,0 +1,68 @@
+"""`LogLikelihood`: the user's function at one vector of values, with its faults told apart."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import FitException, LikelihoodError
+from classy_pm.likelihood.analysis import Analysis
+from classy_pm.plan import Plan
+
+__all__ = ["LogLikelihood"]
+
+
+class LogLikelihood:
+    """The log likelihood as a function of the vector of free parameters.
+
+    `FitException` and NaN are -inf; NaNs are counted in `nan_count`. Any other exception leaves
+    with the parameter values in a note.
+
+    Parameters
+    ----------
+    plan : Plan
+    analysis : Analysis
+    """
+
+    def __init__(self, plan: Plan, analysis: Analysis) -> None:
+        self.plan = plan
+        self.analysis = analysis
+        self.nan_count = 0
+
+    def __call__(self, vector: np.ndarray) -> float:
+        """Return the log likelihood at one vector, shape (size,)."""
+        try:
+            # Overflow far from the data is no news to anybody; a NaN that comes of it is counted.
+            with np.errstate(all="ignore"):
+                value = self.analysis.log_likelihood_function(self.plan.build(list(vector)))
+        except FitException:
+            return -np.inf
+        except Exception as error:
+            error.add_note(self._at(vector))
+            raise
+        if type(value) is not float and type(value) is not np.float64:
+            value = self._as_number(value, vector)
+        if value != value:
+            self.nan_count += 1
+            return -np.inf
+        if value == np.inf:
+            raise LikelihoodError(f"The log likelihood is +inf. {self._at(vector)}")
+        return float(value)
+
+    def _as_number(self, value: Any, vector: np.ndarray) -> float:
+        number = np.asarray(value)
+        if number.shape != () or number.dtype.kind not in "biuf":
+            what = f"an array of shape {number.shape}" if number.shape else f"{value!r}"
+            raise LikelihoodError(
+                f"{type(self.analysis).__name__}.log_likelihood_function returned {what}, not one real "
+                f"number. {self._at(vector)}",
+                cure="Return the sum over the data, for example -0.5 * np.sum(residuals**2).",
+            )
+        return float(number)
+
+    def _at(self, vector: np.ndarray) -> str:
+        values = ", ".join(
+            f"{name} = {float(value)!r}" for name, value in zip(self.plan.names, vector, strict=False)
+        )
+        return f"The parameters were {values}."

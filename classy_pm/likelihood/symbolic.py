@@ -1,0 +1,143 @@
+"""The log likelihood as a graph: traced and proved where it can be, else called as a black box."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+import numpy as np
+import pytensor
+import pytensor.tensor as pt
+from pytensor.compile.mode import Mode
+from pytensor.graph.replace import graph_replace
+
+from classy_pm.errors import SettingError, TraceError, TraceWarning, did_you_mean
+from classy_pm.likelihood.analysis import Analysis
+from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
+from classy_pm.likelihood.evaluate import LogLikelihood
+from classy_pm.likelihood.trace import Proof, prove, trace
+from classy_pm.plan import Plan
+
+__all__ = ["LikelihoodKind", "SymbolicLogLikelihood", "make_symbolic"]
+
+LikelihoodKind = Literal["auto", "trace", "blackbox"]
+
+# Draws from the prior at which a trace is compared with the user's function, and draws in which it
+# looks for a valid point of each branch.
+PROOF_POINTS = 8
+WITNESSES = 200
+
+
+@dataclass(frozen=True)
+class SymbolicLogLikelihood:
+    """A log likelihood in the graph.
+
+    Attributes
+    ----------
+    kind : {"trace", "blackbox"}
+    inputs : tuple of TensorVariable
+        A scalar a free parameter, in the order of the vector.
+    value : TensorVariable
+        The log likelihood, a scalar.
+    terms : TensorVariable or None
+        Its pointwise terms, a vector that sums to the value.
+    reason : str
+        Why it is a black box, or why there are no terms.
+    proof : Proof or None
+    plain : LogLikelihood
+        The user's function itself.
+    """
+
+    kind: Literal["trace", "blackbox"]
+    inputs: tuple[Any, ...]
+    value: Any
+    plain: LogLikelihood
+    terms: Any = None
+    reason: str = ""
+    proof: Proof | None = field(default=None, compare=False)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether the graph has a gradient."""
+        return self.kind == "trace"
+
+    def value_at(self, parameters: Sequence[Any]) -> Any:
+        """Return the value's graph for other variables in the place of the inputs."""
+        return graph_replace(self.value, dict(zip(self.inputs, parameters, strict=True)), strict=False)
+
+    def terms_at(self, parameters: Sequence[Any]) -> Any:
+        """Return the terms' graph for other variables in the place of the inputs."""
+        return graph_replace(self.terms, dict(zip(self.inputs, parameters, strict=True)), strict=False)
+
+    def terms_of(self, vectors: np.ndarray) -> np.ndarray:
+        """Compute the terms at many vectors.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray, shape (..., size)
+
+        Returns
+        -------
+        numpy.ndarray, shape (..., terms)
+        """
+        # A few hundred calls do not repay compiling to machine code.
+        function = pytensor.function(self.inputs, self.terms, mode=Mode(linker="vm", optimizer="fast_compile"))
+        function.trust_input = True
+        flat = vectors.reshape(-1, vectors.shape[-1])
+        terms = [function(*(np.asarray(value) for value in vector)) for vector in flat]
+        return np.reshape(terms, (*vectors.shape[:-1], -1))
+
+
+def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto") -> SymbolicLogLikelihood:
+    """Put an analysis' log likelihood into a graph.
+
+    Parameters
+    ----------
+    plan : Plan
+    analysis : Analysis
+    kind : {"auto", "trace", "blackbox"}
+        "trace" raises where the likelihood cannot be traced; "auto" warns and calls it as a black box.
+
+    Raises
+    ------
+    TraceError
+        With "trace", if the likelihood cannot be traced, or if the trace is not equal to it.
+    """
+    if kind not in get_args(LikelihoodKind):
+        raise SettingError(
+            f"likelihood={kind!r} is not known.", cure=did_you_mean(str(kind), get_args(LikelihoodKind))
+        )
+    plain = LogLikelihood(plan, analysis)
+    inputs = tuple(pt.dscalar(name) for name in plan.names)
+    reason = "it was asked for"
+    if kind != "blackbox":
+        try:
+            return _trace(plan, analysis, inputs, plain)
+        except TraceError as error:
+            if kind == "trace":
+                raise
+            reason = str(error)
+            warnings.warn(
+                f"The likelihood is called as a black box, without a gradient: {reason}",
+                TraceWarning,
+                stacklevel=3,
+            )
+    value = BlackBoxLogLikelihood(plain)(*inputs)
+    return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)
+
+
+def _trace(
+    plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
+) -> SymbolicLogLikelihood:
+    draws = plan.draws(WITNESSES, random_seed=0)
+    traced = trace(
+        lambda values: analysis.log_likelihood_function(plan.build(list(values))),
+        inputs,
+        witnesses=[tuple(draw) for draw in draws],
+    )
+    proof = prove(traced, inputs, lambda *values: plain(np.array(values)), [tuple(d) for d in draws[:PROOF_POINTS]])
+    return SymbolicLogLikelihood(
+        "trace", inputs, traced.value, plain, terms=traced.terms, reason=traced.terms_reason or "", proof=proof
+    )

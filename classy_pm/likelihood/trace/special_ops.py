@@ -1,0 +1,119 @@
+"""Scalar operations made from NumPy and SciPy ufuncs, with their derivatives.
+
+`Elemwise` broadcasts them, numba calls SciPy's compiled function (no object mode), and the Python
+and C linkers call the ufunc itself on whole arrays.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from pytensor.gradient import grad_undefined
+from pytensor.scalar.basic import ScalarOp, as_scalar
+from pytensor.scalar.basic import get_scalar_type as scalar_type
+from pytensor.tensor.elemwise import Elemwise
+
+Derivative = Callable[..., Sequence[Any]]
+
+
+class UfuncOp(ScalarOp):
+    """One real number from several, computed by a ufunc.
+
+    Parameters
+    ----------
+    path : str
+        Dotted name of the ufunc, such as `scipy.special.voigt_profile`, or a name in NumPy.
+    nin : int
+        Number of arguments.
+    """
+
+    def __init__(self, path: str, nin: int) -> None:
+        self.path = path
+        self.nin = nin
+        self.nout = 1
+        self.nfunc_spec = (path, nin, 1)
+        self.name = path.rpartition(".")[2]
+        self.output_types_preference = None
+
+    def _ufunc(self) -> np.ufunc:
+        module, _, name = self.path.rpartition(".")
+        return getattr(importlib.import_module(module or "numpy"), name)
+
+    def output_types(self, types: Sequence[Any]) -> list[Any]:
+        """Return the dtype that the ufunc has for these arguments."""
+        kinds = tuple(np.dtype(kind.dtype) for kind in types)
+        return [scalar_type(str(self._ufunc().resolve_dtypes((*kinds, None))[-1]))]
+
+    def make_node(self, *inputs: Any) -> Any:
+        """Return the node of these scalars."""
+        from pytensor.graph.basic import Apply
+
+        variables = [as_scalar(item) for item in inputs]
+        return Apply(self, variables, [kind() for kind in self.output_types([v.type for v in variables])])
+
+    def impl(self, *inputs: Any) -> Any:
+        """Compute one number."""
+        return self._ufunc()(*inputs)
+
+    def derivatives(self, inputs: Sequence[Any], output: Any) -> Sequence[Any] | None:
+        """Return the derivative by each argument: a scalar expression, or None where there is none."""
+        derivative = DERIVATIVES.get(self.path)
+        return None if derivative is None else derivative(*inputs, output)
+
+    def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Return the cotangents of the arguments."""
+        (cotangent,) = cotangents
+        if "float" not in outputs[0].type.dtype:
+            return [item.zeros_like(dtype="float64") for item in inputs]
+        derivatives = self.derivatives(inputs, outputs[0])
+        if derivatives is None:
+            derivatives = [None] * len(inputs)
+        result = []
+        for index, (item, slope) in enumerate(zip(inputs, derivatives, strict=True)):
+            if "float" not in item.type.dtype:
+                result.append(item.zeros_like(dtype="float64"))
+            elif slope is None:
+                result.append(
+                    grad_undefined(self, index, item, f"the derivative of {self.path} by argument {index + 1} is unknown")
+                )
+            else:
+                result.append(cotangent * slope)
+        return result
+
+    def c_code(self, *args: Any, **kwargs: Any) -> str:
+        """There is no C code: the linker calls the ufunc."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self.path == other.path  # type: ignore[attr-defined]
+
+    def __hash__(self) -> int:
+        return hash((type(self), self.path))
+
+    def __reduce__(self) -> Any:
+        return (type(self), (self.path, self.nin))
+
+    def __str__(self) -> str:
+        return self.name
+
+
+DERIVATIVES: dict[str, Derivative | None] = {}
+
+
+def numpy_op(name: str, nin: int, derivative: Derivative | None) -> Elemwise:
+    """Return the operation of a NumPy ufunc and note its derivative."""
+    DERIVATIVES[name] = derivative
+    return Elemwise(UfuncOp(name, nin))
+
+
+def scipy_op(name: str, nin: int, derivative: Derivative | None = None) -> Elemwise:
+    """Return the operation of a `scipy.special` ufunc and note its derivative."""
+    path = f"scipy.special.{name}"
+    if derivative is not None:
+        DERIVATIVES[path] = derivative
+    return Elemwise(UfuncOp(path, nin))
+
+

@@ -1,0 +1,113 @@
+"""Refusals: sentences that name the user's file, line and function, and what to write instead."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+import numpy
+import pytensor
+import scipy
+
+import classy_pm
+from classy_pm.errors import TraceError
+
+LIBRARIES = tuple(
+    Path(module.__file__).resolve().parent for module in (classy_pm, numpy, scipy, pytensor) if module.__file__
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of the user's code.
+
+    Attributes
+    ----------
+    file, line, function : str, int, str
+        Where it is.
+    instruction : int
+        Offset of the byte code instruction: two branches may share a line.
+    """
+
+    file: str
+    line: int
+    function: str
+    instruction: int = -1
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}, in {self.function}"
+
+
+@cache
+def _is_user_file(name: str) -> bool:
+    return not name.startswith("<frozen") and not any(Path(name).resolve().is_relative_to(root) for root in LIBRARIES)
+
+
+def is_user_frame(frame: FrameType) -> bool:
+    """Whether the frame runs code from outside classy_pm, NumPy, SciPy and PyTensor."""
+    return _is_user_file(frame.f_code.co_filename)
+
+
+def user_frames() -> list[FrameType]:
+    """Return the user's frames on the stack, innermost first."""
+    frame: FrameType | None = sys._getframe(1)
+    frames = []
+    while frame is not None:
+        if is_user_frame(frame):
+            frames.append(frame)
+        frame = frame.f_back
+    return frames
+
+
+def place_of(frame: FrameType | None) -> Place:
+    """Return the place at which a frame stands."""
+    if frame is None:
+        return Place("<unknown>", 0, "<unknown>")
+    code = frame.f_code
+    return Place(code.co_filename, frame.f_lineno, code.co_qualname, frame.f_lasti)
+
+
+def user_place() -> Place:
+    """Return the innermost line of the user's code on the stack."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and not is_user_frame(frame):
+        frame = frame.f_back
+    return place_of(frame)
+
+
+def place_of_error(error: BaseException) -> Place:
+    """Return the innermost line of the user's code in the traceback of an error."""
+    found, step = None, error.__traceback__
+    while step is not None:
+        if is_user_frame(step.tb_frame):
+            code = step.tb_frame.f_code
+            found = Place(code.co_filename, step.tb_lineno, code.co_qualname)
+        step = step.tb_next
+    return found or Place("<unknown>", 0, "<unknown>")
+
+
+class Refusal(TraceError):
+    """A refusal made while recording; kept by the session in case the user's code catches it."""
+
+
+def refuse(what: str, cure: str | None = None) -> NoReturn:
+    """Raise a refusal that names the user's line.
+
+    Parameters
+    ----------
+    what : str
+        What has no equivalent in a graph, without a full stop.
+    cure : str, optional
+        What to write instead, a sentence.
+    """
+    from classy_pm.likelihood.trace.session import current_session
+
+    error = Refusal(f"{what} ({user_place()}).", cure=cure)
+    session = current_session()
+    if session is not None:
+        session.refusals.append(error)
+    raise error

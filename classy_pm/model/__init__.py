@@ -1,0 +1,39 @@
+"""What a user composes: models of their classes, collections, priors and assertions.
+
+This floor knows classes and numbers; it imports neither PyMC nor PyTensor.
+"""
+
+from classy_pm.model.collection import Collection, Instance
+from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.layout import FreeParameter, Layout
+from classy_pm.model.model import Model
+from classy_pm.model.node import Node, Path
+from classy_pm.model.priors import (
+    AbstractPrior,
+    GaussianPrior,
+    LogGaussianPrior,
+    LogUniformPrior,
+    MissingPrior,
+    UniformPrior,
+)
+from classy_pm.model.signature import REQUIRED
+
+__all__ = [
+    "REQUIRED",
+    "AbstractPrior",
+    "Assertion",
+    "Collection",
+    "Derived",
+    "Expression",
+    "FreeParameter",
+    "GaussianPrior",
+    "Instance",
+    "Layout",
+    "LogGaussianPrior",
+    "LogUniformPrior",
+    "MissingPrior",
+    "Model",
+    "Node",
+    "Path",
+    "UniformPrior",
+]

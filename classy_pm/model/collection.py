@@ -1,0 +1,123 @@
+"""`Collection`: parts of a model by name, and `Instance`, what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from classy_pm.errors import ModelError, UnknownNameError, did_you_mean
+from classy_pm.model.node import Node, as_child
+
+__all__ = ["Collection", "Instance"]
+
+
+class Collection(Node):
+    """Parts of a model by name, or by position.
+
+    Parameters
+    ----------
+    *parts : class, Model, prior, number or object; or one list or dict of them
+        Parts by position, named "0", "1", and so on.
+    **named : class, Model, prior, number or object
+        Parts by name.
+
+    Examples
+    --------
+    >>> from classy_pm.model import UniformPrior
+    >>> model = Collection(offset=UniformPrior(0.0, 1.0), scale=2.0)
+    >>> model.instance_from_vector([0.25]).offset == 0.25
+    True
+    """
+
+    _container: Literal["instance", "list", "dict"] = "instance"
+
+    def __init__(self, *parts: Any, **named: Any) -> None:
+        super().__init__()
+        if len(parts) == 1 and isinstance(parts[0], dict):
+            named = {**{str(name): part for name, part in parts[0].items()}, **named}
+            parts = ()
+        elif len(parts) == 1 and isinstance(parts[0], (list, tuple)):
+            parts = tuple(parts[0])
+        for part in parts:
+            self.append(part)
+        for name, part in named.items():
+            self._set(name, as_child(part, path=name))
+
+    @classmethod
+    def _of_container(cls, value: list[Any] | dict[Any, Any]) -> Collection:
+        """Make the collection that is a list or dict again in the instance."""
+        if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
+            raise ModelError("A dict of models needs names (str) as its keys.")
+        collection = cls(value)
+        object.__setattr__(collection, "_container", "list" if isinstance(value, list) else "dict")
+        return collection
+
+    def append(self, part: Any) -> None:
+        """Add a part by position.
+
+        Parameters
+        ----------
+        part : class, Model, prior, number or object
+        """
+        name = str(len(self._children))
+        self._set(name, as_child(part, path=name))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        else:
+            self._set(name, as_child(value, path=name))
+
+    def __setitem__(self, name: str | int, value: Any) -> None:
+        self._set(str(name), as_child(value, path=str(name)))
+
+    def __len__(self) -> int:
+        return len(self._children)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self._children.values())
+
+    def __repr__(self) -> str:
+        return f"Collection({', '.join(self._children)}; {self.total_free_parameters} free parameters)"
+
+
+class Instance:
+    """The objects of a `Collection`, by attribute, by name, by position, and in order.
+
+    Examples
+    --------
+    >>> instance = Instance({"left": 1.0, "right": 2.0})
+    >>> instance.left, instance["right"], instance[0], sum(instance)
+    (1.0, 2.0, 1.0, 3.0)
+    """
+
+    def __init__(self, parts: dict[str, Any]) -> None:
+        self.__dict__.update(parts)
+
+    def __getitem__(self, name: str | int) -> Any:
+        if isinstance(name, int):
+            return list(self.__dict__.values())[name]
+        return self.__dict__[name]
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise UnknownNameError(
+            f"The instance has no attribute `{name}`.", cure=did_you_mean(name, self.__dict__) or None
+        )
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.__dict__.values())
+
+    def __len__(self) -> int:
+        return len(self.__dict__)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.__dict__
+
+    def items(self) -> Iterator[tuple[str, Any]]:
+        """Yield the names and their objects."""
+        yield from self.__dict__.items()
+
+    def __repr__(self) -> str:
+        return f"Instance({', '.join(f'{name}={part!r}' for name, part in self.__dict__.items())})"

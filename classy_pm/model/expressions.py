@@ -1,0 +1,253 @@
+"""Numbers that are not known yet: what priors are made of, arithmetic on them, and assertions.
+
+An `Expression` is a parameter or arithmetic on parameters. It is compared by identity: *the same
+object in two places is one parameter*. Python's operators and NumPy's ufuncs on expressions give
+`Derived` expressions; comparisons give `Assertion`s. Nothing is computed until values are known,
+and then by the very NumPy functions that were recorded, whatever the values are: floats, arrays of
+draws, or the traced arrays of a graph.
+"""
+
+from __future__ import annotations
+
+import numbers
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import ModelError
+
+__all__ = ["Assertion", "Derived", "Expression"]
+
+
+def is_number(value: object) -> bool:
+    """Return whether a value is one real number, booleans excluded."""
+    if isinstance(value, (bool, np.bool_)):
+        return False
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and value.dtype.kind in "iuf"
+    return isinstance(value, numbers.Real)
+
+
+class Expression:
+    """A number that is not known yet; arithmetic on it is recorded, not done."""
+
+    # NumPy scalars and arrays on the left leave the operator to us.
+    __array_priority__ = 1000.0
+
+    def inputs(self) -> Iterator[tuple[str, Expression]]:
+        """Yield the expressions that this one depends on, each with the name of its role."""
+        return iter(())
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method != "__call__" or kwargs or ufunc.nout != 1:
+            raise ModelError(
+                f"np.{ufunc.__name__} cannot be used this way on a parameter.",
+                cure=f"Write np.{ufunc.__name__}(...) with parameters and numbers alone.",
+            )
+        if ufunc in _COMPARISONS:
+            return Assertion(ufunc, *inputs)
+        return Derived(ufunc, inputs)
+
+    def __add__(self, other: Any) -> Derived:
+        return Derived(np.add, (self, other))
+
+    def __radd__(self, other: Any) -> Derived:
+        return Derived(np.add, (other, self))
+
+    def __sub__(self, other: Any) -> Derived:
+        return Derived(np.subtract, (self, other))
+
+    def __rsub__(self, other: Any) -> Derived:
+        return Derived(np.subtract, (other, self))
+
+    def __mul__(self, other: Any) -> Derived:
+        return Derived(np.multiply, (self, other))
+
+    def __rmul__(self, other: Any) -> Derived:
+        return Derived(np.multiply, (other, self))
+
+    def __truediv__(self, other: Any) -> Derived:
+        return Derived(np.true_divide, (self, other))
+
+    def __rtruediv__(self, other: Any) -> Derived:
+        return Derived(np.true_divide, (other, self))
+
+    def __pow__(self, other: Any) -> Derived:
+        return Derived(np.power, (self, other))
+
+    def __rpow__(self, other: Any) -> Derived:
+        return Derived(np.power, (other, self))
+
+    def __neg__(self) -> Derived:
+        return Derived(np.negative, (self,))
+
+    def __pos__(self) -> Expression:
+        return self
+
+    def __abs__(self) -> Derived:
+        return Derived(np.absolute, (self,))
+
+    def __lt__(self, other: Any) -> Assertion:
+        return _compare(np.less, self, other)
+
+    def __le__(self, other: Any) -> Assertion:
+        return _compare(np.less_equal, self, other)
+
+    def __gt__(self, other: Any) -> Assertion:
+        return _compare(np.greater, self, other)
+
+    def __ge__(self, other: Any) -> Assertion:
+        return _compare(np.greater_equal, self, other)
+
+    def __bool__(self) -> bool:
+        raise ModelError(
+            f"`{self}` has no truth value: it is a parameter, and its value is not known yet.",
+            cure="Decide inside the class or the likelihood, where the instance has numbers.",
+        )
+
+    def __float__(self) -> float:
+        raise ModelError(
+            f"`{self}` is no number: it is a parameter, and its value is not known yet.",
+            cure="Use NumPy's functions (np.log, np.exp, ...) for arithmetic on parameters, not math's.",
+        )
+
+
+class Derived(Expression):
+    """A NumPy function of parameters and numbers.
+
+    Parameters
+    ----------
+    function : numpy.ufunc
+        The function that gives the value.
+    operands : tuple of Expression or float
+        What it is applied to.
+    """
+
+    def __init__(self, function: np.ufunc, operands: tuple[Any, ...]) -> None:
+        for operand in operands:
+            if isinstance(operand, Assertion) or not (isinstance(operand, Expression) or is_number(operand)):
+                raise ModelError(
+                    f"np.{function.__name__} of a parameter and {operand!r} is not a parameter.",
+                    cure="Arithmetic on parameters takes parameters and real numbers.",
+                )
+        self.function = function
+        self.operands = operands
+
+    def inputs(self) -> Iterator[tuple[str, Expression]]:
+        for index, operand in enumerate(self.operands):
+            if isinstance(operand, Expression):
+                yield f"operand_{index}", operand
+
+    def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
+        """Return the value, given the values of the expressions it depends on."""
+        operands = (value_of(item) if isinstance(item, Expression) else item for item in self.operands)
+        return self.function(*operands)
+
+    def __repr__(self) -> str:
+        return _render(self.function, self.operands)
+
+
+class Assertion:
+    """A comparison of parameters that must hold; where it does not, the density is zero.
+
+    Comparisons chain: ``(a < b) < c`` and ``(a < b) & (b < c)`` are the same assertion.
+    """
+
+    __array_priority__ = 1000.0
+    __array_ufunc__ = None
+
+    def __init__(self, comparison: np.ufunc, left: Any, right: Any) -> None:
+        for side in (left, right):
+            if not (isinstance(side, Expression) or is_number(side)):
+                raise ModelError(
+                    f"An assertion compares parameters and real numbers, not {side!r}.",
+                    cure="Write for example model.add_assertion(model.sigma > 5.0).",
+                )
+        self.comparison = comparison
+        self.left = left
+        self.right = right
+        self.others: tuple[Assertion, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Assertion, ...]:
+        """The single comparisons, all of which must hold."""
+        return (self, *self.others)
+
+    def inputs(self) -> Iterator[tuple[str, Expression]]:
+        """Yield the expressions that are compared."""
+        for part in self.parts:
+            for side in (part.left, part.right):
+                if isinstance(side, Expression):
+                    yield "compared", side
+
+    def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
+        """Return whether it holds, given the values of the expressions that are compared."""
+
+        def value(side: Any) -> Any:
+            return value_of(side) if isinstance(side, Expression) else side
+
+        holds = self.comparison(value(self.left), value(self.right))
+        for part in self.others:
+            holds = np.logical_and(holds, part.comparison(value(part.left), value(part.right)))
+        return holds
+
+    def __and__(self, other: Assertion) -> Assertion:
+        if not isinstance(other, Assertion):
+            return NotImplemented
+        both = Assertion(self.comparison, self.left, self.right)
+        both.others = (*self.others, *other.parts)
+        return both
+
+    def _chain(self, comparison: np.ufunc, other: Any) -> Assertion:
+        return self & _compare(comparison, self.parts[-1].right, other)
+
+    def __lt__(self, other: Any) -> Assertion:
+        return self._chain(np.less, other)
+
+    def __le__(self, other: Any) -> Assertion:
+        return self._chain(np.less_equal, other)
+
+    def __gt__(self, other: Any) -> Assertion:
+        return self._chain(np.greater, other)
+
+    def __ge__(self, other: Any) -> Assertion:
+        return self._chain(np.greater_equal, other)
+
+    def __bool__(self) -> bool:
+        raise ModelError(
+            f"`{self}` is an assertion about parameters; it is neither true nor false yet.",
+            cure="Python's own chain `a < b < c` and `and` ask for a truth value: "
+            "write (a < b) & (b < c), or (a < b) < c.",
+        )
+
+    def __repr__(self) -> str:
+        return " & ".join(_render(part.comparison, (part.left, part.right)) for part in self.parts)
+
+
+def _compare(comparison: np.ufunc, left: Any, right: Any) -> Assertion:
+    """Compare two sides; where the right is itself an assertion, both hold (``a < (b < c)``)."""
+    if isinstance(right, Assertion):
+        return Assertion(comparison, left, right.left) & right
+    return Assertion(comparison, left, right)
+
+
+_COMPARISONS = (np.less, np.less_equal, np.greater, np.greater_equal)
+_SYMBOLS = {
+    np.add: "+",
+    np.subtract: "-",
+    np.multiply: "*",
+    np.true_divide: "/",
+    np.power: "**",
+    np.less: "<",
+    np.less_equal: "<=",
+    np.greater: ">",
+    np.greater_equal: ">=",
+}
+
+
+def _render(function: np.ufunc, operands: tuple[Any, ...]) -> str:
+    texts = [f"({item!r})" if isinstance(item, Derived) else repr(item) for item in operands]
+    if function in _SYMBOLS:
+        return f" {_SYMBOLS[function]} ".join(texts)
+    return f"{function.__name__}({', '.join(texts)})"

@@ -1,0 +1,417 @@
+"""A model's free parameters in order, and the way from a vector of values to the user's objects.
+
+The order is the order in the model: constructor order, depth first; where a prior's arguments are
+parameters themselves, they come right before it. Each prior counts once, at the first place where
+it stands. A parameter that stands nowhere but in another's arguments is named after that argument:
+``gaussian.centre.mean``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import Faults, FitException, ModelError
+from classy_pm.model.collection import Collection, Instance
+from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.model import Model
+from classy_pm.model.node import Node, Path
+from classy_pm.model.priors import AbstractPrior, MissingPrior
+from classy_pm.model.signature import REQUIRED, read_signature
+
+__all__ = ["FreeParameter", "Layout", "walk"]
+
+# How many draws are tried before assertions are called too narrow to be met by chance.
+MAX_REJECTIONS = 100_000
+
+
+@dataclass(frozen=True)
+class FreeParameter:
+    """One free parameter: its prior, and every path at which it stands, the first naming it."""
+
+    prior: AbstractPrior
+    paths: tuple[Path, ...]
+
+    @property
+    def path(self) -> Path:
+        return self.paths[0]
+
+    @property
+    def name(self) -> str:
+        return ".".join(self.path)
+
+
+def walk(node: Node, path: Path = (), above: tuple[Node, ...] = ()) -> Iterator[tuple[Path, Any]]:
+    """Yield everything in a tree with its path, depth first: parts before their children."""
+    if any(node is other for other in above):
+        raise ModelError(f"The model contains itself at `{'.'.join(path)}`.")
+    yield path, node
+    for name, child in node.children():
+        if isinstance(child, Node):
+            yield from walk(child, (*path, name), (*above, node))
+        else:
+            yield (*path, name), child
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A model read once: what is free, derived, asserted and constant, each with its path.
+
+    Attributes
+    ----------
+    root : Node
+    parameters : tuple of FreeParameter
+        In the order of the vector.
+    derived : tuple of (path, Derived)
+        Parameters computed from others, where they stand in the tree.
+    assertions : tuple of (name, Assertion)
+    constants : tuple of (path, object)
+    components : tuple of (path, callable)
+        The user's classes.
+    """
+
+    root: Node
+    parameters: tuple[FreeParameter, ...]
+    derived: tuple[tuple[Path, Derived], ...]
+    assertions: tuple[tuple[str, Assertion], ...]
+    constants: tuple[tuple[Path, Any], ...]
+    components: tuple[tuple[Path, Callable[..., Any]], ...]
+
+    @classmethod
+    def of(cls, root: Node) -> Layout:
+        """Read a model."""
+        places: dict[Expression, list[Path]] = {}
+        derived: list[tuple[Path, Derived]] = []
+        constants: list[tuple[Path, Any]] = []
+        components: list[tuple[Path, Callable[..., Any]]] = []
+        nodes: list[tuple[Path, Node]] = []
+        for path, item in walk(root):
+            if isinstance(item, Node):
+                nodes.append((path, item))
+                if isinstance(item, Model):
+                    components.append((path, item.cls))
+            elif isinstance(item, Expression):
+                places.setdefault(item, []).append(path)
+                if isinstance(item, Derived):
+                    derived.append((path, item))
+            else:
+                constants.append((path, item))
+        found: dict[Expression, tuple[Path, ...]] = {}
+
+        def visit(expression: Expression, path: Path) -> None:
+            if expression in found:
+                return
+            here = tuple(places.get(expression, ())) or (path,)
+            for role, other in expression.inputs():
+                visit(other, (*here[0], role))
+            found[expression] = here
+
+        for expression, paths in places.items():
+            visit(expression, paths[0])
+        parameters = tuple(
+            FreeParameter(prior, paths) for prior, paths in found.items() if isinstance(prior, AbstractPrior)
+        )
+        assertions = _named_assertions(nodes, found)
+        return cls(root, parameters, tuple(derived), assertions, tuple(constants), tuple(components))
+
+    @property
+    def size(self) -> int:
+        """The length of the vector."""
+        return len(self.parameters)
+
+    @cached_property
+    def position(self) -> dict[Expression, int]:
+        """Where in the vector each prior's value is."""
+        return {parameter.prior: index for index, parameter in enumerate(self.parameters)}
+
+    # -- values -----------------------------------------------------------------------------------
+
+    def evaluator(self, values: Sequence[Any]) -> Callable[[Expression], Any]:
+        """Return the function that gives any expression's value, each computed once.
+
+        Parameters
+        ----------
+        values : sequence
+            The free parameters' values, in order: numbers, arrays of draws, or traced arrays.
+        """
+        known: dict[Expression, Any] = {item.prior: values[i] for i, item in enumerate(self.parameters)}
+
+        def value_of(expression: Expression) -> Any:
+            if expression not in known:
+                assert isinstance(expression, Derived)
+                known[expression] = expression.evaluate(value_of)
+            return known[expression]
+
+        return value_of
+
+    def vector_from_unit(self, unit: Any) -> np.ndarray:
+        """Map points of the unit cube to parameter values by the priors' `ppf`.
+
+        Parameters
+        ----------
+        unit : array_like, shape (..., size)
+
+        Returns
+        -------
+        numpy.ndarray, shape (..., size)
+        """
+        unit = np.asarray(unit, dtype=float)
+        if unit.shape[-1:] != (self.size,):
+            raise ModelError(f"A unit vector of {self.size} numbers is needed, not of shape {unit.shape}.")
+        self.require_priors("mapped from the unit cube")
+        values: list[Any] = []
+        known: dict[Expression, Any] = {}
+
+        def value_of(expression: Expression) -> Any:
+            if expression not in known and isinstance(expression, Derived):
+                known[expression] = expression.evaluate(value_of)
+            return known[expression]
+
+        # A prior's arguments come before it, so that each is known when it is needed.
+        with np.errstate(all="ignore"):
+            for index, parameter in enumerate(self.parameters):
+                prior = parameter.prior
+                arguments = {
+                    name: value_of(value) if isinstance(value, Expression) else value
+                    for name, value in prior.arguments.items()
+                }
+                known[prior] = prior._ppf(unit[..., index], **arguments)
+                values.append(np.broadcast_to(known[prior], unit.shape[:-1]))
+        return np.stack(values, axis=-1) if values else np.empty_like(unit)
+
+    def assertions_hold(self, vector: Any) -> Any:
+        """Return whether all assertions hold, for each vector along the last axis."""
+        values = np.moveaxis(np.asarray(vector, dtype=float), -1, 0)
+        value_of = self.evaluator(values)
+        holds: Any = np.ones(values.shape[1:], dtype=bool)
+        with np.errstate(all="ignore"):
+            for _, assertion in self.assertions:
+                holds = holds & assertion.evaluate(value_of)
+        return holds
+
+    def draw(self, rng: np.random.Generator) -> np.ndarray:
+        """Draw one vector from the priors where all assertions hold."""
+        return self.draws(1, rng)[0]
+
+    def draws(self, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw vectors from the priors where all assertions hold.
+
+        Returns
+        -------
+        numpy.ndarray, shape (number, size)
+        """
+        kept: list[np.ndarray] = []
+        missing, tried = number, 0
+        while missing > 0:
+            vectors = self.vector_from_unit(rng.random((missing if not tried else 1000, self.size)))
+            if self.assertions:
+                vectors = vectors[self.assertions_hold(vectors)]
+            kept.append(vectors[:missing])
+            missing -= len(kept[-1])
+            tried += 1000
+            if missing == number and tried > MAX_REJECTIONS:
+                names = ", ".join(f"`{assertion!r}`" for _, assertion in self.assertions)
+                raise ModelError(
+                    f"None of {tried} draws from the priors meets the assertions {names}.",
+                    cure="Choose priors of which at least some draws meet them.",
+                )
+        return np.concatenate(kept)
+
+    # -- instances --------------------------------------------------------------------------------
+
+    def require_priors(self, purpose: str) -> None:
+        """Raise one error that names every parameter without a prior, and every missing argument."""
+        faults = Faults()
+        for parameter in self.parameters:
+            if isinstance(parameter.prior, MissingPrior):
+                faults.add(parameter.name, "has no prior")
+        for path, value in self.constants:
+            if value is REQUIRED:
+                faults.add(".".join(path), "has no value and no default")
+        faults.raise_as(
+            ModelError,
+            f"The model cannot be {purpose} yet.",
+            cure="Set each, for example model.sigma = UniformPrior(0.0, 10.0), or fix it: model.sigma = 1.0.",
+        )
+
+    def instance(self, vector: Any, *, ignore_assertions: bool = False) -> Any:
+        """Return the user's objects at one vector of values."""
+        if len(vector) != self.size:
+            raise ModelError(
+                f"The model has {self.size} free parameters; a vector of {len(vector)} was given.",
+                cure=f"In order: {', '.join(parameter.name for parameter in self.parameters)}.",
+            )
+        if self.assertions and not ignore_assertions and not self.assertions_hold(vector):
+            raise FitException(f"An assertion of the model does not hold at {list(vector)}.")
+        values = list(vector) if isinstance(vector, np.ndarray) else list(np.asarray(vector, dtype=float))
+        return self.build(values)
+
+    @cached_property
+    def build(self) -> Callable[[list[Any]], Any]:
+        """The function from a list of the free parameters' values to the user's objects.
+
+        The tree is compiled once to a flat list of steps. Each takes from a list of slots what its
+        constructor needs, and appends what it made; the last makes the root.
+        """
+        return _compile(self)
+
+
+def _named_assertions(
+    nodes: list[tuple[Path, Node]], found: dict[Expression, tuple[Path, ...]]
+) -> tuple[tuple[str, Assertion], ...]:
+    faults = Faults()
+    assertions: dict[str, Assertion] = {}
+    for path, node in nodes:
+        for index, (name, assertion) in enumerate(node._assertions):
+            full = ".".join((*path, name or f"assertion_{index}"))
+            if full in assertions:
+                faults.add(full, "is the name of two assertions")
+            if not all(_is_known(side, found) for _, side in assertion.inputs()):
+                faults.add(full, f"`{assertion!r}` speaks of a parameter that is not in the model (any more)")
+            assertions[full] = assertion
+    faults.raise_as(ModelError, "The model's assertions do not fit the model.")
+    return tuple(assertions.items())
+
+
+def _is_known(expression: Expression, found: dict[Expression, tuple[Path, ...]]) -> bool:
+    if isinstance(expression, AbstractPrior):
+        return expression in found
+    return all(_is_known(other, found) for _, other in expression.inputs())
+
+
+Step = Callable[[list[Any]], Any]
+
+
+def _compile(layout: Layout) -> Callable[[list[Any]], Any]:
+    slots_of: dict[Expression, int] = dict(layout.position)
+    steps: list[Step] = []
+    constants: list[Any] = []
+    size = layout.size
+
+    # Slots: the free parameters, then the constants, then what the steps make. How many constants
+    # there are is known after the walk, so that steps are addressed from the other end at first.
+    made = 0
+    pending: list[Callable[[int], Step]] = []
+
+    def add(step: Callable[[int], Step]) -> int:
+        nonlocal made
+        pending.append(step)
+        made += 1
+        return -made  # resolved below: -1 is the first made
+
+    def constant(value: Any) -> int:
+        constants.append(value)
+        return size + len(constants) - 1
+
+    def slot(value: Any) -> int:
+        if isinstance(value, Node):
+            return node_slot(value)
+        if not isinstance(value, Expression):
+            return constant(value)
+        if value not in slots_of:
+            assert isinstance(value, Derived)
+            operands = [slot(operand) for operand in value.operands]
+            slots_of[value] = add(lambda offset, f=value.function, o=operands: _call(f, _at(o, offset)))
+        return slots_of[value]
+
+    nodes: dict[int, int] = {}
+
+    def node_slot(node: Node) -> int:
+        # The same part in two places is one object in the instance as well.
+        if id(node) not in nodes:
+            nodes[id(node)] = add(_model_step(node, slot) if isinstance(node, Model) else _collection_step(node, slot))
+        return nodes[id(node)]
+
+    node_slot(layout.root)
+    offset = size + len(constants)
+    steps = [step(offset) for step in pending]
+
+    def build(values: list[Any]) -> Any:
+        slots = values + constants
+        for step in steps:
+            slots.append(step(slots))
+        return slots[-1]
+
+    return build
+
+
+def _at(slots: Sequence[int], offset: int) -> tuple[int, ...]:
+    """Resolve slots: negative ones count what the steps made, from `offset` on."""
+    return tuple(slot if slot >= 0 else offset - slot - 1 for slot in slots)
+
+
+def _pick(slots: tuple[int, ...]) -> Callable[[list[Any]], tuple[Any, ...]]:
+    if len(slots) == 1:
+        only = slots[0]
+        return lambda values: (values[only],)
+    return itemgetter(*slots) if slots else lambda values: ()
+
+
+def _call(function: Callable[..., Any], slots: tuple[int, ...]) -> Step:
+    pick = _pick(slots)
+    return lambda values: function(*pick(values))
+
+
+def _model_step(model: Model, slot: Callable[[Any], int]) -> Callable[[int], Step]:
+    children = dict(model.children())
+    positional: list[tuple[int, ...] | int] = []
+    keywords: dict[str, tuple[int, ...] | int] = {}
+    for argument in read_signature(model.cls).arguments:  # type: ignore[arg-type]
+        place: tuple[int, ...] | int
+        if argument.kind == "tuple":
+            place = tuple(slot(children.pop(element)) for element in argument.elements)
+        else:
+            place = slot(children.pop(argument.name))
+        if argument.positional:
+            positional.append(place)
+        else:
+            keywords[argument.name] = place
+    extras = {name: slot(children.pop(name)) for name in model._extras}
+    keywords.update({name: slot(value) for name, value in children.items()})  # taken by **kwargs
+    cls = model.cls
+
+    def resolve(offset: int) -> Step:
+        if not keywords and not extras and all(isinstance(place, int) for place in positional):
+            return _call(cls, _at(positional, offset))  # type: ignore[arg-type]
+        take = [_taker(place, offset) for place in positional]
+        take_named = {name: _taker(place, offset) for name, place in keywords.items()}
+        take_extras = {name: _taker(place, offset) for name, place in extras.items()}
+
+        def make(values: list[Any]) -> Any:
+            made = cls(*[t(values) for t in take], **{name: t(values) for name, t in take_named.items()})
+            for name, t in take_extras.items():
+                setattr(made, name, t(values))
+            return made
+
+        return make
+
+    return resolve
+
+
+def _taker(place: tuple[int, ...] | int, offset: int) -> Step:
+    if isinstance(place, tuple):
+        return _pick(_at(place, offset))
+    (index,) = _at([place], offset)
+    return itemgetter(index)
+
+
+def _collection_step(node: Node, slot: Callable[[Any], int]) -> Callable[[int], Step]:
+    assert isinstance(node, Collection)
+    names = [name for name, _ in node.children()]
+    slots = [slot(child) for _, child in node.children()]
+    container = node._container
+
+    def resolve(offset: int) -> Step:
+        pick = _pick(_at(slots, offset))
+        if container == "list":
+            return lambda values: list(pick(values))
+        if container == "dict":
+            return lambda values: dict(zip(names, pick(values), strict=True))
+        return lambda values: Instance(dict(zip(names, pick(values), strict=True)))
+
+    return resolve

@@ -1,0 +1,214 @@
+"""`Model`: a class of the user's whose constructor arguments are parameters."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from classy_pm.errors import Faults, ModelError, UnknownNameError, did_you_mean
+from classy_pm.model.expressions import Expression, is_number
+from classy_pm.model.node import Node, as_child
+from classy_pm.model.priors import MissingPrior
+from classy_pm.model.signature import REQUIRED, Argument, read_signature
+
+__all__ = ["Model"]
+
+
+class Model(Node):
+    """A class whose constructor arguments are parameters.
+
+    Parameters
+    ----------
+    cls : type or callable
+        The user's class, or a function whose arguments are parameters.
+    **overrides : float, prior, class, Model, list, dict or object
+        Arguments that are not left as they are: a number fixes a parameter, a prior frees it, a
+        class or `Model` nests another model. Names that the constructor does not have are set as
+        attributes on the instance after its construction.
+
+    Raises
+    ------
+    ModelError
+        If `cls` cannot be called, or an override is none of these; all faults are told at once.
+    UnknownNameError
+        If a name is nearly, but not quite, one that the constructor has.
+
+    Examples
+    --------
+    >>> class Gaussian:
+    ...     def __init__(self, centre=0.0, intensity=0.1, sigma=0.01):
+    ...         self.centre, self.intensity, self.sigma = centre, intensity, sigma
+    >>> model = Model(Gaussian, intensity=2.0)
+    >>> model.total_free_parameters
+    2
+    """
+
+    _cls: Callable[..., Any]
+    _extras: list[str]
+
+    def __init__(self, cls: Callable[..., Any], /, **overrides: Any) -> None:
+        super().__init__()
+        if not callable(cls):
+            raise ModelError(
+                f"{cls!r} is {'an object' if not inspect.ismodule(cls) else 'a module'}, not a class.",
+                cure="Write Model(MyClass), with the class itself, or a function.",
+            )
+        object.__setattr__(self, "_cls", cls)
+        object.__setattr__(self, "_extras", [])
+        faults = Faults()
+        for argument in read_signature(cls).arguments:
+            self._place_default(argument)
+        for name, value in overrides.items():
+            try:
+                self._assign(name, value)
+            except ModelError as error:
+                faults.add(name, str(error))
+        faults.raise_as(ModelError, f"Model({self._title()}) cannot be composed.")
+
+    @property
+    def cls(self) -> Callable[..., Any]:
+        """The user's class."""
+        return self._cls
+
+    def _title(self) -> str:
+        return getattr(self._cls, "__name__", repr(self._cls))
+
+    def _place_default(self, argument: Argument) -> None:
+        if argument.kind == "tuple":
+            for element in argument.elements:
+                self._set(element, MissingPrior())
+        elif argument.kind == "parameter":
+            self._set(argument.name, MissingPrior() if argument.prior is None else argument.prior.copy())
+        elif argument.kind == "model" and argument.component is not None:
+            self._set(argument.name, Model(argument.component))
+        else:
+            self._set(argument.name, argument.default)
+
+    def _argument(self, name: str) -> Argument | None:
+        return next((item for item in read_signature(self._cls).arguments if item.name == name), None)
+
+    # -- setting --------------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name.startswith("_"):
+            object.__setattr__(self, name, value)
+        else:
+            self._assign(name, value)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._assign(name, value)
+
+    def _assign(self, name: str, value: Any) -> None:
+        signature = read_signature(self._cls)
+        argument = self._argument(name)
+        if argument is not None and argument.kind == "tuple":
+            self._assign_tuple(argument, value)
+            return
+        if argument is None and name not in self._children:
+            self._check_new_name(name)
+            if not signature.takes_any_keyword:
+                self._extras.append(name)
+        child = as_child(value, path=name)
+        if argument is not None:
+            _check_fits(argument, child)
+        elif name in signature.names and not (isinstance(child, Expression) or is_number(child)):
+            raise ModelError(f"`{name}` is one number of a tuple; {value!r} is neither a number nor a prior.")
+        self._set(name, child)
+
+    def _assign_tuple(self, argument: Argument, value: Any) -> None:
+        if not isinstance(value, (tuple, list)) or len(value) != len(argument.elements):
+            raise ModelError(
+                f"`{argument.name}` is a tuple of {len(argument.elements)} numbers; {value!r} is not.",
+                cure=f"Set it whole, or by {' and '.join(f'`{name}`' for name in argument.elements)}.",
+            )
+        for element, item in zip(argument.elements, value, strict=True):
+            self._assign(element, item)
+
+    def _check_new_name(self, name: str) -> None:
+        """Refuse a name that is most likely a misspelt one, or that the instance could not carry."""
+        known = (*read_signature(self._cls).names, *self._extras)
+        near = [other for other in known if _is_misspelt(name, other)]
+        if near:
+            raise UnknownNameError(
+                f"{self._title()} has no argument `{name}`.",
+                cure=f"{did_you_mean(name, near)} A new attribute of that very name is set by "
+                f'model.add_attribute("{name}", value).',
+            )
+        if not inspect.isclass(self._cls):
+            raise UnknownNameError(
+                f"The function {self._title()} has no argument `{name}`.",
+                cure=did_you_mean(name, known) or None,
+            )
+        if not _can_carry(self._cls, name):
+            raise UnknownNameError(
+                f"{self._title()} has no argument `{name}`, and its __slots__ leave no place for it.",
+                cure=did_you_mean(name, known) or None,
+            )
+
+    def add_attribute(self, name: str, value: Any) -> None:
+        """Set an attribute that the constructor does not name, however near its name is to another.
+
+        Parameters
+        ----------
+        name : str
+            The attribute's name on the instance.
+        value : float, prior, class, Model, list, dict or object
+            What is set after construction; priors and models become parameters.
+        """
+        if name not in self._children:
+            self._extras.append(name)
+        self._set(name, as_child(value, path=name))
+
+    def _get(self, name: str) -> Any:
+        argument = self._argument(name)
+        if argument is not None and argument.kind == "tuple":
+            return tuple(self._children[element] for element in argument.elements)
+        return super()._get(name)
+
+    def missing_arguments(self) -> list[str]:
+        """Return the arguments that have neither a value nor a default."""
+        return [name for name, value in self._children.items() if value is REQUIRED]
+
+    def __repr__(self) -> str:
+        return f"Model({self._title()}, {self.total_free_parameters} free parameters)"
+
+
+def _check_fits(argument: Argument, child: Any) -> None:
+    """Refuse what can never be the value of a parameter."""
+    if argument.kind != "parameter" or isinstance(child, (Expression, Node)) or is_number(child):
+        return
+    if isinstance(child, (str, bytes, bool)) or (child is None and argument.default is not None):
+        raise ModelError(
+            f"`{argument.name}` is a parameter; {child!r} is neither a number nor a prior.",
+            cure=f"Write {argument.name}=1.0, or {argument.name}=UniformPrior(0.0, 1.0).",
+        )
+
+
+def _can_carry(cls: Any, name: str) -> bool:
+    """Return whether instances of a class have a place for an attribute of this name."""
+    return cls.__dictoffset__ != 0 or hasattr(cls, name)  # a slot is an attribute of its class
+
+
+def _is_misspelt(name: str, other: str) -> bool:
+    """Return whether two names differ by so little that one is most likely meant for the other."""
+    if name.lower().replace("_", "") == other.lower().replace("_", ""):
+        return True
+    numbered = name.rstrip("0123456789") == other.rstrip("0123456789")
+    if numbered or min(len(name), len(other)) < 4:
+        return False
+    return _distance(name, other) <= (1 if min(len(name), len(other)) < 6 else 2)
+
+
+def _distance(one: str, other: str) -> int:
+    """Return the edit distance, a swap of neighbours counting one (optimal string alignment)."""
+    rows = [list(range(len(other) + 1))]
+    for i, a in enumerate(one, 1):
+        row = [i]
+        for j, b in enumerate(other, 1):
+            cost = min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (a != b))
+            if i > 1 and j > 1 and a == other[j - 2] and one[i - 2] == b:
+                cost = min(cost, rows[-2][j - 2] + 1)
+            row.append(cost)
+        rows.append(row)
+    return rows[-1][-1]

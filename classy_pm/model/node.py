@@ -1,0 +1,227 @@
+"""What `Model` and `Collection` share: named children, assertions, and what can be asked of a tree."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import ModelError, UnknownNameError, did_you_mean
+from classy_pm.model.expressions import Assertion, Derived, Expression
+
+__all__ = ["Node", "Path"]
+
+Path = tuple[str, ...]
+
+# Counts changes of any model, so that what was computed from a model is known to be out of date.
+# Nothing that a user sees depends on its value.
+_changes = itertools.count(1)
+
+
+class _LastChange:
+    number = 0
+
+
+class Node:
+    """A part of a model: children by name, and assertions about them."""
+
+    _children: dict[str, Any]
+    _assertions: list[tuple[str | None, Assertion]]
+
+    def __init__(self) -> None:
+        object.__setattr__(self, "_children", {})
+        object.__setattr__(self, "_assertions", [])
+
+    # -- children -------------------------------------------------------------------------------
+
+    def _set(self, name: str, value: Any) -> None:
+        check_name(name)
+        self._children[name] = value
+        self._changed()
+
+    def _changed(self) -> None:
+        _LastChange.number = next(_changes)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return self._get(name)
+
+    def __getitem__(self, name: str | int) -> Any:
+        return self._get(str(name))
+
+    def _get(self, name: str) -> Any:
+        try:
+            return self._children[name]
+        except KeyError:
+            raise UnknownNameError(
+                f"{self._title()} has no attribute `{name}`.", cure=did_you_mean(name, self._children) or None
+            ) from None
+
+    def __delattr__(self, name: str) -> None:
+        self._get(name)
+        del self._children[name]
+        self._changed()
+
+    def __dir__(self) -> list[str]:
+        return [*super().__dir__(), *self._children]
+
+    def children(self) -> Iterator[tuple[str, Any]]:
+        """Yield the children in order, each with its name: priors, constants and parts."""
+        yield from self._children.items()
+
+    def _title(self) -> str:
+        return type(self).__name__
+
+    # -- assertions -----------------------------------------------------------------------------
+
+    def add_assertion(self, assertion: Assertion, name: str | None = None) -> None:
+        """Rule out all of parameter space where a comparison of parameters does not hold.
+
+        Parameters
+        ----------
+        assertion : Assertion
+            A comparison such as ``model.sigma > 5.0``, or a chain ``(a < b) < c``.
+        name : str, optional
+            Its name in the graph.
+
+        Examples
+        --------
+        >>> model.add_assertion(model.sigma > 5.0, name="broad")  # doctest: +SKIP
+        """
+        if not isinstance(assertion, Assertion):
+            raise ModelError(
+                f"{assertion!r} is no assertion about parameters"
+                + (": it compares numbers alone." if isinstance(assertion, (bool, np.bool_)) else "."),
+                cure="Write for example model.add_assertion(model.sigma > 5.0).",
+            )
+        self._assertions.append((name, assertion))
+        self._changed()
+
+    # -- what can be asked ----------------------------------------------------------------------
+    # Each of these needs the whole tree; `layout` is computed anew after any change.
+
+    def _layout(self) -> Any:
+        from classy_pm.model.layout import Layout  # layout.py reads nodes, so it imports this module
+
+        cached = self.__dict__.get("_cached_layout")
+        if cached is None or cached[0] != _LastChange.number:
+            cached = (_LastChange.number, Layout.of(self))
+            object.__setattr__(self, "_cached_layout", cached)
+        return cached[1]
+
+    @property
+    def paths(self) -> list[Path]:
+        """Where each free parameter sits, in the order of the vector."""
+        return [parameter.path for parameter in self._layout().parameters]
+
+    @property
+    def total_free_parameters(self) -> int:
+        """How many free parameters there are; a shared one counts once."""
+        return self._layout().size
+
+    def instance_from_vector(self, vector: Any, *, ignore_assertions: bool = False) -> Any:
+        """Return the user's objects for one set of parameter values.
+
+        Parameters
+        ----------
+        vector : array_like, shape (total_free_parameters,)
+            Values in the order of `paths`, in the parameters' own units.
+        ignore_assertions : bool
+            Return an instance where an assertion fails, too.
+
+        Returns
+        -------
+        object
+            An instance of the model's class; of a `Collection`, an `Instance` with its names.
+
+        Raises
+        ------
+        FitException
+            If an assertion does not hold.
+        ModelError
+            If the vector has another length.
+        """
+        return self._layout().instance(vector, ignore_assertions=ignore_assertions)
+
+    def instance_from_unit_vector(self, unit_vector: Any, *, ignore_assertions: bool = False) -> Any:
+        """Return the instance at a point of the unit cube, mapped by the priors' `ppf`.
+
+        Parameters
+        ----------
+        unit_vector : array_like, shape (total_free_parameters,)
+            Prior probabilities in [0, 1].
+        ignore_assertions : bool
+            Return an instance where an assertion fails, too.
+        """
+        layout = self._layout()
+        return layout.instance(layout.vector_from_unit(unit_vector), ignore_assertions=ignore_assertions)
+
+    def instance_from_prior_medians(self, *, ignore_assertions: bool = False) -> Any:
+        """Return the instance with each parameter at the median of its prior."""
+        return self.instance_from_unit_vector(
+            np.full(self.total_free_parameters, 0.5), ignore_assertions=ignore_assertions
+        )
+
+    def random_instance(self, *, random_seed: Any = None) -> Any:
+        """Return an instance drawn from the priors, where all assertions hold.
+
+        Parameters
+        ----------
+        random_seed : int or numpy.random.Generator, optional
+            The same seed gives the same instance.
+        """
+        layout = self._layout()
+        return layout.instance(layout.draw(np.random.default_rng(random_seed)), ignore_assertions=True)
+
+    @property
+    def info(self) -> str:
+        """The model as text: each part, its parameters with their priors, and its constants."""
+        from classy_pm.model.text import info_of
+
+        return info_of(self)
+
+    def _repr_html_(self) -> str:
+        from classy_pm.model.text import html_of
+
+        return html_of(self)
+
+
+def check_name(name: str) -> None:
+    """Refuse a name that could not be told apart in a dotted path."""
+    if not (name.isidentifier() or name.isdecimal()) or len(name) > 200:
+        raise ModelError(
+            f"`{name}` cannot be the name of a part or a parameter.",
+            cure="Names are Python identifiers; dots join them to paths.",
+        )
+
+
+def as_child(value: Any, *, path: str = "") -> Any:
+    """Return what stands in the tree for a value that a user hands over.
+
+    Classes become models; lists and dicts that hold anything to be fitted become collections that
+    are lists and dicts again in the instance; priors, models and constants stay what they are.
+    """
+    from classy_pm.model.collection import Collection
+    from classy_pm.model.model import Model
+
+    if isinstance(value, Assertion):
+        raise ModelError(
+            f"`{value!r}` is an assertion, not a value{f' of `{path}`' if path else ''}.",
+            cure="Hand it to add_assertion(...).",
+        )
+    if inspect.isclass(value):
+        return Model(value)
+    if isinstance(value, (list, dict)) and _holds_parameters(value):
+        return Collection._of_container(value)
+    return value
+
+
+def _holds_parameters(value: Any) -> bool:
+    """Return whether anything inside is not simply a constant."""
+    if isinstance(value, (list, dict)):
+        return any(_holds_parameters(item) for item in (value.values() if isinstance(value, dict) else value))
+    return isinstance(value, (Node, Expression, Derived)) or inspect.isclass(value)

@@ -1,0 +1,69 @@
+"""A model in plain data: everything of it that determines a fit's answer, and nothing else.
+
+Two models with equal descriptions are the same model: the same classes with the same parts in the
+same order, the same priors, constants and links, the same assertions. Parameters are named by the
+first path at which they stand, so that what is shared is part of the description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from classy_pm.model import AbstractPrior, Assertion, Collection, Derived, Expression, Layout, Model, Node
+
+__all__ = ["class_reference", "describe"]
+
+
+def class_reference(cls: Callable[..., Any]) -> str:
+    """Return a class's or function's name, "module:qualname"."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def describe(layout: Layout) -> dict[str, Any]:
+    """Describe a model.
+
+    Returns
+    -------
+    dict
+        "tree", "parameters" and "assertions"; constants stand in the tree as the objects they are.
+    """
+    names: dict[Expression, str] = {parameter.prior: parameter.name for parameter in layout.parameters}
+
+    def value(item: Any) -> Any:
+        if isinstance(item, Node):
+            return node(item)
+        if isinstance(item, AbstractPrior):
+            return {"parameter": names[item]}
+        if isinstance(item, Derived):
+            return {"function": item.function.__name__, "operands": [value(part) for part in item.operands]}
+        return {"constant": item}
+
+    def node(item: Node) -> dict[str, Any]:
+        # Children as pairs, because their order is the order of the parameters.
+        children = [[name, value(child)] for name, child in item.children()]
+        if isinstance(item, Model):
+            return {"model": class_reference(item.cls), "children": children}
+        assert isinstance(item, Collection)
+        return {"collection": item._container, "children": children}
+
+    def assertion(item: Assertion) -> list[Any]:
+        return [[part.comparison.__name__, value(part.left), value(part.right)] for part in item.parts]
+
+    return {
+        "tree": node(layout.root),
+        "parameters": [
+            [
+                parameter.name,
+                {
+                    "prior": type(parameter.prior).__name__,
+                    "arguments": {
+                        name: value(argument) if isinstance(argument, Expression) else argument
+                        for name, argument in parameter.prior.arguments.items()
+                    },
+                },
+            ]
+            for parameter in layout.parameters
+        ],
+        "assertions": sorted((assertion(item) for _, item in layout.assertions), key=repr),
+    }

@@ -1,0 +1,100 @@
+"""`Result`: what a search hands back."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import xarray as xr
+
+from classy_pm.model import Node
+from classy_pm.plan import Plan, make_plan
+from classy_pm.result import tree as trees
+from classy_pm.result.samples import Samples
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+__all__ = ["Result"]
+
+
+class Result:
+    """A fit: its draws as an ArviZ tree and as the user's objects.
+
+    Parameters
+    ----------
+    model : Model or Collection
+        The model that was fitted.
+    tree : xarray.DataTree
+    identifier : str
+        The fit's identity: equal for equal model, data, search and seed.
+    from_catalog : bool
+        Whether the fit was read from a catalogue rather than run.
+
+    Attributes
+    ----------
+    idata : xarray.DataTree
+        ``posterior``, ``sample_stats`` and, where the likelihood can be taken apart into terms,
+        ``log_likelihood``: for all of ArviZ.
+    """
+
+    def __init__(
+        self, model: Node, tree: xr.DataTree, *, identifier: str, from_catalog: bool = False
+    ) -> None:
+        self.idata = tree
+        self.identifier = identifier
+        self.from_catalog = from_catalog
+        # The plan is made at once: the model may be changed afterwards.
+        self._plan: Plan = make_plan(model)
+        self._attributes = trees.attributes_of(tree)
+
+    @cached_property
+    def samples(self) -> Samples:
+        """The draws as vectors and instances."""
+        return Samples(self.idata, self._plan)
+
+    @property
+    def instance(self) -> Any:
+        """The user's objects at the draw with the greatest log likelihood."""
+        return self.samples.max_log_likelihood_instance
+
+    @property
+    def max_log_likelihood_instance(self) -> Any:
+        """The user's objects at the draw with the greatest log likelihood."""
+        return self.samples.max_log_likelihood_instance
+
+    @property
+    def attributes(self) -> dict[str, Any]:
+        """What is known of the fit besides its draws: search, settings, seed, seconds, versions."""
+        return self._attributes
+
+    @property
+    def notices(self) -> list[str]:
+        """What the search found worth saying of this fit, in words; empty if all is well."""
+        return list(self._attributes.get("notices", []))
+
+    def summary(self) -> pd.DataFrame:
+        """Return a row a parameter.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Mean, sd, median, the limits of the one and three sigma intervals, effective sample
+            size and R-hat.
+        """
+        import pandas as pd
+
+        return pd.DataFrame.from_dict(trees.table_of(self.idata), orient="index")
+
+    @property
+    def info(self) -> str:
+        """The result as text: each parameter with its one sigma interval, and what was noticed."""
+        rows = [
+            f"{name:<40}{row['median']:>14.6g}  ({row['lower_1_sigma']:.6g}, {row['upper_1_sigma']:.6g})"
+            for name, row in trees.table_of(self.idata).items()
+        ]
+        head = f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; medians and one sigma intervals:"
+        return "\n".join([head, "", *rows, *(f"\nNote: {notice}" for notice in self.notices)])
+
+    def __repr__(self) -> str:
+        return f"Result({len(self.samples)} draws of {len(self.samples.names)} parameters, {self.identifier[:12]})"

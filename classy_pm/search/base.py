@@ -1,0 +1,198 @@
+"""`Search`: all that searches share, written once.
+
+A fit goes down the house and up again: the catalogue is asked whether the answer is there; if not,
+the search draws, its draws become a tree with what can be computed from them, and the tree is
+filed. A search itself is one file with one class: settings, and `_run`.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+import xarray as xr
+
+from classy_pm.catalog import Catalog, fit_key
+from classy_pm.errors import ModelError, SettingError
+from classy_pm.likelihood import Analysis, check_analysis
+from classy_pm.model import Node
+from classy_pm.plan import Plan, class_reference, make_plan
+from classy_pm.result import Result
+from classy_pm.result.tree import make_tree
+from classy_pm.search.diagnose import diagnose
+from classy_pm.search.problem import Draws, Problem
+from classy_pm.search.progress import Report
+from classy_pm.search.record import make_record
+from classy_pm.search.settings import Settings
+
+__all__ = ["Search"]
+
+# Pointwise terms beyond this many numbers (200 MB) are left out of the tree.
+MAX_POINTWISE = 25_000_000
+
+
+class Search(Settings):
+    """What fits a model to an analysis.
+
+    Parameters
+    ----------
+    name : str
+        A label, to find the fit again; not part of its identity.
+    unique_tag : str, optional
+        Tells fits apart that are equal in all else; part of the identity.
+    random_seed : int or numpy.random.Generator, optional
+        The same seed gives the same draws. By default it is derived from the fit's identity, so
+        that a fit that is run again gives the same draws as well.
+    number_of_cores : int
+        How many processor cores may be used; the draws do not depend on it.
+    likelihood : {"auto", "trace", "blackbox"}
+        How the log likelihood comes into a graph, where one is needed.
+    progress : bool, optional
+        Whether to show progress; by default where somebody looks on.
+    **settings
+        The search's own settings; an unknown one is an error.
+    """
+
+    # Settings that do not change the answer, and so are not part of a fit's identity.
+    _not_identity: ClassVar[tuple[str, ...]] = ("name", "number_of_cores", "progress", "random_seed", "unique_tag")
+
+    name: str = ""
+    unique_tag: str | None = None
+    random_seed: int | np.random.Generator | None = None
+    number_of_cores: int = 1
+    likelihood: Literal["auto", "trace", "blackbox"] = "auto"
+    progress: bool | None = None
+
+    def __init__(self, name: str = "", **settings: Any) -> None:
+        super().__init__(name=name, **settings)
+        if isinstance(self.random_seed, np.random.Generator):
+            self.random_seed = int(self.random_seed.integers(2**63))
+
+    def _run(self, problem: Problem) -> Draws:
+        """Draw from the posterior, or find what else the search finds."""
+        raise NotImplementedError
+
+    def fit(
+        self,
+        model: Node,
+        analysis: Analysis,
+        *,
+        catalog: Catalog | str | Path | None = None,
+        info: dict[str, Any] | None = None,
+    ) -> Result:
+        """Fit a model to an analysis, or read the fit from the catalogue if it is there.
+
+        Parameters
+        ----------
+        model : Model or Collection
+        analysis : Analysis
+        catalog : Catalog or path of a sqlite file, optional
+            Where the fit is looked up and filed; without one it is in memory alone.
+        info : dict, optional
+            What else shall be stored with the fit, to find it by.
+
+        Returns
+        -------
+        Result
+
+        Raises
+        ------
+        ClassyError
+            If the model, the data, the search or the catalogue cannot be used; before anything
+            is computed or written.
+        """
+        plan = make_plan(model)
+        check_analysis(analysis)
+        payload = self._identity(plan, analysis)
+        key = fit_key(payload)
+        report = Report(self.progress)
+        store = catalog if isinstance(catalog, Catalog) or catalog is None else Catalog(catalog)
+        try:
+            if store is not None:
+                found = store.find(key)
+                if found is not None:
+                    report.say(f"This fit is in {store.location} already: it is read, not run.")
+                    return Result(model, found.tree(), identifier=key, from_catalog=True)
+                store.check_writable()
+            start = time.perf_counter()
+            tree = self._fit(plan, analysis, key, report)
+            result = Result(model, tree, identifier=key)
+            if store is not None:
+                seconds = time.perf_counter() - start
+                with report.stage("filing the fit"):
+                    store.file(make_record(self, plan, payload, key, tree, info or {}, seconds), tree)
+            return result
+        finally:
+            if store is not None and store is not catalog:
+                store.close()
+
+    def _identity(self, plan: Plan, analysis: Analysis) -> dict[str, Any]:
+        """Return everything that determines the answer."""
+        settings = {name: value for name, value in self.settings.items() if name not in self._not_identity}
+        return {
+            "model": plan.identity,
+            "data": vars(analysis),
+            "likelihood": {"analysis": class_reference(type(analysis))},
+            "search": {"search": type(self).__name__, "settings": settings},
+            "extra": {"random_seed": self.random_seed, "unique_tag": self.unique_tag},
+        }
+
+    def _fit(self, plan: Plan, analysis: Analysis, key: str, report: Report) -> xr.DataTree:
+        """Run the search, and compute from its draws all that every fit has."""
+        seed = int(key, 16) if self.random_seed is None else int(self.random_seed)  # type: ignore[arg-type]
+        problem = Problem(plan, analysis, self.likelihood, seed, self.number_of_cores, report)
+        draws = self._run(problem)
+        posterior, names = _posterior(plan, draws.vectors), [item.name for item in plan.parameters]
+        pointwise = _pointwise(problem, draws)
+        log_likelihood = draws.log_likelihood
+        if log_likelihood is None:
+            log_likelihood = np.apply_along_axis(problem.log_likelihood, -1, draws.vectors)
+        notices = [*draws.notices, *_nan_notice(problem)]
+        tree = make_tree(
+            posterior,
+            log_likelihood,
+            plan.log_prior(draws.vectors),
+            free=names,
+            stats=draws.stats,
+            pointwise=pointwise,
+            attributes={
+                "search": type(self).__name__,
+                "name": self.name,
+                "unique_tag": self.unique_tag,
+                "seconds": report.seconds,
+                **draws.attributes,
+            },
+        )
+        return diagnose(tree, notices)
+
+
+def _posterior(plan: Plan, vectors: np.ndarray) -> dict[str, np.ndarray]:
+    """Return free and derived parameters by name, each of shape (chain, draw)."""
+    columns = list(np.moveaxis(vectors, -1, 0))
+    value_of = plan.layout.evaluator(columns)
+    posterior = dict(zip(plan.names, columns, strict=True))
+    with np.errstate(all="ignore"):
+        for path, derived in plan.derived:
+            posterior[".".join(path)] = np.broadcast_to(value_of(derived), vectors.shape[:2])
+    return posterior
+
+
+def _pointwise(problem: Problem, draws: Draws) -> np.ndarray | None:
+    """Return the log likelihood's terms at each draw, where the graph has been made and has terms."""
+    if "symbolic" not in vars(problem) or problem.symbolic.terms is None:
+        return None
+    (length,) = problem.symbolic.terms.type.shape
+    if length * draws.vectors[..., 0].size > MAX_POINTWISE:
+        draws.notices.append(
+            f"The pointwise log likelihood ({length} terms a draw) was left out: it is too large to keep."
+        )
+        return None
+    with problem.report.stage("computing the pointwise log likelihood"):
+        return problem.symbolic.terms_of(draws.vectors)
+
+
+def _nan_notice(problem: Problem) -> list[str]:
+    count = problem.log_likelihood.nan_count
+    return [f"The log likelihood was NaN {count} times; those points count as impossible."] if count else []

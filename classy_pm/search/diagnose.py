@@ -1,0 +1,57 @@
+"""Looks at a fit's draws and says in words what is wrong with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import numpy as np
+import xarray as xr
+
+from classy_pm.result import tree as trees
+
+__all__ = ["diagnose"]
+
+# The limits of Vehtari et al. (2021), "Rank-normalization, folding, and localization: an improved
+# R-hat", Bayesian Analysis 16, 667.
+MAX_R_HAT = 1.01
+MIN_ESS_PER_CHAIN = 100
+
+
+def diagnose(tree: xr.DataTree, notices: list[str]) -> xr.DataTree:
+    """Put what was noticed into the tree's attributes, and return it."""
+    attributes = trees.attributes_of(tree)
+    attributes["notices"] = [*notices, *_notices(tree)]
+    tree.attrs["fit"] = json.dumps(attributes, sort_keys=True)
+    return tree
+
+
+def _notices(tree: xr.DataTree) -> Iterator[str]:
+    if trees.has_stat(tree, trees.DIVERGING):
+        diverging = int(np.sum(trees.stat_of(tree, trees.DIVERGING)))
+        if diverging:
+            yield (
+                f"{diverging} of {len(trees.stat_of(tree, trees.DIVERGING))} draws ended a divergent trajectory: "
+                "parts of the posterior may not have been reached. Raise target_accept, or reparameterise."
+            )
+    table = trees.table_of(tree)
+    chains = tree[trees.POSTERIOR].sizes["chain"]
+    apart = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > MAX_R_HAT}
+    if apart:
+        yield (
+            f"The chains do not agree: R-hat is {max(apart.values()):.3f} for {_worst(apart)} "
+            f"(at most {MAX_R_HAT} is wanted). Draw longer, or look for several modes."
+        )
+    needed = MIN_ESS_PER_CHAIN * min(chains, 4)
+    few = {name: -row["ess"] for name, row in table.items() if row["ess"] < needed}
+    if few:
+        yield (
+            f"There are {-max(few.values()):.0f} effective draws of {_worst(few)} "
+            f"(at least {needed} are wanted). Draw longer."
+        )
+
+
+def _worst(values: dict[str, float]) -> str:
+    names = sorted(values, key=lambda name: -values[name])
+    more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+    return f"`{names[0]}`{more}"

@@ -1,0 +1,158 @@
+"""`Emcee`: an ensemble of walkers, for likelihoods with or without a gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import SettingError
+from classy_pm.search.base import Search
+from classy_pm.search.initializers import InitializerBall, InitializerPrior, start_points
+from classy_pm.search.problem import Draws, Problem
+from classy_pm.search.settings import positive
+
+__all__ = ["AutoCorrelationsSettings", "Emcee"]
+
+# How many autocorrelation times are discarded as the walkers' way from their start.
+BURN_IN_TIMES = 3
+
+
+@dataclass(frozen=True)
+class AutoCorrelationsSettings:
+    """When an ensemble has run for long enough.
+
+    Parameters
+    ----------
+    check_for_convergence : bool
+        Whether to stop early.
+    check_size : int
+        How many steps lie between two looks at the autocorrelation times.
+    required_length : float
+        How many autocorrelation times the chains must be long.
+    change_threshold : float
+        By how much, relatively, an autocorrelation time may have changed since the last look.
+
+    Notes
+    -----
+    The criterion of Goodman and Weare (2010) as emcee's documentation gives it.
+    """
+
+    check_for_convergence: bool = True
+    check_size: int = 100
+    required_length: float = 50
+    change_threshold: float = 0.01
+
+    def __post_init__(self) -> None:
+        if self.check_size < 1 or self.required_length <= 0 or self.change_threshold <= 0:
+            raise SettingError(f"{self}: all of its numbers must be above zero.")
+
+
+@dataclass
+class _Convergence:
+    """Looks at an ensemble every so many steps."""
+
+    settings: AutoCorrelationsSettings
+    times: np.ndarray = field(default_factory=lambda: np.array(np.inf))
+
+    def reached(self, sampler: Any, step: int) -> bool:
+        if not self.settings.check_for_convergence or step % self.settings.check_size:
+            return False
+        before, self.times = self.times, sampler.get_autocorr_time(tol=0)
+        long_enough = bool(np.all(self.times * self.settings.required_length < step))
+        change = np.abs(before - self.times) / self.times
+        return long_enough and bool(np.all(change < self.settings.change_threshold))
+
+
+class Emcee(Search):
+    """The affine-invariant ensemble sampler of emcee.
+
+    Parameters
+    ----------
+    nwalkers : int
+        How many walkers; at least twice the number of free parameters.
+    nsteps : int
+        How many steps each takes at the most.
+    initializer : InitializerBall or InitializerPrior
+        Where the walkers start.
+    auto_correlations_settings : AutoCorrelationsSettings
+        When to stop early.
+    **common
+        What every search takes: see `Search`.
+
+    Notes
+    -----
+    Goodman and Weare (2010), Communications in Applied Mathematics and Computational Science 5,
+    65; Foreman-Mackey et al. (2013), PASP 125, 306. The first three autocorrelation times are
+    discarded. Each walker is a chain of the result.
+
+    Examples
+    --------
+    >>> Emcee(nwalkers=50, nsteps=2000, random_seed=1)
+    Emcee(random_seed=1, nsteps=2000)
+    """
+
+    nwalkers: int = 50
+    nsteps: int = 5000
+    initializer: InitializerBall | InitializerPrior = InitializerPrior()
+    auto_correlations_settings: AutoCorrelationsSettings = AutoCorrelationsSettings()
+
+    def _faults(self) -> Iterator[tuple[str, str]]:
+        yield from positive(self, "nwalkers", "nsteps", "number_of_cores")
+
+    def _run(self, problem: Problem) -> Draws:
+        import emcee
+
+        size = problem.plan.size
+        if self.nwalkers < 2 * size or self.nwalkers % 2:
+            raise SettingError(
+                f"Emcee needs an even number of walkers, at least twice the {size} free parameters; "
+                f"nwalkers={self.nwalkers}.",
+                cure=f"Write nwalkers={max(2 * size, self.nwalkers + self.nwalkers % 2)}.",
+            )
+        vectors, values = start_points(self.initializer, problem, self.nwalkers, problem.rng(0))
+        state = emcee.State(
+            vectors,
+            log_prob=values[:, 0],
+            blobs=values[:, 1],
+            random_state=np.random.RandomState(problem.mersenne(1)).get_state(),
+        )
+        sampler = emcee.EnsembleSampler(
+            self.nwalkers, size, problem.log_posterior, vectorize=True, blobs_dtype=float
+        )
+        convergence = _Convergence(self.auto_correlations_settings)
+        converged = False
+        with problem.report.stage("sampling with emcee", total=self.nsteps) as stage:
+            steps = sampler.sample(state, iterations=self.nsteps, skip_initial_state_check=True)
+            for step, _ in enumerate(steps, 1):
+                if step % 50 == 0:
+                    stage.update(step)
+                if convergence.reached(sampler, step):
+                    converged = True
+                    break
+        return self._draws(sampler, converged)
+
+    def _draws(self, sampler: Any, converged: bool) -> Draws:
+        length = len(sampler.get_chain())
+        times = sampler.get_autocorr_time(tol=0)
+        finite = np.nan_to_num(times, nan=length / BURN_IN_TIMES)
+        burn_in = min(int(BURN_IN_TIMES * finite.max()), length // 2)
+        notices = []
+        if not converged and np.any(finite * self.auto_correlations_settings.required_length > length):
+            notices.append(
+                f"The ensemble ran {length} steps, {length / finite.max():.0f} autocorrelation times; "
+                f"{self.auto_correlations_settings.required_length} are wanted. Raise nsteps."
+            )
+        chain = sampler.get_chain(discard=burn_in)
+        return Draws(
+            np.swapaxes(chain, 0, 1),
+            log_likelihood=np.swapaxes(sampler.get_blobs(discard=burn_in), 0, 1),
+            attributes={
+                "autocorrelation_times": [float(time) for time in finite],
+                "burn_in": burn_in,
+                "acceptance_fraction": float(np.mean(sampler.acceptance_fraction)),
+            },
+            notices=notices,
+        )

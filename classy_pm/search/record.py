@@ -1,0 +1,117 @@
+"""What the catalogue is told of a fit."""
+
+from __future__ import annotations
+
+import uuid
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import xarray as xr
+
+from classy_pm.catalog import (
+    ComponentRecord,
+    FitRecord,
+    ParameterRecord,
+    base_refs,
+    class_ref,
+    describe,
+    part_key,
+)
+from classy_pm.model import REQUIRED
+from classy_pm.plan import Plan
+from classy_pm.result import tree as trees
+
+if TYPE_CHECKING:
+    from classy_pm.search.base import Search
+
+__all__ = ["make_record"]
+
+
+def make_record(
+    search: Search,
+    plan: Plan,
+    payload: dict[str, Any],
+    key: str,
+    tree: xr.DataTree,
+    info: dict[str, Any],
+    seconds: float,
+) -> FitRecord:
+    """Gather a fit's row from its tree and from what went into it."""
+    table = trees.table_of(tree)
+    log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
+    diverging = trees.stat_of(tree, trees.DIVERGING) if trees.has_stat(tree, trees.DIVERGING) else None
+    described = describe(payload)
+    return FitRecord(
+        fit_key=key,
+        run_id=uuid.uuid4().hex,
+        name=search.name,
+        unique_tag=search.unique_tag or "",
+        search=type(search).__name__,
+        settings=described["search"]["settings"],
+        payload=described,
+        model=described["model"],
+        components=tuple(
+            ComponentRecord(".".join(path), class_ref(cls), base_refs(cls))
+            for path, cls in plan.layout.components
+        ),
+        parameters=(*_drawn(plan, tree, table), *_constants(plan)),
+        info=info,
+        seconds=seconds,
+        max_log_likelihood=float(np.max(log_likelihood)),
+        divergences=None if diverging is None else int(np.sum(diverging)),
+        max_rhat=_or_none(max(row["r_hat"] for row in table.values())),
+        min_ess=_or_none(min(row["ess"] for row in table.values())),
+        model_hash=part_key(payload["model"]),
+        data_hash=part_key(payload["data"]),
+        likelihood_hash=part_key(payload["likelihood"]),
+        search_hash=part_key(payload["search"]),
+        versions={name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
+    )
+
+
+def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) -> list[ParameterRecord]:
+    """Return the records of free and derived parameters."""
+    log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
+    best = int(np.argmax(log_likelihood))
+    most_probable = int(np.argmax(log_likelihood + trees.stat_of(tree, trees.LOG_PRIOR)))
+    priors = {parameter.name: repr(parameter.prior) for parameter in plan.parameters}
+    records = []
+    for name, row in table.items():
+        values = tree[trees.POSTERIOR][name].values.reshape(-1)
+        records.append(
+            ParameterRecord(
+                path=name,
+                role="free" if name in priors else "derived",
+                prior=priors.get(name),
+                mean=row["mean"],
+                median=row["median"],
+                sd=row["sd"],
+                lo1=row["lower_1_sigma"],
+                hi1=row["upper_1_sigma"],
+                lo3=row["lower_3_sigma"],
+                hi3=row["upper_3_sigma"],
+                ml=float(values[best]),
+                map=float(values[most_probable]),
+                ess=row["ess"],
+                rhat=row["r_hat"],
+            )
+        )
+    return records
+
+
+def _constants(plan: Plan) -> list[ParameterRecord]:
+    """Return the records of fixed values: plain ones alone can be queried."""
+    return [
+        ParameterRecord(path=".".join(path), role="fixed", value=_plain(value))
+        for path, value in plan.layout.constants
+        if value is not REQUIRED and isinstance(_plain(value), (bool, int, float, str, type(None)))
+    ]
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _or_none(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None

@@ -1,0 +1,262 @@
+"""A fit is in the catalogue whole or not at all."""
+
+import sqlite3
+import threading
+from dataclasses import fields
+
+import pytest
+import sqlalchemy as sa
+import xarray as xr
+from builders import make_key, make_record, make_tree
+
+from classy_pm.catalog import Catalog, CatalogVersionError, DamagedFile, StoredFit, rows, tables
+from classy_pm.errors import CatalogError
+
+
+def test_opening_does_nothing(location):
+    catalog = Catalog(location)
+    assert len(catalog) == 0
+    assert list(catalog) == []
+    assert catalog.find(make_key(0)) is None
+    assert list(location.parent.iterdir()) == []
+
+
+def test_a_filed_fit_is_found_and_read(catalog):
+    record, tree = make_record(), make_tree()
+    stored = catalog.file(record, tree)
+    assert stored == catalog.find(record.fit_key)
+    assert stored.record.to_manifest() == record.to_manifest()
+    xr.testing.assert_identical(stored.tree(), tree)
+    assert stored.info == record.info
+    assert (stored.name, stored.unique_tag, stored.sampler) == ("line", "object_0", "NUTS")
+    assert stored.log_evidence is None, "an infinite number is NULL in the index"
+    assert stored.record.log_evidence == float("-inf"), "and itself in the file"
+    assert record.fit_key in catalog
+    assert make_key(1) not in catalog
+
+
+def test_a_fit_is_found_by_another_catalogue_object(catalog, location):
+    stored = catalog.file(make_record(), make_tree())
+    assert Catalog(location).find(stored.fit_key) == stored
+    assert len(Catalog(location, create=False)) == 1
+
+
+def test_folders_are_made_by_the_first_write(tmp_path):
+    catalog = Catalog(tmp_path / "a" / "b.c" / "survey.v2.sqlite")
+    catalog.check_writable()
+    assert list(tmp_path.iterdir()) == []
+    catalog.file(make_record(), make_tree())
+    assert {path.name for path in (tmp_path / "a" / "b.c").iterdir()} == {
+        "survey.v2.sqlite",
+        "survey.v2.files",
+    }
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.sqlite", "what?mode=ro.sqlite", "100%.sqlite", "é#x.sqlite", "x;y'.sqlite"]
+)
+def test_any_file_name_is_a_file_name(tmp_path, name):
+    Catalog(tmp_path / name).file(make_record(), make_tree())
+    assert (tmp_path / name).is_file()
+    assert len(Catalog(tmp_path / name)) == 1
+
+
+def test_filing_the_same_run_again_changes_nothing(catalog):
+    record = make_record()
+    first = catalog.file(record, make_tree())
+    assert catalog.file(record, make_tree()) == first
+    assert len(catalog) == 1
+    assert len(catalog.layout.runs_of(record.fit_key)) == 1
+
+
+def test_the_first_of_two_runs_of_one_fit_is_kept(catalog):
+    first = catalog.file(make_record(), make_tree(0))
+    assert catalog.file(make_record(), make_tree(1)) == first
+    xr.testing.assert_identical(catalog.find(first.fit_key).tree(), make_tree(0))
+
+
+def test_fits_come_in_the_order_of_filing(catalog, monkeypatch):
+    monkeypatch.setattr("classy_pm.catalog.catalog.PAGE", 2)
+    for number in range(5):
+        catalog.file(make_record(number), make_tree())
+    assert [stored.unique_tag for stored in catalog] == [f"object_{number}" for number in range(5)]
+
+
+def test_a_fit_whose_file_is_gone_may_be_filed_again(catalog):
+    stored = catalog.file(make_record(), make_tree())
+    stored.path.unlink()
+    with pytest.raises(DamagedFile):
+        stored.tree()
+    assert catalog.find(stored.fit_key) is None
+    assert len(catalog) == 0
+    again = catalog.file(make_record(), make_tree())
+    assert again.run_id != stored.run_id
+    assert len(catalog) == 1
+
+
+def test_a_file_without_a_row_is_entered(catalog, location):
+    stored = catalog.file(make_record(), make_tree())
+    location.unlink()
+    assert Catalog(location).find(stored.fit_key) == stored
+    assert len(Catalog(location)) == 1
+
+
+def test_a_damaged_file_without_a_row_is_set_aside_with_the_reason(catalog, location):
+    stored = catalog.file(make_record(), make_tree())
+    location.unlink()
+    stored.path.write_bytes(b"x" * 100)
+    assert catalog.find(stored.fit_key) is None
+    assert not stored.path.exists()
+    assert {path.suffix for path in catalog.layout.quarantine.iterdir()} == {".nc", ".txt"}
+
+
+@pytest.mark.parametrize("key", ["", "x" * 64, "../" + "a" * 61, "A" * 64, "a" * 64 + "\n", None])
+def test_what_is_no_key_is_refused(catalog, key):
+    with pytest.raises(CatalogError, match="64 hexadecimal"):
+        catalog.find(key)
+
+
+def test_a_folder_is_no_catalogue(tmp_path):
+    with pytest.raises(CatalogError, match=r"is a folder.*\n.*catalog\.sqlite"):
+        Catalog(tmp_path)
+
+
+def test_a_catalogue_that_must_exist_is_asked_for(location):
+    catalog = Catalog(location, create=False)
+    for use in (len, list, lambda c: c.find(make_key(0))):
+        with pytest.raises(CatalogError, match="no catalogue at"):
+            use(catalog)
+
+
+@pytest.mark.parametrize("place", ["plain/x.sqlite", "plain/deep/x.sqlite", "/proc/nowhere/x.sqlite"])
+def test_an_unwritable_place_is_told_before_anything_is_done(tmp_path, place):
+    (tmp_path / "plain").write_text("a file, not a folder")
+    catalog = Catalog(tmp_path / place)
+    with pytest.raises(CatalogError, match="Nothing can be written"):
+        catalog.check_writable()
+    with pytest.raises(CatalogError, match="Nothing can be written"):
+        catalog.file(make_record(), make_tree())
+    assert [path.name for path in tmp_path.iterdir()] == ["plain"]
+
+
+def test_a_folder_without_permission_is_told(tmp_path, monkeypatch):
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("os.open", refuse)
+    with pytest.raises(CatalogError, match="Permission denied"):
+        Catalog(tmp_path / "x.sqlite").check_writable()
+
+
+def make_database(path, *statements):
+    connection = sqlite3.connect(path)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+def test_another_database_is_left_alone(location):
+    make_database(location, "CREATE TABLE precious (a)")
+    before = location.read_bytes()
+    catalog = Catalog(location)
+    for use in (len, Catalog.check_writable, lambda c: c.file(make_record(), make_tree())):
+        with pytest.raises(CatalogError, match="not a catalogue of classy_pm"):
+            use(catalog)
+    assert location.read_bytes() == before
+
+
+def test_a_catalogue_of_the_future_is_refused_in_words(location):
+    number = int.from_bytes(b"CLPY")
+    make_database(
+        location, "CREATE TABLE t (a)", f"PRAGMA application_id = {number}", "PRAGMA user_version = 99"
+    )
+    for use in (len, Catalog.check_writable, lambda c: c.file(make_record(), make_tree())):
+        with pytest.raises(CatalogVersionError, match=r"schema 99.*\n?.*\nUpgrade"):
+            use(Catalog(location))
+
+
+def test_a_damaged_index_is_told_with_the_cure(location):
+    location.write_bytes(b"garbage" * 1000)
+    with pytest.raises(DamagedFile, match="rebuild"):
+        len(Catalog(location))
+
+
+def test_a_row_that_cannot_be_written_leaves_a_complete_file_that_is_found_later(catalog, monkeypatch):
+    def fail(*arguments):
+        raise sa.exc.OperationalError("INSERT", None, Exception("database or disk is full"))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(rows, "insert_children", fail)
+        with pytest.raises(CatalogError, match="disk is full"):
+            catalog.file(make_record(), make_tree())
+        assert len(catalog) == 0
+    stored = catalog.find(make_key(0))
+    xr.testing.assert_identical(stored.tree(), make_tree())
+    assert len(catalog) == 1
+
+
+def test_a_result_that_cannot_be_filed_leaves_no_row_and_no_file(catalog, location):
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset({"z": ("x", [1j])})})
+    with pytest.raises(CatalogError, match="complex"):
+        catalog.file(make_record(), tree)
+    assert list(location.parent.iterdir()) == []
+
+
+def test_hostile_texts_are_texts(catalog):
+    texts = [
+        "O'Brien",
+        "zzz' OR '1'='1",
+        '"; DROP TABLE fit; --',
+        "%_\\",
+        "\u202eevil",
+        "x" * 10_000,
+        ":name",
+    ]
+    for number, text in enumerate(texts):
+        catalog.file(
+            make_record(number, name=text, unique_tag=text, tags=(text,), info={text: text}), make_tree()
+        )
+    assert [(stored.name, stored.unique_tag, stored.info) for stored in catalog] == [
+        (text, text, {text: text}) for text in texts
+    ]
+
+
+def test_several_threads_may_file_in_one_catalogue(catalog):
+    def work(start):
+        for number in range(start, start + 4):
+            catalog.file(make_record(number), make_tree(number))
+
+    threads = [threading.Thread(target=work, args=(4 * index,)) for index in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(catalog) == 16
+    for stored in catalog:
+        xr.testing.assert_identical(stored.tree(), make_tree(stored.info["index"]))
+
+
+def test_the_handle_has_every_column_of_the_table():
+    names = {item.name for item in fields(StoredFit)}
+    assert {column.name for column in tables.fit.columns} == names - {"catalog"}
+
+
+def test_the_tables_are_strict_and_the_file_is_marked_as_ours(catalog, location):
+    catalog.file(make_record(), make_tree())
+    connection = sqlite3.connect(location)
+    try:
+        assert connection.execute("PRAGMA application_id").fetchone() == (int.from_bytes(b"CLPY"),)
+        assert connection.execute("PRAGMA user_version").fetchone() == (tables.SCHEMA_VERSION,)
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        strict = connection.execute(
+            "SELECT name, strict FROM pragma_table_list WHERE type = 'table'"
+        ).fetchall()
+        assert all(is_strict for name, is_strict in strict if not name.startswith("sqlite"))
+        with pytest.raises(sqlite3.IntegrityError):
+            connection.execute("UPDATE fit SET nbytes = 'many'")
+    finally:
+        connection.close()
+
+
+def test_the_repr_names_the_place(catalog, location):
+    assert repr(catalog) == f"Catalog({str(location)!r})"

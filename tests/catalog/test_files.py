@@ -1,0 +1,171 @@
+"""One file a fit: exact, closed after reading, refused when damaged, whole or not there."""
+
+import errno
+import gc
+import os
+import shutil
+from collections import namedtuple
+
+import numpy as np
+import pytest
+import xarray as xr
+from builders import make_record, make_tree
+
+from classy_pm.catalog import DamagedFile, DiskFullError, files
+from classy_pm.catalog.layout import Layout
+from classy_pm.errors import CatalogError
+
+
+@pytest.fixture
+def layout(tmp_path):
+    return Layout(tmp_path / "c.files")
+
+
+def everything_under(folder):
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def test_a_tree_reads_back_as_it_was_filed(layout):
+    tree = make_tree()
+    written = files.write_fit(layout, make_record(), tree)
+    back = files.read_tree(written.path, written.sha256)
+    xr.testing.assert_identical(back, tree)
+    for node, other in zip(back.subtree, tree.subtree, strict=True):
+        for name in other.to_dataset(inherit=False).variables:
+            assert node[name].dtype == other[name].dtype
+            assert node[name].attrs == other[name].attrs
+            assert not node[name].encoding
+
+
+def test_filing_does_not_change_the_tree(layout):
+    tree, same = make_tree(), make_tree()
+    files.write_fit(layout, make_record(), tree)
+    xr.testing.assert_identical(tree, same)
+    assert "classy_manifest" not in tree.attrs
+
+
+def test_a_tree_that_was_read_can_be_filed_again(layout):
+    first = files.write_fit(layout, make_record(), make_tree())
+    back = files.read_tree(first.path)
+    second = files.write_fit(layout, make_record(), back)
+    xr.testing.assert_identical(files.read_tree(second.path), back)
+
+
+def test_the_file_is_closed_after_reading(layout):
+    written = files.write_fit(layout, make_record(), make_tree())
+    gc.collect()
+    before = os.listdir("/proc/self/fd")
+    tree = files.read_tree(written.path)
+    files.read_record(written.path)
+    assert len(os.listdir("/proc/self/fd")) == len(before)
+    written.path.unlink()
+    assert np.isfinite(tree["posterior"]["profile.centre"].values).all()
+
+
+def test_a_large_manifest_is_kept_and_too_large_a_one_refused(layout):
+    record = make_record(extra={"text": "x" * 1_000_000})
+    written = files.write_fit(layout, record, make_tree())
+    assert files.read_record(written.path).extra == record.extra
+    with pytest.raises(CatalogError, match="at most"):
+        files.write_fit(layout, make_record(extra={"text": "x" * 5_000_000}), make_tree())
+
+
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("complex", np.array([1j])),
+        ("objects", np.array([object()], dtype=object)),
+        ("half", np.zeros(1, np.float16)),
+        ("nul\0", np.zeros(1)),
+        (" blank", np.zeros(1)),
+    ],
+)
+def test_what_netcdf_cannot_hold_is_refused_by_name(layout, name, values):
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset()})
+    tree["posterior"].dataset = xr.Dataset({name: ("x", values)})
+    with pytest.raises(CatalogError, match="cannot be filed") as caught:
+        files.write_fit(layout, make_record(), tree)
+    assert repr(name)[1:-1].strip() in str(caught.value)
+    assert everything_under(layout.files) == []
+
+
+def test_an_attribute_that_is_no_plain_data_is_refused_by_path(layout):
+    tree = xr.DataTree.from_dict({"posterior": xr.Dataset(attrs={"function": {"of": len}})})
+    with pytest.raises(CatalogError, match=r"attribute function of /posterior.*of is a builtin"):
+        files.write_fit(layout, make_record(), tree)
+
+
+def test_damage_is_found_and_never_read(layout):
+    """300 flipped bits, 60 truncations and 100 zeroed pages: an error each time."""
+    written = files.write_fit(layout, make_record(), make_tree())
+    good = written.path.read_bytes()
+    rng = np.random.default_rng(0)
+    for kind, times in [("flip", 300), ("cut", 60), ("zero", 100)]:
+        for _ in range(times):
+            data = bytearray(good)
+            place = int(rng.integers(len(data)))
+            if kind == "flip":
+                data[place] ^= 1 << int(rng.integers(8))
+            elif kind == "cut":
+                del data[place:]
+            else:
+                data[place : place + 4096] = bytes(len(data[place : place + 4096]))
+            if data == good:
+                continue
+            written.path.write_bytes(data)
+            with pytest.raises(DamagedFile):
+                files.read_tree(written.path, written.sha256)
+    written.path.write_bytes(good)
+    files.read_tree(written.path, written.sha256)
+
+
+@pytest.mark.parametrize("content", [b"", b"not netcdf", b"\x89HDF\r\n\x1a\n" + bytes(100)])
+def test_a_file_that_is_no_netcdf_is_damaged(tmp_path, content):
+    path = tmp_path / "x.nc"
+    path.write_bytes(content)
+    for read in (files.read_tree, files.read_record):
+        with pytest.raises(DamagedFile):
+            read(path)
+
+
+def test_a_netcdf_file_without_manifest_is_refused(tmp_path):
+    make_tree()["observed_data"].to_netcdf(tmp_path / "x.nc", engine="netcdf4")
+    with pytest.raises(DamagedFile, match="manifest"):
+        files.read_record(tmp_path / "x.nc")
+
+
+@pytest.mark.parametrize("step", ["_write", "_compare", "_flush", "sha256_of", "flush_folder"])
+@pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), KeyboardInterrupt()])
+def test_no_part_is_left_whatever_fails(layout, monkeypatch, step, error):
+    def fail(*arguments):
+        raise error
+
+    monkeypatch.setattr(files, step, fail)
+    with pytest.raises((CatalogError, KeyboardInterrupt)):
+        files.write_fit(layout, make_record(), make_tree())
+    # Once it has its name a file is complete, and is kept.
+    assert len(everything_under(layout.files)) == (step == "flush_folder")
+
+
+def test_a_full_disk_is_named_with_the_bytes_needed(layout, monkeypatch):
+    def fail(*arguments):
+        raise PermissionError(13, "Permission denied")  # what netCDF4 makes of a full disk
+
+    monkeypatch.setattr(files, "_write", fail)
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage(3_000_000, 2_999_000, 1000))
+    with pytest.raises(DiskFullError, match=r"needs up to \d+ bytes, and 1000 are free"):
+        files.write_fit(layout, make_record(), make_tree())
+    assert everything_under(layout.files) == []
+
+
+def test_a_file_that_reads_back_differently_is_not_filed(layout, monkeypatch):
+    write = files._write
+
+    def write_other(tree, part, manifest):
+        write(files.portable_tree(make_tree(seed=1)), part, manifest)
+
+    monkeypatch.setattr(files, "_write", write_other)
+    with pytest.raises(DamagedFile, match="reads back differently"):
+        files.write_fit(layout, make_record(), make_tree())
+    assert everything_under(layout.files) == []

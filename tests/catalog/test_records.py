@@ -1,0 +1,93 @@
+"""Records are plain data, checked when they are made, and survive their manifest."""
+
+import json
+
+import numpy as np
+import pytest
+from builders import make_record
+
+from classy_pm.catalog import ComponentRecord, FitRecord, ParameterRecord
+from classy_pm.catalog.records import DEEPEST_MANIFEST, LARGEST_MANIFEST, from_json, to_json
+from classy_pm.errors import CatalogError
+
+
+def test_a_record_is_the_same_after_its_manifest():
+    record = make_record(info={"a": [1, {"b": None}], "é": 1.5}, log_evidence=-1e-300)
+    parameters = tuple(item for item in record.parameters if item.rhat is None)
+    record = make_record(run_id=record.run_id, created=record.created, parameters=parameters)
+    assert FitRecord.from_manifest(record.to_manifest()) == record
+
+
+def test_a_manifest_is_ascii_and_strict_json():
+    text = make_record(name="Ünï", log_evidence=float("nan")).to_manifest()
+    assert text.isascii()
+
+    def refuse(token):
+        raise AssertionError(token)
+
+    json.loads(text, parse_constant=refuse)
+
+
+def test_numbers_survive_to_the_last_bit_and_keep_their_type():
+    values = [0.1, 1e-320, float("inf"), -float("inf"), 2**62, True, 1, 1.0]
+    back = from_json(to_json(values))
+    assert back == values
+    assert [type(item) for item in back] == [type(item) for item in values]
+    assert np.isnan(from_json(to_json(float("nan"))))
+
+
+def test_plain_tuples_will_do_as_components():
+    record = make_record(components=[("a", "m:A", ["m:B"])])
+    assert record.components == (ComponentRecord("a", "m:A", ("m:B",)),)
+
+
+def test_all_faults_of_a_record_are_told_at_once():
+    with pytest.raises(CatalogError) as caught:
+        make_record(
+            fit_key="ABC",
+            run_id="../../etc",
+            name="a\0b",
+            kind="other",
+            info={1: 2},
+            log_evidence="high",
+            parameters=(
+                ParameterRecord("a", mean=np.float32(1)),
+                ParameterRecord("a", role="maybe"),
+            ),
+        )
+    text = str(caught.value)
+    for word in ("fit_key", "run_id", "NUL", "kind", "info", "log_evidence", "a.mean", "maybe", "twice"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "{",
+        '{"classy_format": 1}',
+        '{"classy_format": 1, "fit_key": "x", "run_id": "y"}',
+        '{"classy_format": NaN}',
+        "[" * (DEEPEST_MANIFEST + 1) + "]" * (DEEPEST_MANIFEST + 1),
+        "[" * 100_000,
+        " " * (LARGEST_MANIFEST + 1),
+        '{"classy_format": 1, "parameters": [1]}',
+        '{"classy_format": 1, "parameters": [{"path": "a", "evil": 1}]}',
+        '{"classy_format": 1, "components": 5}',
+    ],
+)
+def test_a_text_that_is_no_manifest_is_refused(text):
+    with pytest.raises(CatalogError):
+        FitRecord.from_manifest(text)
+
+
+def test_a_manifest_of_a_later_format_is_refused_in_words():
+    with pytest.raises(CatalogError, match="Upgrade classy_pm"):
+        FitRecord.from_manifest('{"classy_format": 99}')
+
+
+def test_fields_that_are_not_known_are_ignored():
+    content = json.loads(make_record().to_manifest()) | {"field of the future": 1}
+    assert FitRecord.from_manifest(json.dumps(content)).name == "line"

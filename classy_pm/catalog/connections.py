@@ -29,6 +29,8 @@ LONGEST_QUERY = 300.0
 #: Functions that our own queries call.
 FUNCTIONS = {"count", "min", "max", "sum", "avg", "length", "lower", "coalesce", "like", "abs"}
 READING_PRAGMAS = {"application_id", "user_version", "quick_check", "foreign_key_check", "table_xinfo"}
+#: What SQLAlchemy asks of every new engine.
+READING_PRAGMAS |= {"read_uncommitted"}
 NETWORK = ("nfs", "lustre", "gpfs", "beegfs", "cifs", "smb", "ceph", "afs", "fuse", "9p", "glusterfs")
 
 

@@ -14,6 +14,7 @@ from classy_pm.result.samples import Samples
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.figure import Figure
 
 __all__ = ["Result"]
 
@@ -95,6 +96,18 @@ class Result:
         ]
         head = f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; medians and one sigma intervals:"
         return "\n".join([head, "", *rows, *(f"\nNote: {notice}" for notice in self.notices)])
+
+    def plot_corner(self) -> Figure:
+        """Draw each pair of parameters, with their marginal distributions on the diagonal.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Save it with ``figure.savefig("corner.png")``.
+        """
+        from classy_pm.result.plots import plot_corner
+
+        return plot_corner(self.idata)
 
     def __repr__(self) -> str:
         return f"Result({len(self.samples)} draws of {len(self.samples.names)} parameters, {self.identifier[:12]})"

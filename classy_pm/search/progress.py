@@ -45,7 +45,7 @@ class Report:
             How many steps it has.
         """
         start = time.perf_counter()
-        bar = _bar(name, total) if self.show else None
+        bar = _bar(name, total) if self.show and _console().is_terminal else None
         try:
             with bar or _nothing():
                 yield Stage(bar, total)

@@ -104,14 +104,19 @@ class Memory:
         if part is None:
             return None
         flat = part.reshape((self.owner.size,))
-        taken = _run(flat, positions)
-        return self.session.intern(taken.reshape(positions.shape))
+        taken = gathered(flat, positions)
+        return self.session.intern(taken)
 
     def _replaced(self, part: Any, positions: np.ndarray, value: Any) -> Any:
         flat = part.reshape((self.owner.size,))
         target = _run(flat, positions)
         flat = pt.set_subtensor(target, value.reshape((positions.size,)))
         return self.session.intern(flat.reshape(self.owner.shape))
+
+
+def gathered(flat: Any, positions: np.ndarray) -> Any:
+    """Return the elements of a vector at positions, in the shape of the positions."""
+    return _run(flat, positions).reshape(positions.shape)
 
 
 def _run(flat: Any, positions: np.ndarray) -> Any:

@@ -18,7 +18,8 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Constant, Variable
 from pytensor.tensor.variable import TensorConstant
 
-from classy_pm.likelihood.trace.words import Place, user_place
+from classy_pm.likelihood.trace.overlay import Overlay, Restart
+from classy_pm.likelihood.trace.words import Place, user_frames, user_place
 
 if TYPE_CHECKING:
     from classy_pm.likelihood.trace.words import Refusal
@@ -65,12 +66,15 @@ class Session:
         Answers that the current run must give first.
     refusals : list of Refusal
         Refusals of the current run: user code may swallow them, the trace may not.
+    overlay : Overlay
+        Names of the user's modules that stand for equivalents.
     """
 
     def __init__(self) -> None:
         self.decisions: list[Decision] = []
         self.forced: tuple[Decision, ...] = ()
         self.refusals: list[Refusal] = []
+        self.overlay = Overlay()
         self.memo: dict[tuple[Any, ...], Any] = {}
         self._answers: dict[Variable, bool] = {}
         self._nodes: dict[tuple[Any, ...], list[Variable]] = {}
@@ -159,6 +163,8 @@ class Session:
             return bool(condition.data)
         if condition in self._answers:
             return self._answers[condition]
+        if self.overlay.add(user_frames()):
+            raise Restart  # with `max` and `min` covered, most questions are never asked
         position = len(self.decisions)
         answer = expected
         if position < len(self.forced):

@@ -20,6 +20,9 @@ LIBRARIES = tuple(
     Path(module.__file__).resolve().parent for module in (classy_pm, numpy, scipy, pytensor) if module.__file__
 )
 
+# Name of the function of `branches` that calls the user's: frames outside of it are no business of ours.
+ENTRY = "call_user_function"
+
 
 @dataclass(frozen=True)
 class Place:
@@ -53,10 +56,10 @@ def is_user_frame(frame: FrameType) -> bool:
 
 
 def user_frames() -> list[FrameType]:
-    """Return the user's frames on the stack, innermost first."""
+    """Return the user's frames on the stack that the trace has called, innermost first."""
     frame: FrameType | None = sys._getframe(1)
-    frames = []
-    while frame is not None:
+    frames: list[FrameType] = []
+    while frame is not None and frame.f_code.co_name != ENTRY:
         if is_user_frame(frame):
             frames.append(frame)
         frame = frame.f_back

@@ -1,0 +1,160 @@
+"""What NumPy's protocols cannot reach: `np.array([...])`, `math.exp`, `float`, `max` and `min`.
+
+These turn their arguments into plain values before anybody can intervene. Where that happens, the
+run is broken off and made again with the *names in the modules of the user's functions that were on
+the stack* standing for equivalents. NumPy, `math` and Python themselves are not touched; an
+equivalent that gets no traced value calls the original; and the names are put back at the end of
+each run, also after an error.
+"""
+
+from __future__ import annotations
+
+import builtins
+import math
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cache, wraps
+from types import FrameType, ModuleType
+from typing import Any
+
+import numpy as np
+
+_MISSING = object()
+_lock = threading.RLock()
+_covered: dict[int, tuple[int, dict[str, Any], dict[str, Any]]] = {}
+
+PLAIN_PYTHON = ("float", "int", "complex", "max", "min", "any", "all")
+
+
+class Restart(BaseException):
+    """The run must be made again, with the names of further modules covered."""
+
+
+class Overlay:
+    """The modules of the user's whose names are covered while the function runs."""
+
+    def __init__(self) -> None:
+        self.modules: dict[int, dict[str, Any]] = {}
+
+    def add(self, frames: list[FrameType]) -> bool:
+        """Note the modules of these frames; return whether one of them is new."""
+        before = len(self.modules)
+        for frame in frames:
+            self.modules.setdefault(id(frame.f_globals), frame.f_globals)
+        return len(self.modules) > before
+
+    @contextmanager
+    def applied(self) -> Iterator[None]:
+        """Cover the names, and put them back."""
+        modules = list(self.modules.values())
+        for module in modules:
+            _cover(module)
+        try:
+            yield
+        finally:
+            for module in modules:
+                _uncover(module)
+
+
+def _cover(module: dict[str, Any]) -> None:
+    with _lock:
+        depth, names, saved = _covered.get(id(module), (0, module, {}))
+        if depth == 0:
+            saved = {}
+            for name, value in list(module.items()):
+                other = substitute(value)
+                if other is not None:
+                    saved[name] = value
+                    module[name] = other
+            for name in PLAIN_PYTHON:
+                if name not in module:
+                    saved[name] = _MISSING
+                    module[name] = substitute(getattr(builtins, name))
+        _covered[id(module)] = (depth + 1, module, saved)
+
+
+def _uncover(module: dict[str, Any]) -> None:
+    with _lock:
+        depth, names, saved = _covered[id(module)]
+        if depth > 1:
+            _covered[id(module)] = (depth - 1, names, saved)
+            return
+        del _covered[id(module)]
+        for name, value in saved.items():
+            if value is _MISSING:
+                module.pop(name, None)
+            else:
+                module[name] = value
+
+
+def substitute(value: Any) -> Any:
+    """Return the equivalent of a module, function or type, or None where none is needed."""
+    if value is np:
+        return _numpy_module()
+    if value is math:
+        return _math_module()
+    try:
+        found = _substitutes().get(value)
+    except TypeError:
+        return None
+    if found is None and type(value).__name__ == "_ArrayFunctionDispatcher":
+        return with_lists(value)
+    return found
+
+
+@cache
+def _substitutes() -> dict[Any, Any]:
+    from classy_pm.likelihood.trace import stand_ins
+
+    return {**stand_ins.numpy_stand_ins(), **stand_ins.math_stand_ins(), **stand_ins.python_stand_ins()}
+
+
+@cache
+def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return an array function that also takes lists with traced values in them."""
+    from classy_pm.likelihood.trace.dispatch import find_traced, lift
+    from classy_pm.likelihood.trace.session import current_session
+
+    takes_lists = {"concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack", "block",
+                   "select", "piecewise", "meshgrid", "broadcast_arrays", "einsum", "lexsort", "choose",
+                   "ix_", "multi_dot"}  # fmt: skip
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if current_session() is None or function.__name__ in takes_lists:
+            return function(*args, **kwargs)
+        if any(isinstance(item, list | tuple) and find_traced(item) is not None for item in args):
+            args = tuple(lift(item) for item in args)
+        return function(*args, **kwargs)
+
+    return call
+
+
+class _Module(ModuleType):
+    """A module of which some functions are replaced."""
+
+    def __init__(self, original: ModuleType) -> None:
+        super().__init__(original.__name__, original.__doc__)
+        self.__dict__["_original"] = original
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self.__dict__["_original"], name)
+        other = substitute(value)
+        return value if other is None else other
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        setattr(self.__dict__["_original"], name, value)
+
+    def __dir__(self) -> list[str]:
+        return dir(self.__dict__["_original"])
+
+
+@cache
+def _numpy_module() -> ModuleType:
+    return _Module(np)
+
+
+@cache
+def _math_module() -> ModuleType:
+    return _Module(math)

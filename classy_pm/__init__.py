@@ -27,7 +27,6 @@ __all__ = [
     "LogGaussianPrior",
     "LogUniformPrior",
     "Model",
-
     "Result",
     "Samples",
     "UniformPrior",
@@ -49,7 +48,6 @@ _HOMES = {
     "LogUniformPrior": "classy_pm.model",
     "Model": "classy_pm.model",
     "NUTS": "classy_pm.search",
-
     "Result": "classy_pm.result",
     "Samples": "classy_pm.result",
     "UniformPrior": "classy_pm.model",
@@ -76,7 +74,6 @@ if TYPE_CHECKING:
         LogGaussianPrior,
         LogUniformPrior,
         Model,
-
         UniformPrior,
     )
     from classy_pm.result import Result, Samples

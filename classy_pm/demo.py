@@ -23,16 +23,15 @@ if TYPE_CHECKING:
 
 __all__ = ["CERTIFIED", "Gaussian", "LineAnalysis", "line_model", "run_demo"]
 
-WAVELENGTH = np.array(
-    [400, 405, 410, 415, 420, 425, 430, 435, 436.5, 438, 439.5, 441, 442.5, 444, 445.5, 447, 448.5, 450]
-    + [451.5, 453, 454.5, 456, 457.5, 459, 460.5, 462, 463.5, 465, 470, 475, 480, 485, 490, 495, 500]
-)
-TRANSMITTANCE = np.array(
-    [0.0001575, 0.0001699, 0.000235, 0.0003102, 0.0004917, 0.000871, 0.0017418, 0.00464, 0.0065895]
-    + [0.0097302, 0.0149002, 0.023731, 0.0401683, 0.0712559, 0.1264458, 0.2073413, 0.2902366, 0.3445623]
-    + [0.3698049, 0.3668534, 0.3106727, 0.2078154, 0.1164354, 0.0616764, 0.03372, 0.0194023, 0.0117831]
-    + [0.0074357, 0.0022732, 0.00088, 0.0004579, 0.0002345, 0.0001586, 0.0001143, 0.000071]
-)
+ECKERLE4 = """
+400 0.0001575, 405 0.0001699, 410 0.000235, 415 0.0003102, 420 0.0004917, 425 0.000871, 430 0.0017418,
+435 0.00464, 436.5 0.0065895, 438 0.0097302, 439.5 0.0149002, 441 0.023731, 442.5 0.0401683,
+444 0.0712559, 445.5 0.1264458, 447 0.2073413, 448.5 0.2902366, 450 0.3445623, 451.5 0.3698049,
+453 0.3668534, 454.5 0.3106727, 456 0.2078154, 457.5 0.1164354, 459 0.0616764, 460.5 0.03372,
+462 0.0194023, 463.5 0.0117831, 465 0.0074357, 470 0.0022732, 475 0.00088, 480 0.0004579,
+485 0.0002345, 490 0.0001586, 495 0.0001143, 500 0.000071
+"""
+WAVELENGTH, TRANSMITTANCE = np.array([pair.split() for pair in ECKERLE4.split(",")], dtype=float).T
 
 # NIST writes y = b1 / b2 exp(-(x - b3)^2 / (2 b2^2)): the class's intensity is b1 sqrt(2 pi).
 ROOT_2PI = float(np.sqrt(2.0 * np.pi))
@@ -94,10 +93,15 @@ def run_demo(folder: Path, *, progress: bool | None = True) -> Result:
         Whether to show the stages of the fit.
     """
     catalog = folder / "catalog.sqlite"
-    print("Fitting a Gaussian line to NIST's Eckerle4: 35 transmittances, 4 parameters, plain NumPy and NUTS.")
+    print(
+        "Fitting a Gaussian line to NIST's Eckerle4: 35 transmittances, 4 parameters, plain NumPy and NUTS."
+    )
     search = NUTS(name="eckerle4", draws=2000, tune=1000, chains=2, random_seed=1, progress=progress)
     result = search.fit(
-        line_model(), LineAnalysis(WAVELENGTH, TRANSMITTANCE), catalog=catalog, info={"source": "NIST Eckerle4"}
+        line_model(),
+        LineAnalysis(WAVELENGTH, TRANSMITTANCE),
+        catalog=catalog,
+        info={"source": "NIST Eckerle4"},
     )
     if result.from_catalog:
         print("The fit was in the catalogue already; it was read, not run.")
@@ -121,11 +125,13 @@ def comparison_table(result: Result) -> str:
     table = result.summary()
     lines = [f"{'':16}{'posterior mean':>16}{'sd':>11}{'certified':>14}{'sd':>11}{'difference':>13}"]
     for name, (value, sd) in CERTIFIED.items():
-        mean, spread = table.loc[name, "mean"], table.loc[name, "sd"]
+        mean, spread = (float(table[column][name]) for column in ("mean", "sd"))
         label = f"{name} [{UNITS[name]}]" if UNITS[name] else name
         certified_sd = "" if sd is None else f"{sd:.6f}"
         difference = f"{(mean - value) / (sd or spread):+.2f} sd"
-        lines.append(f"{label:18}{mean:>14.6f}{spread:>11.6f}{value:>14.6f}{certified_sd:>11}{difference:>13}")
+        lines.append(
+            f"{label:18}{mean:>14.6f}{spread:>11.6f}{value:>14.6f}{certified_sd:>11}{difference:>13}"
+        )
     return "\n".join(lines)
 
 

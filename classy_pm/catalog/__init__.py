@@ -4,6 +4,7 @@ The only room of the house that imports SQLAlchemy. It takes and gives plain dat
 and never turns a stored text into code.
 """
 
+from classy_pm.catalog.aggregator import VIEWS, Aggregator
 from classy_pm.catalog.catalog import Catalog
 from classy_pm.catalog.faults import (
     CatalogVersionError,
@@ -14,10 +15,13 @@ from classy_pm.catalog.faults import (
 )
 from classy_pm.catalog.identity import canonical, describe, fit_key, part_key
 from classy_pm.catalog.records import ComponentRecord, FitRecord, ParameterRecord
+from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.references import base_refs, class_ref
 from classy_pm.catalog.stored import StoredFit
 
 __all__ = [
+    "VIEWS",
+    "Aggregator",
     "Catalog",
     "CatalogVersionError",
     "ComponentRecord",
@@ -25,6 +29,7 @@ __all__ = [
     "DiskFullError",
     "FitRecord",
     "ParameterRecord",
+    "Report",
     "StaleFitError",
     "StoredFit",
     "UntrustedFile",

@@ -76,7 +76,7 @@ class Catalog:
             raise CatalogError(f"{str(self.location)!r} was opened with `read_only=True`.")
         layout.check_writable(self.location.parent)
         layout.check_writable(self.layout.fits)
-        if self._is_there():
+        if self.is_there():
             with self.database.reading():
                 pass
             if not os.access(self.location, os.W_OK):
@@ -220,7 +220,7 @@ class Catalog:
         self.database.close()
 
     def __len__(self) -> int:
-        if not self._is_there():
+        if not self.is_there():
             return 0
         query = sa.select(sa.func.count()).select_from(tables.fit).where(tables.fit.c.status == "complete")
         with self.database.reading() as connection:
@@ -231,16 +231,9 @@ class Catalog:
 
     def __iter__(self) -> Iterator[StoredFit]:
         """Give the fits in the order in which they were filed, a page at a time."""
-        table, last = tables.fit, 0
-        while self._is_there():
-            query = sa.select(table).where(table.c.id > last, table.c.status == "complete")
-            with self.database.reading() as connection:
-                page = connection.execute(query.order_by(table.c.id).limit(PAGE)).mappings().all()
-            if not page:
-                return
-            for row in page:
-                yield StoredFit.from_row(dict(row), self)
-            last = page[-1]["id"]
+        from classy_pm.catalog.aggregator import Aggregator
+
+        return iter(Aggregator(self))
 
     def __contains__(self, fit_key: object) -> bool:
         return isinstance(fit_key, str) and self.find(fit_key) is not None
@@ -256,7 +249,8 @@ class Catalog:
     ) -> None:
         self.close()
 
-    def _is_there(self) -> bool:
+    def is_there(self) -> bool:
+        """Whether there is a database yet; what dead processes left is put in order first."""
         if not self._swept:
             self._swept = True
             recovery.sweep(self.database, self.layout)
@@ -270,7 +264,7 @@ class Catalog:
         return False
 
     def _row(self, fit_key: str) -> StoredFit | None:
-        if not self._is_there():
+        if not self.is_there():
             return None
         query = sa.select(tables.fit).where(tables.fit.c.fit_key == fit_key)
         with self.database.reading() as connection:

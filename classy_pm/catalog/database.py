@@ -9,6 +9,7 @@ open in threads, in forked processes, or when a catalogue is forgotten without b
 from __future__ import annotations
 
 import contextlib
+import secrets
 import sqlite3
 import uuid
 from collections.abc import Iterator
@@ -132,15 +133,26 @@ class Database:
         migrations.migrate(self._engine("BEGIN IMMEDIATE"), version)
 
     def _create(self) -> None:
-        """Make the tables, once, however many processes try at the same time."""
+        """Make the database if it is not there, once, however many processes try at the same time.
+
+        It is made under another name and gets its own when it is complete, so that no process ever
+        sees a database without its tables.
+        """
         if sqlite3.sqlite_version_info < OLDEST_SQLITE:
             raise CatalogError(f"The catalogue needs sqlite 3.37; this Python has {sqlite3.sqlite_version}.")
         make_folder(self.path.parent)
         if not self.exists():
-            connections.use_best_journal(self.path)
-            with self._engine("BEGIN IMMEDIATE").begin() as connection:
-                if connection.exec_driver_sql("SELECT count(*) FROM sqlite_master").scalar_one() == 0:
+            fresh = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.new")
+            try:
+                connections.use_best_journal(fresh)
+                engine = make_engine(fresh, "BEGIN IMMEDIATE")
+                with engine.begin() as connection:
                     _create_tables(connection)
+                engine.dispose()
+                _give_name(fresh, self.path)
+            finally:
+                for suffix in ("", "-wal", "-shm", "-journal"):
+                    Path(f"{fresh}{suffix}").unlink(missing_ok=True)
         self._check()
 
     @contextlib.contextmanager
@@ -150,6 +162,20 @@ class Database:
             yield
         except (sa.exc.DBAPIError, sqlite3.Error) as error:
             raise _translated(self.path, error) from error
+
+
+def _give_name(fresh: Path, path: Path) -> None:
+    """Give a finished database its name, unless another process was faster."""
+    if path.exists() and path.stat().st_size == 0:
+        fresh.replace(path)  # an empty file that somebody has made beforehand
+        return
+    try:
+        path.hardlink_to(fresh)
+    except FileExistsError:
+        return
+    except OSError:  # a file system on which a file has one name
+        if not path.exists():
+            fresh.rename(path)
 
 
 def _create_tables(connection: sa.Connection) -> None:

@@ -23,7 +23,7 @@ from classy_pm.catalog import attributes
 from classy_pm.catalog.faults import DamagedFile, DiskFullError, reach
 from classy_pm.catalog.layout import Layout, flush_folder, make_folder, unwritable
 from classy_pm.catalog.records import LARGEST_MANIFEST, FitRecord
-from classy_pm.errors import CatalogError
+from classy_pm.errors import CatalogError, ClassyError, UnknownNameError, did_you_mean
 
 MANIFEST = "classy_manifest"
 #: A little room that must be left over before a failed write is not blamed on a full disk.
@@ -124,6 +124,22 @@ def read_record(path: Path, sha256: str | None = None) -> FitRecord:
     if not isinstance(manifest, str):
         raise DamagedFile(f"{str(path)!r} is not the file of a fit: its manifest is not a text.")
     return FitRecord.from_manifest(manifest)
+
+
+def read_variable(path: Path, name: str, sha256: str | None = None) -> np.ndarray[Any, Any]:
+    """Return the draws of one variable of the posterior, reading nothing else."""
+    import netCDF4
+
+    if sha256 is not None:
+        check_hash(path, sha256)
+    with _read_errors(path), hdf5_lock, netCDF4.Dataset(os.fspath(path), "r") as dataset:
+        dataset.set_auto_mask(False)
+        variables = dataset["posterior"].variables
+        if name not in variables:
+            raise UnknownNameError(
+                f"The posterior of this fit has no `{name}`.", cure=did_you_mean(name, variables)
+            )
+        return np.asarray(variables[name][...])
 
 
 def check_hash(path: Path, sha256: str) -> None:
@@ -285,7 +301,7 @@ def _write_errors(part: Path, nbytes: int) -> Iterator[None]:
 def _read_errors(path: Path) -> Iterator[None]:
     try:
         yield
-    except CatalogError:
+    except ClassyError:
         raise
     except Exception as error:
         raise DamagedFile(f"{str(path)!r} cannot be read: {type(error).__name__}: {error}.") from error

@@ -8,11 +8,11 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from classy_pm.graph.expressions import build_expression
 from classy_pm.graph.priors import build_prior
 from classy_pm.likelihood import Analysis, check_analysis
 from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood, make_symbolic
-from classy_pm.likelihood.trace import TracedArray
-from classy_pm.model import Expression, Node
+from classy_pm.model import Derived, Expression, Node
 from classy_pm.plan import Plan, make_plan
 
 __all__ = ["LIKELIHOOD_NAME", "build_model", "to_pymc"]
@@ -63,9 +63,8 @@ def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
     """Build the PyMC model of a plan and its log likelihood."""
     with pm.Model() as pymc_model:
         variables = build_parameters(plan)
-        value_of = plan.layout.evaluator([TracedArray(variable) for variable in variables])
-        build_derived(plan, value_of)
-        build_assertions(plan, value_of)
+        build_derived(plan, variables)
+        build_assertions(plan, variables)
         build_likelihood(plan, symbolic, variables)
     return pymc_model
 
@@ -73,34 +72,29 @@ def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
 def build_parameters(plan: Plan) -> list[Any]:
     """Add the free parameters, each after those that its prior depends on."""
     variables: list[Any] = []
-    known: dict[Expression, TracedArray] = {}
-
-    def value_of(expression: Expression) -> TracedArray:
-        if expression not in known:
-            known[expression] = expression.evaluate(value_of)  # type: ignore[attr-defined]
-        return known[expression]
-
+    known: dict[Expression, Any] = {}
     for parameter in plan.parameters:
-        arguments = {
-            name: value_of(value).variable if isinstance(value, Expression) else value
-            for name, value in parameter.prior.arguments.items()
-        }
+        arguments: dict[str, Any] = dict(parameter.prior.arguments)
+        for name, value in parameter.prior.inputs():
+            if value not in known:
+                assert isinstance(value, Derived)
+                known[value] = build_expression(plan, value, variables)
+            arguments[name] = known[value]
         variables.append(build_prior(parameter.name, parameter.prior, arguments))
-        known[parameter.prior] = TracedArray(variables[-1])
+        known[parameter.prior] = variables[-1]
     return variables
 
 
-def build_derived(plan: Plan, value_of: Any) -> None:
+def build_derived(plan: Plan, variables: list[Any]) -> None:
     """Add the parameters that are computed from others."""
     for path, derived in plan.derived:
-        pm.Deterministic(".".join(path), value_of(derived).variable)
+        pm.Deterministic(".".join(path), build_expression(plan, derived, variables))
 
 
-def build_assertions(plan: Plan, value_of: Any) -> None:
+def build_assertions(plan: Plan, variables: list[Any]) -> None:
     """Add the assertions: zero where they hold, -inf elsewhere."""
     for name, assertion in plan.layout.assertions:
-        holds = assertion.evaluate(value_of).variable
-        pm.Potential(name, pt.switch(holds, 0.0, -np.inf))
+        pm.Potential(name, build_expression(plan, assertion, variables))
 
 
 def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: list[Any]) -> None:
@@ -114,7 +108,8 @@ def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: lis
     (length,) = symbolic.terms.type.shape
 
     def logp(value: Any, *parameters: Any) -> Any:
-        return symbolic.terms_at(parameters)
+        # PyMC hands over each parameter with an axis of length one, along the terms.
+        return symbolic.terms_at([pt.squeeze(parameter) for parameter in parameters])
 
     def random(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 from pymc.distributions import transforms
+from pymc.distributions.shape_utils import rv_size_is_none
 
 from classy_pm.model import AbstractPrior
+from classy_pm.model.expressions import is_number
 
 __all__ = ["build_prior"]
 
@@ -31,20 +34,43 @@ def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> A
     """
     assert prior.pymc_name is not None
     build = _OURS.get(prior.pymc_name) or getattr(pm, prior.pymc_name)
+    # A plain float that single precision can hold would become one.
+    arguments = {key: np.float64(value) if is_number(value) else value for key, value in arguments.items()}
     return build(name, **prior.pymc_arguments(**arguments))
 
 
 def _log_uniform(name: str, lower: Any, upper: Any) -> Any:
-    """Add a log-uniform variable: the exponential of a uniform one.
+    """Add a log-uniform variable.
 
-    The sampler sees it on the logistic scale of the logarithm, where its density is smooth.
+    The sampler sees it on the logistic scale of the logarithm, where its density is smooth. Written
+    as the exponential of a uniform variable it would lose its arguments on the way to the log
+    density, and the transform needs them.
     """
+    return pm.CustomDist(
+        name,
+        lower,
+        upper,
+        logp=_log_uniform_logp,
+        random=_log_uniform_random,
+        support_point=_log_uniform_median,
+        signature="(),()->()",
+        class_name="LogUniform",
+        transform=transforms.Chain([transforms.log, transforms.Interval(bounds_fn=_log_bounds)]),
+    )
 
-    def dist(lower: Any, upper: Any, size: Any) -> Any:
-        return pt.exp(pm.Uniform.dist(pt.log(lower), pt.log(upper), size=size))
 
-    transform = transforms.Chain([transforms.log, transforms.Interval(_log_bounds)])
-    return pm.CustomDist(name, lower, upper, dist=dist, class_name="LogUniform", transform=transform)
+def _log_uniform_logp(value: Any, lower: Any, upper: Any) -> Any:
+    inside = pt.and_(value >= lower, value <= upper)
+    return pt.switch(inside, -pt.log(pt.abs(value)) - pt.log(pt.log(upper / lower)), -np.inf)
+
+
+def _log_uniform_random(lower: Any, upper: Any, rng: np.random.Generator, size: Any = None) -> Any:
+    return np.exp(rng.uniform(np.log(lower), np.log(upper), size=size))
+
+
+def _log_uniform_median(rv: Any, size: Any, lower: Any, upper: Any) -> Any:
+    median = pt.sqrt(lower * upper)
+    return median if rv_size_is_none(size) else pt.full(size, median)
 
 
 def _log_bounds(*inputs: Any) -> tuple[Any, Any]:

@@ -83,7 +83,9 @@ class SymbolicLogLikelihood:
         numpy.ndarray, shape (..., terms)
         """
         # A few hundred calls do not repay compiling to machine code.
-        function = pytensor.function(self.inputs, self.terms, mode=Mode(linker="vm", optimizer="fast_compile"))
+        function = pytensor.function(
+            self.inputs, self.terms, mode=Mode(linker="vm", optimizer="fast_compile")
+        )
         function.trust_input = True
         flat = vectors.reshape(-1, vectors.shape[-1])
         terms = [function(*(np.asarray(value) for value in vector)) for vector in flat]
@@ -137,7 +139,15 @@ def _trace(
         inputs,
         witnesses=[tuple(draw) for draw in draws],
     )
-    proof = prove(traced, inputs, lambda *values: plain(np.array(values)), [tuple(d) for d in draws[:PROOF_POINTS]])
+    proof = prove(
+        traced, inputs, lambda *values: plain(np.array(values)), [tuple(d) for d in draws[:PROOF_POINTS]]
+    )
     return SymbolicLogLikelihood(
-        "trace", inputs, traced.value, plain, terms=traced.terms, reason=traced.terms_reason or "", proof=proof
+        "trace",
+        inputs,
+        traced.value,
+        plain,
+        terms=traced.terms,
+        reason=traced.terms_reason or "",
+        proof=proof,
     )

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, override
 
 import numpy as np
 
@@ -134,6 +134,7 @@ class Derived(Expression):
         self.function = function
         self.operands = operands
 
+    @override
     def inputs(self) -> Iterator[tuple[str, Expression]]:
         for index, operand in enumerate(self.operands):
             if isinstance(operand, Expression):

@@ -11,18 +11,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from operator import itemgetter
 from typing import Any
 
 import numpy as np
 
 from classy_pm.errors import Faults, FitException, ModelError
-from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.instances import compile_instances
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
 from classy_pm.model.priors import AbstractPrior, MissingPrior
-from classy_pm.model.signature import REQUIRED, read_signature
+from classy_pm.model.signature import REQUIRED
 
 __all__ = ["FreeParameter", "Layout", "walk"]
 
@@ -39,10 +38,12 @@ class FreeParameter:
 
     @property
     def path(self) -> Path:
+        """The first place where it stands."""
         return self.paths[0]
 
     @property
     def name(self) -> str:
+        """Its path, joined by dots."""
         return ".".join(self.path)
 
 
@@ -187,7 +188,7 @@ class Layout:
     def assertions_hold(self, vector: Any) -> Any:
         """Return whether all assertions hold, for each vector along the last axis."""
         values = np.moveaxis(np.asarray(vector, dtype=float), -1, 0)
-        value_of = self.evaluator(values)
+        value_of = self.evaluator(list(values))
         holds: Any = np.ones(values.shape[1:], dtype=bool)
         with np.errstate(all="ignore"):
             for _, assertion in self.assertions:
@@ -253,12 +254,8 @@ class Layout:
 
     @cached_property
     def build(self) -> Callable[[list[Any]], Any]:
-        """The function from a list of the free parameters' values to the user's objects.
-
-        The tree is compiled once to a flat list of steps. Each takes from a list of slots what its
-        constructor needs, and appends what it made; the last makes the root.
-        """
-        return _compile(self)
+        """The function from a list of the free parameters' values to the user's objects."""
+        return compile_instances(self.root, self.position)
 
 
 def _named_assertions(
@@ -282,136 +279,3 @@ def _is_known(expression: Expression, found: dict[Expression, tuple[Path, ...]])
     if isinstance(expression, AbstractPrior):
         return expression in found
     return all(_is_known(other, found) for _, other in expression.inputs())
-
-
-Step = Callable[[list[Any]], Any]
-
-
-def _compile(layout: Layout) -> Callable[[list[Any]], Any]:
-    slots_of: dict[Expression, int] = dict(layout.position)
-    steps: list[Step] = []
-    constants: list[Any] = []
-    size = layout.size
-
-    # Slots: the free parameters, then the constants, then what the steps make. How many constants
-    # there are is known after the walk, so that steps are addressed from the other end at first.
-    made = 0
-    pending: list[Callable[[int], Step]] = []
-
-    def add(step: Callable[[int], Step]) -> int:
-        nonlocal made
-        pending.append(step)
-        made += 1
-        return -made  # resolved below: -1 is the first made
-
-    def constant(value: Any) -> int:
-        constants.append(value)
-        return size + len(constants) - 1
-
-    def slot(value: Any) -> int:
-        if isinstance(value, Node):
-            return node_slot(value)
-        if not isinstance(value, Expression):
-            return constant(value)
-        if value not in slots_of:
-            assert isinstance(value, Derived)
-            operands = [slot(operand) for operand in value.operands]
-            slots_of[value] = add(lambda offset, f=value.function, o=operands: _call(f, _at(o, offset)))
-        return slots_of[value]
-
-    nodes: dict[int, int] = {}
-
-    def node_slot(node: Node) -> int:
-        # The same part in two places is one object in the instance as well.
-        if id(node) not in nodes:
-            nodes[id(node)] = add(_model_step(node, slot) if isinstance(node, Model) else _collection_step(node, slot))
-        return nodes[id(node)]
-
-    node_slot(layout.root)
-    offset = size + len(constants)
-    steps = [step(offset) for step in pending]
-
-    def build(values: list[Any]) -> Any:
-        slots = values + constants
-        for step in steps:
-            slots.append(step(slots))
-        return slots[-1]
-
-    return build
-
-
-def _at(slots: Sequence[int], offset: int) -> tuple[int, ...]:
-    """Resolve slots: negative ones count what the steps made, from `offset` on."""
-    return tuple(slot if slot >= 0 else offset - slot - 1 for slot in slots)
-
-
-def _pick(slots: tuple[int, ...]) -> Callable[[list[Any]], tuple[Any, ...]]:
-    if len(slots) == 1:
-        only = slots[0]
-        return lambda values: (values[only],)
-    return itemgetter(*slots) if slots else lambda values: ()
-
-
-def _call(function: Callable[..., Any], slots: tuple[int, ...]) -> Step:
-    pick = _pick(slots)
-    return lambda values: function(*pick(values))
-
-
-def _model_step(model: Model, slot: Callable[[Any], int]) -> Callable[[int], Step]:
-    children = dict(model.children())
-    positional: list[tuple[int, ...] | int] = []
-    keywords: dict[str, tuple[int, ...] | int] = {}
-    for argument in read_signature(model.cls).arguments:  # type: ignore[arg-type]
-        place: tuple[int, ...] | int
-        if argument.kind == "tuple":
-            place = tuple(slot(children.pop(element)) for element in argument.elements)
-        else:
-            place = slot(children.pop(argument.name))
-        if argument.positional:
-            positional.append(place)
-        else:
-            keywords[argument.name] = place
-    extras = {name: slot(children.pop(name)) for name in model._extras}
-    keywords.update({name: slot(value) for name, value in children.items()})  # taken by **kwargs
-    cls = model.cls
-
-    def resolve(offset: int) -> Step:
-        if not keywords and not extras and all(isinstance(place, int) for place in positional):
-            return _call(cls, _at(positional, offset))  # type: ignore[arg-type]
-        take = [_taker(place, offset) for place in positional]
-        take_named = {name: _taker(place, offset) for name, place in keywords.items()}
-        take_extras = {name: _taker(place, offset) for name, place in extras.items()}
-
-        def make(values: list[Any]) -> Any:
-            made = cls(*[t(values) for t in take], **{name: t(values) for name, t in take_named.items()})
-            for name, t in take_extras.items():
-                setattr(made, name, t(values))
-            return made
-
-        return make
-
-    return resolve
-
-
-def _taker(place: tuple[int, ...] | int, offset: int) -> Step:
-    if isinstance(place, tuple):
-        return _pick(_at(place, offset))
-    (index,) = _at([place], offset)
-    return itemgetter(index)
-
-
-def _collection_step(node: Node, slot: Callable[[Any], int]) -> Callable[[int], Step]:
-    assert isinstance(node, Collection)
-    names = [name for name, _ in node.children()]
-    slots = [slot(child) for _, child in node.children()]
-    container = node._container
-
-    def resolve(offset: int) -> Step:
-        pick = _pick(_at(slots, offset))
-        if container == "list":
-            return lambda values: list(pick(values))
-        if container == "dict":
-            return lambda values: dict(zip(names, pick(values), strict=True))
-        return lambda values: Instance(dict(zip(names, pick(values), strict=True)))
-
-    return resolve

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, override
 
 import numpy as np
 from scipy import special
@@ -95,6 +95,7 @@ class AbstractPrior(Expression):
 
     # -- what a user asks -----------------------------------------------------------------------
 
+    @override
     def inputs(self) -> Iterator[tuple[str, Expression]]:
         for name, value in self.arguments.items():
             if isinstance(value, Expression):
@@ -247,6 +248,7 @@ class UniformPrior(AbstractPrior):
     def _logpdf(value: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
         return _inside(value, lower_limit, upper_limit, -np.log(upper_limit - lower_limit))
 
+    @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"lower": lower_limit, "upper": upper_limit}
 
@@ -295,6 +297,7 @@ class LogUniformPrior(AbstractPrior):
         logpdf = -np.log(inside) - np.log(np.log(upper_limit / lower_limit))
         return _inside(value, lower_limit, upper_limit, logpdf)
 
+    @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"lower": lower_limit, "upper": upper_limit}
 
@@ -343,6 +346,7 @@ class GaussianPrior(AbstractPrior):
         return self.arguments["lower_limit"] != -np.inf or self.arguments["upper_limit"] != np.inf
 
     @property
+    @override
     def pymc_name(self) -> str:  # type: ignore[override]
         return "TruncatedNormal" if self.truncated else "Normal"
 
@@ -377,6 +381,7 @@ class GaussianPrior(AbstractPrior):
         logpdf = -0.5 * ((value - mean) / sigma) ** 2 - np.log(sigma) - _LOG_ROOT_2PI - mass
         return _inside(value, lower_limit, upper_limit, logpdf)
 
+    @override
     def pymc_arguments(self, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
         if not self.truncated:
             return {"mu": mean, "sigma": sigma}
@@ -384,6 +389,7 @@ class GaussianPrior(AbstractPrior):
         finite = {name: value for name, value in limits.items() if not (is_number(value) and np.isinf(value))}
         return {"mu": mean, "sigma": sigma, **finite}
 
+    @override
     def shown_arguments(self) -> Mapping[str, float | Expression]:
         if self.truncated:
             return self.arguments
@@ -431,5 +437,6 @@ class LogGaussianPrior(AbstractPrior):
         logpdf = -0.5 * ((log - mean) / sigma) ** 2 - log - np.log(sigma) - _LOG_ROOT_2PI
         return np.where(value > 0.0, logpdf, -np.inf)
 
+    @override
     def pymc_arguments(self, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"mu": mean, "sigma": sigma}

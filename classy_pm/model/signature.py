@@ -109,7 +109,9 @@ def read_signature(cls: Callable[..., Any]) -> Signature:
                 elif parameter.kind is not parameter.VAR_POSITIONAL and parameter.name not in arguments:
                     by_position = index == 0 and parameter.kind is not parameter.KEYWORD_ONLY
                     hint = hints.get(parameter.name)
-                    arguments[parameter.name] = _argument(parameter.name, hint, parameter.default, by_position)
+                    arguments[parameter.name] = _argument(
+                        parameter.name, hint, parameter.default, by_position
+                    )
             if not takes_any:
                 break
     except (ValueError, TypeError) as error:

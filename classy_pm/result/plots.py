@@ -31,11 +31,14 @@ def plot_corner(tree: xr.DataTree) -> Figure:
     matplotlib.figure.Figure
     """
     import arviz_plots
+    from matplotlib.ticker import MaxNLocator
 
     names = trees.parameter_names(tree)
     posterior = tree[trees.POSTERIOR]
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // MAX_POINTS)
-    thinned = xr.DataTree.from_dict({trees.POSTERIOR: posterior.to_dataset().isel(draw=slice(None, None, step))})
+    thinned = xr.DataTree.from_dict(
+        {trees.POSTERIOR: posterior.to_dataset().isel(draw=slice(None, None, step))}
+    )
     inches = PANEL_INCHES * max(2, len(names))
     point: dict[str, Any] = {"alpha": 0.3, "size": 4, "color": "C0", "width": 0}
     plot = arviz_plots.plot_pair(
@@ -48,8 +51,8 @@ def plot_corner(tree: xr.DataTree) -> Figure:
     figure: Figure = plot.viz["figure"].item()
     for axes in figure.axes:
         axes.tick_params(labelsize=7)
-        axes.xaxis.get_major_locator().set_params(nbins=4)
-        axes.yaxis.get_major_locator().set_params(nbins=4)
+        axes.xaxis.set_major_locator(MaxNLocator(4))
+        axes.yaxis.set_major_locator(MaxNLocator(4))
     figure.align_labels()
     return figure
 

@@ -94,7 +94,10 @@ class Result:
             f"{name:<40}{row['median']:>14.6g}  ({row['lower_1_sigma']:.6g}, {row['upper_1_sigma']:.6g})"
             for name, row in trees.table_of(self.idata).items()
         ]
-        head = f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; medians and one sigma intervals:"
+        head = (
+            f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; "
+            "medians and one sigma intervals:"
+        )
         return "\n".join([head, "", *rows, *(f"\nNote: {notice}" for notice in self.notices)])
 
     def plot_corner(self) -> Figure:
@@ -110,4 +113,5 @@ class Result:
         return plot_corner(self.idata)
 
     def __repr__(self) -> str:
-        return f"Result({len(self.samples)} draws of {len(self.samples.names)} parameters, {self.identifier[:12]})"
+        names = self.samples.names
+        return f"Result({len(self.samples)} draws of {len(names)} parameters, {self.identifier[:12]})"

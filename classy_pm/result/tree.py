@@ -16,7 +16,15 @@ import numpy as np
 import xarray as xr
 from scipy.special import erf
 
-__all__ = ["draws_of", "make_tree", "parameter_names", "pointwise_of", "sigma_to_probability", "stat_of", "table_of"]
+__all__ = [
+    "draws_of",
+    "make_tree",
+    "parameter_names",
+    "pointwise_of",
+    "sigma_to_probability",
+    "stat_of",
+    "table_of",
+]
 
 POSTERIOR = "posterior"
 SAMPLE_STATS = "sample_stats"
@@ -97,15 +105,20 @@ def parameter_names(tree: xr.DataTree) -> list[str]:
     return json.loads(tree.attrs["free_parameters"])
 
 
+def values_of(tree: xr.DataTree, name: str) -> np.ndarray:
+    """Return one scalar parameter's draws, chain after chain, shape (draws,)."""
+    return tree[POSTERIOR].to_dataset()[name].values.reshape(-1)
+
+
 def draws_of(tree: xr.DataTree) -> np.ndarray:
     """Return the free parameters' draws, chain after chain, shape (draws, parameters)."""
-    posterior = tree[POSTERIOR]
+    posterior = tree[POSTERIOR].to_dataset()
     return np.stack([posterior[name].values.reshape(-1) for name in parameter_names(tree)], axis=-1)
 
 
 def stat_of(tree: xr.DataTree, name: str) -> np.ndarray:
     """Return a statistic of each draw, chain after chain, shape (draws,)."""
-    return tree[SAMPLE_STATS][name].values.reshape(-1)
+    return tree[SAMPLE_STATS].to_dataset()[name].values.reshape(-1)
 
 
 def has_stat(tree: xr.DataTree, name: str) -> bool:
@@ -115,7 +128,7 @@ def has_stat(tree: xr.DataTree, name: str) -> bool:
 
 def pointwise_of(tree: xr.DataTree) -> xr.DataArray | None:
     """Return the log likelihood's terms, dims (chain, draw, term), or None."""
-    return tree[POINTWISE]["likelihood"] if POINTWISE in tree.children else None
+    return tree[POINTWISE].to_dataset()["likelihood"] if POINTWISE in tree.children else None
 
 
 def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:

@@ -15,7 +15,6 @@ import numpy as np
 import xarray as xr
 
 from classy_pm.catalog import Catalog, fit_key
-from classy_pm.errors import ModelError, SettingError
 from classy_pm.likelihood import Analysis, check_analysis
 from classy_pm.model import Node
 from classy_pm.plan import Plan, class_reference, make_plan
@@ -56,7 +55,13 @@ class Search(Settings):
     """
 
     # Settings that do not change the answer, and so are not part of a fit's identity.
-    _not_identity: ClassVar[tuple[str, ...]] = ("name", "number_of_cores", "progress", "random_seed", "unique_tag")
+    _not_identity: ClassVar[tuple[str, ...]] = (
+        "name",
+        "number_of_cores",
+        "progress",
+        "random_seed",
+        "unique_tag",
+    )
 
     name: str = ""
     unique_tag: str | None = None

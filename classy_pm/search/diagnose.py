@@ -31,8 +31,9 @@ def _notices(tree: xr.DataTree) -> Iterator[str]:
         diverging = int(np.sum(trees.stat_of(tree, trees.DIVERGING)))
         if diverging:
             yield (
-                f"{diverging} of {len(trees.stat_of(tree, trees.DIVERGING))} draws ended a divergent trajectory: "
-                "parts of the posterior may not have been reached. Raise target_accept, or reparameterise."
+                f"{diverging} of {trees.draws_of(tree).shape[0]} draws "
+                "ended a divergent trajectory: parts of the posterior may not have been reached. "
+                "Raise target_accept, or reparameterise."
             )
     table = trees.table_of(tree)
     chains = tree[trees.POSTERIOR].sizes["chain"]

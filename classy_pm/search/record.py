@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import uuid
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
@@ -41,7 +42,7 @@ def make_record(
     table = trees.table_of(tree)
     log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
     diverging = trees.stat_of(tree, trees.DIVERGING) if trees.has_stat(tree, trees.DIVERGING) else None
-    described = describe(payload)
+    described: Any = describe(payload)
     return FitRecord(
         fit_key=key,
         run_id=uuid.uuid4().hex,
@@ -52,7 +53,7 @@ def make_record(
         payload=described,
         model=described["model"],
         components=tuple(
-            ComponentRecord(".".join(path), class_ref(cls), base_refs(cls))
+            ComponentRecord(".".join(path), class_ref(cls), base_refs(cls) if inspect.isclass(cls) else ())
             for path, cls in plan.layout.components
         ),
         parameters=(*_drawn(plan, tree, table), *_constants(plan)),
@@ -78,7 +79,7 @@ def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) ->
     priors = {parameter.name: repr(parameter.prior) for parameter in plan.parameters}
     records = []
     for name, row in table.items():
-        values = tree[trees.POSTERIOR][name].values.reshape(-1)
+        values = trees.values_of(tree, name)
         records.append(
             ParameterRecord(
                 path=name,

@@ -39,7 +39,9 @@ class Settings:
         faults = Faults()
         for name, value in given.items():
             if name not in self._declared:
-                faults.add(name, f"is not a setting of {type(self).__name__}. {did_you_mean(name, self._declared)}")
+                faults.add(
+                    name, f"is not a setting of {type(self).__name__}. {did_you_mean(name, self._declared)}"
+                )
             elif not _fits(value, hints[name]):
                 faults.add(name, f"{value!r} is not {_in_words(hints[name])}")
         if not faults.lines:

@@ -16,7 +16,9 @@ class Gaussian:
 
 
 class Light:
-    def __init__(self, centre: tuple[float, float] = (0.0, 0.0), centre_err: float = 0.1, axis_ratio: float = 1.0):
+    def __init__(
+        self, centre: tuple[float, float] = (0.0, 0.0), centre_err: float = 0.1, axis_ratio: float = 1.0
+    ):
         self.centre, self.centre_err, self.axis_ratio = centre, centre_err, axis_ratio
 
 
@@ -84,7 +86,12 @@ def test_integers_booleans_strings_and_none_stay_what_they_are():
     model = Model(Counted)
     assert model.paths == [("scale",), ("keyed",)]
     instance = model.instance_from_vector([1.5, 2.5])
-    assert (type(instance.order), instance.centred, instance.kind, instance.extra) == (int, True, "cubic", None)
+    assert (type(instance.order), instance.centred, instance.kind, instance.extra) == (
+        int,
+        True,
+        "cubic",
+        None,
+    )
 
 
 def test_attributes_that_the_constructor_does_not_name_are_set_after_it():

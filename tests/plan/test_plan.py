@@ -64,7 +64,9 @@ def test_equal_models_have_equal_descriptions_and_links_are_part_of_it():
     asserted.add_assertion(asserted.other > 1e-10)
     asserted_zero = make_model()
     asserted_zero.add_assertion(asserted_zero.other > 0.0)
-    descriptions = [repr(make_plan(model).identity) for model in (make_model(), shared, apart, asserted, asserted_zero)]
+    descriptions = [
+        repr(make_plan(model).identity) for model in (make_model(), shared, apart, asserted, asserted_zero)
+    ]
     assert len(set(descriptions)) == 5
 
 

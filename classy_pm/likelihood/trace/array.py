@@ -323,6 +323,8 @@ def wrap(
         Operands with which the result may share memory.
     """
     dtype = np.asarray(shadow).dtype
+    if dtype.kind == "c":  # one part may come from an operand that was broadcast
+        pair = Pair(*(None if part is None else _spread(part, np.shape(shadow)) for part in pair))
     real = session.intern(fitted(pair.real, shadow, dtype, session))
     imaginary = None
     if dtype.kind == "c" and pair.imaginary is not None:
@@ -343,6 +345,10 @@ def wrap(
     if memory is not None:
         traced._memory, traced._version = memory, memory.version
     return traced
+
+
+def _spread(part: TensorVariable, shape: tuple[int, ...]) -> TensorVariable:
+    return part if part.type.shape == shape else pt.broadcast_to(part, shape)
 
 
 def wrap_lazy(session: Session, shadow: Any, lazy: Element | Partial) -> TracedArray:

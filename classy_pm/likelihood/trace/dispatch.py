@@ -218,6 +218,8 @@ def _each(result: Any, make: Callable[[Any, int], Any]) -> Any:
 
 # Python's operators
 
+OPERANDS = (*PYTHON_NUMBERS, np.ndarray, np.generic, list, tuple)
+
 
 def call_operator(function: Callable[..., Any], ufunc: np.ufunc, *operands: Any) -> Any:
     """Record a Python operator; the result is a Python number where both operands are."""
@@ -231,7 +233,7 @@ def call_operator(function: Callable[..., Any], ufunc: np.ufunc, *operands: Any)
             session = find_traced(operands, 0)._session  # type: ignore[union-attr]
             return wrap_lazy(session, shadows[0] + shadows[1], partial)
     if not all(isinstance(item, PYTHON_NUMBERS) for item in shadows):
-        if not all(isinstance(item, PYTHON_NUMBERS | np.ndarray | np.generic | list | tuple) for item in shadows):
+        if not all(isinstance(item, OPERANDS) for item in shadows):
             return NotImplemented
         return call_ufunc(ufunc, "__call__", operands, {})
     registry.load()

@@ -48,7 +48,19 @@ def _moving(*functions: Callable[..., Any]) -> None:
 
 
 _moving(np.rot90, np.tile, np.resize, np.diagonal, np.trim_zeros, np.flip, np.flipud, np.fliplr)
-_moving(np.linalg.diagonal, np.compress, np.delete)
+_moving(np.linalg.diagonal, np.delete)
+
+
+@function_rule(np.compress)
+def compress(condition: Any, a: Any, axis: Any = None, out: Any = None) -> Any:
+    """Return the slices where a plain condition is true."""
+    if find_traced([condition]) is not None:
+        refuse(
+            "the condition of `np.compress` depends on parameters, and with it the length",
+            "Use `np.where(condition, values, 0.0)` before a sum.",
+        )
+    places = np.flatnonzero(condition)
+    return np.take(a, places, axis=axis)
 
 
 @variable_rule(np.transpose, np.permute_dims, linear=True)

@@ -1,0 +1,390 @@
+"""A lazy selection of fits: asked for by conditions, read one at a time."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import and_
+from typing import TYPE_CHECKING, Any, Self, overload
+
+import sqlalchemy as sa
+
+from classy_pm.catalog import files, tables
+from classy_pm.catalog.catalog import PAGE, Catalog
+from classy_pm.catalog.expressions import (
+    FIT,
+    SEARCH,
+    Classes,
+    Columns,
+    Expression,
+    Notes,
+    Path,
+    Quantity,
+    has_tag,
+)
+from classy_pm.catalog.references import class_ref
+from classy_pm.catalog.stored import StoredFit
+from classy_pm.errors import CatalogError, UnknownNameError, did_you_mean
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+#: What `values` can give of a fit, by name: functions of the fit and of the classes that the
+#: reader's code has handed over, by reference. The rooms that know results add theirs here.
+VIEWS: dict[str, Callable[[StoredFit, Mapping[str, type]], Any]] = {
+    "fit": lambda stored, classes: stored,
+    "record": lambda stored, classes: stored.record,
+    "info": lambda stored, classes: stored.info,
+    "idata": lambda stored, classes: stored.tree(),
+}
+#: Columns of `summary` that describe the fit rather than a parameter.
+DESCRIPTION = (
+    *("name", "unique_tag", "sampler", "created", "seconds", "log_evidence", "log_evidence_error"),
+    *("max_log_likelihood", "loo", "max_rhat", "min_ess", "divergences"),
+)
+STATISTICS = ("mean", "median", "sd", "lo1", "hi1", "lo3", "hi3", "ml", "map", "ess", "rhat")
+
+
+@dataclass(frozen=True, eq=False)
+class Aggregator:
+    """A selection of the fits in a catalogue; nothing is read until it is asked for.
+
+    Places in the models are attributes: `aggregator.lens.bulge == Sersic` and
+    `aggregator.lens.bulge.centre > 3.0` are conditions for `query`, joined by `&`, `|` and `~`.
+    A name that is taken here is reached as `aggregator.model["query"]`.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        Where the fits are.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> folder = tempfile.TemporaryDirectory()
+    >>> aggregator = Aggregator(Catalog(f"{folder.name}/survey.sqlite"))
+    >>> len(aggregator.query(aggregator.search.name == "line"))
+    0
+    >>> folder.cleanup()
+    """
+
+    catalog: Catalog
+    conditions: tuple[Expression, ...] = ()
+    order: tuple[tuple[Quantity, bool], ...] = ()
+    start: int = 0
+    stop: int | None = None
+    classes: Mapping[str, type] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_database(cls, location: str | os.PathLike[str], *, read_only: bool = False) -> Self:
+        """Return all fits of the catalogue in this file, which must exist."""
+        return cls(Catalog(location, create=False, read_only=read_only))
+
+    @property
+    def model(self) -> Path:
+        """The root of all models, for names that are taken here: `aggregator.model["query"]`."""
+        return Path(())
+
+    @property
+    def search(self) -> Columns:
+        """The search: `name`, `unique_tag`, `sampler`."""
+        return SEARCH
+
+    @property
+    def fit(self) -> Columns:
+        """What is known of a fit as a whole: `log_evidence`, `max_rhat`, `created`, `data_hash`, ..."""
+        return FIT
+
+    @property
+    def info(self) -> Notes:
+        """The user's notes: `aggregator.info["survey"] == "SLACS"`."""
+        return Notes()
+
+    def tagged(self, tag: str) -> Expression:
+        """Return the condition that a fit has a tag."""
+        return has_tag(tag)
+
+    def __getattr__(self, name: str) -> Path:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return Path((name,))
+
+    def query(self, *conditions: Expression) -> Self:
+        """Return the fits that meet all of these conditions too.
+
+        Raises
+        ------
+        UnknownNameError
+            If no fit in the catalogue has a component or parameter at a place that is named.
+        """
+        for condition in conditions:
+            if not isinstance(condition, Expression):
+                raise CatalogError(
+                    f"{condition!r} is not a condition on fits.",
+                    cure="Compare a place with something: `query(aggregator.lens.bulge == Sersic)`.",
+                )
+            self._check_paths(condition.paths)
+        if self.start or self.stop is not None:
+            raise CatalogError("A slice of fits cannot be queried further.", cure="Query first, then slice.")
+        known = {class_ref(cls): cls for condition in conditions for cls in condition.classes}
+        return replace(self, conditions=self.conditions + conditions, classes={**self.classes, **known})
+
+    def order_by(self, *quantities: Quantity | Path | tuple[Quantity, bool]) -> Self:
+        """Return the same fits in another order; fits without a value come last."""
+        order: list[tuple[Quantity, bool]] = []
+        for item in quantities:
+            quantity, descending = item if isinstance(item, tuple) else (item, False)
+            quantity = quantity.median if isinstance(quantity, Path) else quantity
+            if not isinstance(quantity, Quantity) or quantity.scalar is None:
+                raise CatalogError(f"Fits cannot be ordered by {item!r}.")
+            self._check_paths(quantity.paths)
+            order.append((quantity, descending))
+        return replace(self, order=tuple(order))
+
+    def register(self, *classes: type) -> Self:
+        """Return the same fits, with classes that their instances may be made of.
+
+        A stored name of a class is never turned into one; only classes handed over are used.
+        """
+        return replace(self, classes={**self.classes, **{class_ref(cls): cls for cls in classes}})
+
+    def alias(self, ref: str, cls: type) -> Self:
+        """Return the same fits, with a class for those that a moved class was filed under."""
+        return replace(self, classes={**self.classes, ref: cls})
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __bool__(self) -> bool:
+        return self.exists()
+
+    def count(self) -> int:
+        """Return the number of fits."""
+        if self.start or self.stop is not None:
+            return len(self._numbers())
+        if not self.catalog.is_there():
+            return 0
+        with self.catalog.database.reading() as connection:
+            query = sa.select(sa.func.count()).select_from(tables.fit).where(self._where(connection))
+            return int(connection.execute(query).scalar_one())
+
+    def exists(self) -> bool:
+        """Whether there is any fit."""
+        return self.first() is not None
+
+    def first(self) -> StoredFit | None:
+        """Return the first fit, or None."""
+        return next(iter(self[:1]), None)
+
+    def one(self) -> StoredFit:
+        """Return the only fit; any other number is an error."""
+        found = list(self[:2])
+        if len(found) != 1:
+            number = "none" if not found else f"{self.count()}"
+            raise CatalogError(f"Exactly one fit was asked for; there are {number}.")
+        return found[0]
+
+    @overload
+    def __getitem__(self, place: int) -> StoredFit: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> Self: ...
+
+    def __getitem__(self, place: int | slice) -> StoredFit | Self:
+        if isinstance(place, slice):
+            if place.step not in (None, 1) or (place.start or 0) < 0 or (place.stop or 0) < 0:
+                first, last, step = place.indices(len(self))
+                if step != 1:
+                    raise CatalogError("Fits are sliced in steps of one only.", cure="Slice a list of them.")
+                place = slice(first, max(first, last))
+            ends = [self.stop, None if place.stop is None else self.start + place.stop]
+            stop = min((end for end in ends if end is not None), default=None)
+            return replace(self, start=self.start + (place.start or 0), stop=stop)
+        number = place if place >= 0 else len(self) + place
+        found = list(self[number : number + 1]) if number >= 0 else []
+        if not found:
+            raise IndexError(f"There is no fit {place} among {len(self)}.")
+        return found[0]
+
+    def __iter__(self) -> Iterator[StoredFit]:
+        """Give the fits one at a time; each page is read in a short transaction of its own."""
+        if not self.catalog.is_there():
+            return
+        if not self.order and not self.start and self.stop is None:
+            yield from self._in_order_of_filing()
+            return
+        numbers = self._numbers()
+        for begin in range(0, len(numbers), PAGE):
+            part = numbers[begin : begin + PAGE]
+            query = sa.select(tables.fit).where(tables.fit.c.id.in_(part))
+            with self.catalog.database.reading() as connection:
+                rows = {row["id"]: dict(row) for row in connection.execute(query).mappings()}
+            for number in part:
+                if number in rows:
+                    yield StoredFit.from_row(rows[number], self.catalog)
+
+    def values(self, name: str) -> Iterator[Any]:
+        """Give one thing of each fit, reading one file at a time.
+
+        Parameters
+        ----------
+        name : str
+            `"idata"`, `"samples"`, `"instance"`, `"model"`, `"record"`, `"info"`, or the name of a
+            variable of the posterior, such as `"lens.bulge.centre_0"`.
+
+        Yields
+        ------
+        object
+            For a variable its draws, with shape (chain, draw, ...).
+        """
+        view = VIEWS.get(name)
+        if view is None:
+            self._check_paths((name,), also=VIEWS)
+        return self._values(name, view)
+
+    def _values(self, name: str, view: Callable[..., Any] | None) -> Iterator[Any]:
+        for stored in self:
+            if view is not None:
+                yield view(stored, self.classes)
+            else:
+                yield files.read_variable(stored.path, name, stored.sha256)
+
+    def summary(self, *statistics: str) -> pd.DataFrame:
+        """Return a table with a row a fit; no file is opened.
+
+        Parameters
+        ----------
+        *statistics : {"median", "mean", "sd", "lo1", "hi1", "lo3", "hi3", "ml", "map", "ess", "rhat"}
+            Which numbers to give of each parameter, the median by default. Its column has the name
+            of the parameter; other numbers have theirs after a colon.
+
+        Returns
+        -------
+        pandas.DataFrame
+            Its index is the identity of the fits.
+        """
+        import pandas as pd
+
+        wanted = statistics or ("median",)
+        for name in wanted:
+            if name not in STATISTICS:
+                raise UnknownNameError(
+                    f"There is no statistic `{name}`.", cure=did_you_mean(name, STATISTICS)
+                )
+        index, lines = [], []
+        for page in self._pages():
+            numbers = {stored.id: stored for stored in page}
+            table = tables.parameter
+            columns = [table.c.fit_id, table.c.path, *(table.c[name] for name in wanted)]
+            query = sa.select(*columns).where(table.c.fit_id.in_(numbers)).order_by(table.c.place)
+            found: dict[int, dict[str, Any]] = {number: {} for number in numbers}
+            with self.catalog.database.reading() as connection:
+                for number, path, *values in connection.execute(query):
+                    for name, value in zip(wanted, values, strict=True):
+                        found[number][path if name == "median" else f"{path}:{name}"] = value
+            for number, stored in numbers.items():
+                index.append(stored.fit_key)
+                lines.append({name: getattr(stored, name) for name in DESCRIPTION} | found[number])
+        return pd.DataFrame(
+            lines, index=pd.Index(index, name="fit_key"), columns=None if lines else DESCRIPTION
+        )
+
+    def compare(self) -> pd.DataFrame:
+        """Return these fits side by side, the best first; they must have the same data.
+
+        Returns
+        -------
+        pandas.DataFrame
+            With `log_evidence`, its error, the difference to the best one, and `loo`.
+
+        Raises
+        ------
+        CatalogError
+            If two fits have different data: their evidences mean nothing to each other.
+        """
+        stored = list(self)
+        hashes = {item.data_hash for item in stored}
+        if len(hashes) > 1 or None in hashes:
+            lines = [
+                f"{item.name} {item.unique_tag}: {(item.data_hash or 'unknown')[:12]}" for item in stored
+            ]
+            raise CatalogError("Fits of different data cannot be compared.", lines[:20])
+        table = self.summary()[[*DESCRIPTION]]
+        if table["log_evidence"].notna().any():
+            table = table.sort_values("log_evidence", ascending=False)
+            table.insert(6, "difference", table["log_evidence"] - table["log_evidence"].max())
+        elif table["loo"].notna().any():
+            table = table.sort_values("loo", ascending=False)
+        return table
+
+    def __repr__(self) -> str:
+        text = " & ".join(map(repr, self.conditions)) or "all fits"
+        return f"<Aggregator: {text} of {str(self.catalog.location)!r}>"
+
+    def _where(self, connection: sa.Connection) -> sa.ColumnElement[bool]:
+        known = Classes(connection)
+        # With conditions, their indexes find the fits; the one on the status would find nearly all.
+        status = sa.func.coalesce(tables.fit.c.status, "") if self.conditions else tables.fit.c.status
+        together = reduce(and_, self.conditions).build(known) if self.conditions else sa.true()
+        return sa.and_(status == "complete", together)
+
+    def _numbers(self) -> list[int]:
+        """Return the row numbers of these fits, in their order."""
+        if not self.catalog.is_there():
+            return []
+        with self.catalog.database.reading() as connection:
+            query = sa.select(tables.fit.c.id).where(self._where(connection))
+            for quantity, descending in self.order:
+                assert quantity.scalar is not None
+                value = quantity.scalar()
+                query = query.order_by((value.desc() if descending else value).nulls_last())
+            query = query.order_by(tables.fit.c.id).offset(self.start or None)
+            if self.stop is not None:
+                query = query.limit(max(0, self.stop - self.start))
+            return list(connection.execute(query).scalars())
+
+    def _in_order_of_filing(self) -> Iterator[StoredFit]:
+        table, last = tables.fit, 0
+        while True:
+            with self.catalog.database.reading() as connection:
+                query = sa.select(table).where(self._where(connection), table.c.id > last)
+                page = connection.execute(query.order_by(table.c.id).limit(PAGE)).mappings().all()
+            for row in page:
+                yield StoredFit.from_row(dict(row), self.catalog)
+            if len(page) < PAGE:
+                return
+            last = page[-1]["id"]
+
+    def _pages(self) -> Iterator[list[StoredFit]]:
+        page: list[StoredFit] = []
+        for stored in self:
+            page.append(stored)
+            if len(page) == PAGE:
+                yield page
+                page = []
+        if page:
+            yield page
+
+    def _check_paths(self, paths: tuple[str, ...], also: Mapping[str, object] | None = None) -> None:
+        """Refuse a place that no fit has, with the nearest ones that some fit does have."""
+        if not paths or not self.catalog.is_there():
+            return
+        with self.catalog.database.reading() as connection:
+            if connection.execute(sa.select(tables.fit.c.id).limit(1)).first() is None:
+                return
+            for path in paths:
+                found = [
+                    connection.execute(sa.select(table.c.path).where(table.c.path == path).limit(1)).first()
+                    for table in (tables.component, tables.parameter)
+                ]
+                if any(found):
+                    continue
+                known = [*(also or ())]
+                for table in (tables.component, tables.parameter):
+                    known += connection.execute(sa.select(table.c.path).distinct().limit(1000)).scalars()
+                raise UnknownNameError(
+                    f"No fit in this catalogue has a component or parameter `{path}`.",
+                    cure=did_you_mean(path, dict.fromkeys(known)),
+                )

@@ -1,0 +1,44 @@
+"""Arithmetic on parameters, and assertions about them, as nodes of the graph.
+
+The NumPy functions that a model recorded are traced, as a likelihood is: what NumPy does to numbers,
+the graph does to random variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.replace import graph_replace
+
+from classy_pm.likelihood.trace import trace
+from classy_pm.model import Assertion, Derived
+from classy_pm.plan import Plan
+
+__all__ = ["build_expression"]
+
+
+def build_expression(plan: Plan, expression: Derived | Assertion, variables: Sequence[Any]) -> Any:
+    """Return a derived parameter's variable; of an assertion, 0 where it holds and -inf elsewhere.
+
+    Parameters
+    ----------
+    plan : Plan
+    expression : Derived or Assertion
+    variables : sequence of TensorVariable
+        The free parameters in their order, at least those that the expression depends on.
+    """
+    inputs = [pt.dscalar() for _ in variables]
+    missing = [None] * (plan.size - len(inputs))
+
+    def evaluate(values: list[Any]) -> Any:
+        value_of = plan.layout.evaluator([*values, *missing])
+        if isinstance(expression, Assertion):
+            return np.where(expression.evaluate(value_of), 0.0, -np.inf)
+        return expression.evaluate(value_of)
+
+    witness = plan.draws(1, random_seed=0)[0]
+    traced = trace(evaluate, inputs, witnesses=[tuple(witness[: len(inputs)])])
+    return graph_replace(traced.value, dict(zip(inputs, variables, strict=True)), strict=False)

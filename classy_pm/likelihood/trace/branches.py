@@ -1,0 +1,241 @@
+"""Running the function once per branch.
+
+`bool(traced)` is answered from the shadow, that is, as in the plain function at a witness, and
+noted. Each note is a fork: the function is run again with the other answer forced, until every
+side of every fork is known. The tree of forks is then merged into one value (`merging`).
+
+Which sides can be reached at all is not decided here. A side that no witness takes is traced like
+any other, with three exceptions, where it is *cut*, and its value is NaN, which means -inf: the
+user's code raises an error there; or a loop asks its question more often there than on any way that
+a witness takes. The proof, at other points, refuses a trace that cut off too much.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pytensor.graph.basic import Variable
+
+from classy_pm.errors import FitException, TraceError
+from classy_pm.likelihood.trace.array import is_traced, wrap
+from classy_pm.likelihood.trace.complexes import Pair
+from classy_pm.likelihood.trace.overlay import Restart
+from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session
+from classy_pm.likelihood.trace.words import Place, Refusal, place_of_error
+
+# Loops may go this many turns beyond the longest that a witness takes.
+SPARE_TURNS = 2
+# Witnesses whose way is followed in full; it suffices to find the common ways.
+FOLLOWED = 64
+
+
+@dataclass
+class Leaf:
+    """The end of one way through the function.
+
+    Attributes
+    ----------
+    value : TensorVariable or None
+        The float64 scalar at its end; None where the way was cut, or the point is impossible.
+    impossible : bool
+        Whether the user's code raised `FitException`.
+    witnesses : list of tuple
+        Points that take this way.
+    """
+
+    value: Variable | None
+    impossible: bool = False
+    cut: str = ""
+    witnesses: list[tuple[Any, ...]] = field(default_factory=list)
+
+
+@dataclass
+class Fork:
+    """A question that was asked, and what follows from either answer."""
+
+    condition: Variable
+    place: Place
+    sides: dict[bool, Fork | Leaf | None] = field(default_factory=lambda: {True: None, False: None})
+
+
+class Explorer:
+    """Finds all ways through a function.
+
+    Parameters
+    ----------
+    function : callable
+        Takes a list of traced values.
+    inputs : sequence of TensorVariable
+        The variables to trace.
+    points : sequence of tuple
+        Values of the inputs, at least one.
+    limit : int
+        Largest number of ways.
+    witnessed : bool
+        Whether the points are draws, which tell how long loops are.
+    """
+
+    def __init__(
+        self,
+        function: Callable[[list[Any]], Any],
+        inputs: Sequence[Variable],
+        points: Sequence[tuple[Any, ...]],
+        limit: int,
+        witnessed: bool,
+    ) -> None:
+        self.function = function
+        self.inputs = inputs
+        self.points = points
+        self.limit = limit
+        self.witnessed = witnessed
+        self.session = Session()
+        self.root: Fork | Leaf | None = None
+        self.leaves = 0
+        self.turns: Counter[Place] = Counter()
+
+    def explore(self) -> Fork | Leaf:
+        """Return the tree of all ways."""
+        self._follow(self.points[0], ())
+        if isinstance(self.root, Fork):
+            for point in self.points[1:FOLLOWED]:
+                self._follow(point, ())
+        while True:
+            open_end = self._open_end(self.root, ())
+            if open_end is None:
+                break
+            self._force(open_end)
+        assert self.root is not None
+        return self.root
+
+    def _open_end(self, node: Fork | Leaf | None, before: tuple[Decision, ...]) -> tuple[Decision, ...] | None:
+        if node is None:
+            return before
+        if isinstance(node, Leaf):
+            return None
+        for answer in (True, False):
+            found = self._open_end(node.sides[answer], (*before, Decision(node.condition, answer, node.place)))
+            if found is not None:
+                return found
+        return None
+
+    def _follow(self, point: tuple[Any, ...], forced: tuple[Decision, ...]) -> None:
+        leaf = self._run(point, forced)
+        leaf.witnesses.append(point)
+        if leaf.cut:
+            raise TraceError(leaf.cut)
+        for place, count in Counter(decision.place for decision in self.session.decisions).items():
+            self.turns[place] = max(self.turns[place], count)
+        self._insert(leaf)
+
+    def _force(self, forced: tuple[Decision, ...]) -> None:
+        last = forced[-1]
+        asked = sum(decision.place == last.place for decision in forced)
+        if self.witnessed and asked > 1 and asked > self.turns[last.place] + SPARE_TURNS:
+            self.session.decisions = list(forced)
+            self._insert(Leaf(None, cut=f"a loop goes on longer than at any of the points ({last.place})"))
+            return
+        if self.leaves >= self.limit:
+            raise TraceError(self._over_limit(forced))
+        self._insert(self._run(self.points[0], forced))
+
+    def _over_limit(self, forced: tuple[Decision, ...]) -> str:
+        places: Counter[Place] = Counter(decision.place for decision in forced)
+        self._count_places(self.root, places)
+        lines = ", ".join(str(place) for place, _ in places.most_common(3))
+        return (
+            f"The likelihood has more than {self.limit} ways through it; it branches on parameters at {lines}.\n"
+            "Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or raise `limit`."
+        )
+
+    def _count_places(self, node: Fork | Leaf | None, places: Counter[Place]) -> None:
+        if isinstance(node, Fork):
+            places[node.place] += 1
+            for side in node.sides.values():
+                self._count_places(side, places)
+
+    def _insert(self, leaf: Leaf) -> None:
+        decisions = self.session.decisions
+        if not decisions:
+            if self.root is None:
+                self.root, self.leaves = leaf, 1
+            return
+        if self.root is None:
+            self.root = Fork(decisions[0].condition, decisions[0].place)
+        node = self.root
+        for index, decision in enumerate(decisions):
+            if not isinstance(node, Fork) or node.condition is not decision.condition:
+                raise NotRepeatable
+            following = node.sides[decision.answer]
+            if index == len(decisions) - 1:
+                if following is None:
+                    node.sides[decision.answer] = leaf
+                    self.leaves += not leaf.cut
+                elif isinstance(following, Leaf):
+                    following.witnesses.extend(leaf.witnesses)
+                    if following.value is not leaf.value:
+                        raise NotRepeatable
+                else:
+                    raise NotRepeatable
+            else:
+                if following is None:
+                    following = Fork(decisions[index + 1].condition, decisions[index + 1].place)
+                    node.sides[decision.answer] = following
+                node = following  # type: ignore[assignment]
+
+    def _run(self, point: tuple[Any, ...], forced: tuple[Decision, ...]) -> Leaf:
+        while True:
+            with self.session.recording(forced), self.session.overlay.applied():
+                values = [self._input(variable, value) for variable, value in zip(self.inputs, point, strict=True)]
+                try:
+                    result = call_user_function(self.function, values)
+                    if self.session.refusals:
+                        raise self.session.refusals[0]
+                    return Leaf(self._value(result))
+                except Restart:
+                    continue
+                except FitException:
+                    if self.session.refusals:
+                        raise self.session.refusals[0] from None
+                    return Leaf(None, impossible=True)
+                except (Refusal, NotRepeatable):
+                    raise
+                except Exception as error:
+                    if self.session.refusals:
+                        raise self.session.refusals[0] from error
+                    text = (
+                        f"The likelihood stopped with {type(error).__name__} while it was traced: {error} "
+                        f"({place_of_error(error)})."
+                    )
+                    if not forced:
+                        raise TraceError(text) from error
+                    return Leaf(None, cut=text)
+
+    def _input(self, variable: Variable, value: Any) -> Any:
+        if None in variable.type.shape:
+            raise TraceError(
+                f"The input {variable.name or variable} has no fixed shape.",
+                cure="Give it one: `pt.tensor(name, dtype='float64', shape=(100,))`.",
+            )
+        return wrap(self.session, Pair(variable), value)
+
+    def _value(self, result: Any) -> Variable:
+        if not is_traced(result):
+            number = np.asarray(result)
+            if number.shape != () or number.dtype.kind not in "biuf":
+                raise TraceError(f"The likelihood returned {result!r}, not one real number.")
+            return self.session.constant(number, "float64")
+        shape = np.shape(result._shadow)
+        if shape != () or np.asarray(result._shadow).dtype.kind not in "biuf":
+            kind = f"an array of shape {shape}" if shape else "a complex number"
+            raise TraceError(f"The likelihood returned {kind}, not one real number.", cure="Return a sum over the data.")
+        variable = result.pair().real
+        return variable if variable.type.dtype == "float64" else self.session.intern(variable.astype("float64"))
+
+
+def call_user_function(function: Callable[[list[Any]], Any], values: list[Any]) -> Any:
+    """Call the user's function; `words.ENTRY` names this function, below which the stack is his."""
+    return function(values)

@@ -1,0 +1,128 @@
+"""Gradients that a value not chosen cannot poison.
+
+`switch(x > 0, log(x), 0)` sends the gradient 0 to `log` where x is not positive, and 0 times the
+infinite or undefined slope of `log` is NaN. Here every operation on the way to a `switch` whose
+slope may not be finite is replaced by one with the same value, for which a gradient of exactly 0
+that arrives leaves as exactly 0. Graphs without `switch` are left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cache
+from typing import Any
+
+from pytensor.gradient import DisconnectedType
+from pytensor.graph.basic import Variable
+from pytensor.graph.null_type import NullType
+from pytensor.graph.traversal import ancestors, io_toposort
+from pytensor.scalar import basic as scalar
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+
+# Their slopes are finite wherever their value is used, whatever their operands are.
+LINEAR = (
+    scalar.Add,
+    scalar.Sub,
+    scalar.Neg,
+    scalar.Switch,
+    scalar.Cast,
+    scalar.Identity,
+    scalar.Second,
+    scalar.Maximum,
+    scalar.Minimum,
+    scalar.Clip,
+    scalar.LogicalComparison,
+    scalar.FixedLogicalComparison,
+    scalar.UnaryBitOp,
+    scalar.BinaryBitOp,
+    scalar.Sign,
+    scalar.Floor,
+    scalar.Ceil,
+    scalar.Trunc,
+    scalar.RoundHalfToEven,
+)
+# Smooth and bounded by their operands: no hazard by themselves, one after a hazard.
+TAME = (scalar.Mul, scalar.Sqr, scalar.Sin, scalar.Cos, scalar.ArcTan, scalar.Tanh, scalar.Abs, scalar.ArcSinh)
+
+
+class _Guarded:
+    """Mixin of a scalar operation that passes a gradient of 0 on as 0."""
+
+    def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Return the cotangents of the inputs, 0 where that of the output is 0."""
+        gradients = super().pullback(inputs, outputs, cotangents)  # type: ignore[misc]
+        (arrived,) = cotangents
+        if isinstance(arrived.type, NullType | DisconnectedType):
+            return gradients
+        guarded = []
+        for gradient in gradients:
+            if isinstance(gradient.type, NullType | DisconnectedType):
+                guarded.append(gradient)
+                continue
+            zero = scalar.constant(0.0, dtype=gradient.type.dtype)
+            guarded.append(scalar.switch(scalar.eq(arrived, 0), zero, gradient))
+        return guarded
+
+    def __reduce__(self) -> Any:
+        return (guarded_operation, (self.unguarded,))  # type: ignore[attr-defined]
+
+
+@cache
+def _guarded_class(kind: type) -> type:
+    return type(f"Guarded{kind.__name__}", (_Guarded, kind), {"__module__": __name__})
+
+
+def guarded_operation(operation: Any) -> Any:
+    """Return the guarded form of a scalar operation."""
+    kind = _guarded_class(type(operation))
+    guarded = kind.__new__(kind)
+    guarded.__dict__.update(operation.__dict__)
+    guarded.unguarded = operation
+    return guarded
+
+
+@cache
+def _guarded_elemwise(operation: Elemwise) -> Elemwise:
+    return Elemwise(guarded_operation(operation.scalar_op), name=operation.name, nfunc_spec=operation.nfunc_spec)
+
+
+def is_switch(variable: Variable) -> bool:
+    """Whether a variable is the result of a choice."""
+    node = variable.owner
+    return node is not None and isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, scalar.Switch)
+
+
+def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
+    """Return the outputs with every hazardous operation before a choice guarded.
+
+    Parameters
+    ----------
+    inputs, outputs : sequence of TensorVariable
+        The graph.
+    """
+    nodes = list(io_toposort(inputs, outputs))
+    choices = [node for node in nodes if is_switch(node.outputs[0])]
+    if not choices:
+        return list(outputs)
+    before = set(ancestors([value for node in choices for value in node.inputs[1:]]))
+    hazardous: set[Variable] = set()
+    new: dict[Variable, Variable] = {}
+    for node in nodes:
+        operation = node.op
+        parts = [new.get(item, item) for item in node.inputs]
+        changed = any(part is not item for part, item in zip(parts, node.inputs, strict=True))
+        tainted = any(item in hazardous for item in node.inputs)
+        if isinstance(operation, Elemwise):
+            kind = operation.scalar_op
+            if not isinstance(kind, LINEAR) and (tainted or not isinstance(kind, TAME)):
+                tainted = True
+                if node.outputs[0] in before and len(node.outputs) == 1 and "float" in node.outputs[0].type.dtype:
+                    operation, changed = _guarded_elemwise(operation), True
+        elif not isinstance(operation, DimShuffle):
+            tainted = True
+        if tainted:
+            hazardous.update(node.outputs)
+        if changed:
+            for old, fresh in zip(node.outputs, operation.make_node(*parts).outputs, strict=True):
+                new[old] = fresh
+    return [new.get(output, output) for output in outputs]

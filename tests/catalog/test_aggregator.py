@@ -1,0 +1,271 @@
+"""Queries select what they say, hostile texts are texts, and reading is lazy."""
+
+import copy
+import pickle
+import types
+
+import numpy as np
+import pytest
+from builders import GAUSSIAN, KURTOSIS, make_record, make_tree
+
+from classy_pm.catalog import Aggregator, Catalog, ParameterRecord, aggregator, files
+from classy_pm.catalog.expressions import Path
+from classy_pm.errors import CatalogError, UnknownNameError
+
+Gaussian = type("Gaussian", (), {"__module__": "profiles"})
+GaussianKurtosis = type("GaussianKurtosis", (Gaussian,), {"__module__": "profiles"})
+Exponential = type("Exponential", (), {"__module__": "profiles"})
+
+
+@pytest.fixture(scope="module")
+def agg(tmp_path_factory):
+    """Six fits: centres 30, 40, ... 80; Gaussians but for two; data of two kinds."""
+    catalog = Catalog(tmp_path_factory.mktemp("catalogue") / "survey.sqlite")
+    for number in range(6):
+        cls = [GAUSSIAN, KURTOSIS, ("profiles:Exponential", ())][number // 2]
+        record = make_record(
+            number,
+            cls=cls,
+            centre=30.0 + 10.0 * number,
+            tags=("even",) if number % 2 == 0 else (),
+            data_hash=f"{number // 3:064d}",
+            log_evidence=-float(number),
+        )
+        catalog.file(record, make_tree(number))
+    return Aggregator(catalog)
+
+
+def indices(selection):
+    return [fit.info["index"] for fit in selection]
+
+
+QUERIES = {
+    "class": (lambda a: a.profile == Gaussian, [0, 1]),
+    "not class": (lambda a: a.profile != Gaussian, [2, 3, 4, 5]),
+    "subclasses": (lambda a: a.profile.isa(Gaussian), [0, 1, 2, 3]),
+    "some classes": (lambda a: a.profile.in_([Gaussian, Exponential]), [0, 1, 4, 5]),
+    "greater": (lambda a: a.profile.centre > 60, [4, 5]),
+    "at least": (lambda a: a.profile.centre >= 60, [3, 4, 5]),
+    "less": (lambda a: a.profile.centre < np.float32(50), [0, 1]),
+    "equal": (lambda a: a.profile.centre == 50, [2]),
+    "range": (lambda a: (a.profile.centre > 35) & (a.profile.centre < 65), [1, 2, 3]),
+    "between": (lambda a: a.profile.centre.between(40, 60), [1, 2, 3]),
+    "in": (lambda a: a.profile.centre.in_([30, 80]), [0, 5]),
+    "in nothing": (lambda a: a.profile.centre.in_([]), []),
+    "two parameters": (lambda a: (a.profile.centre > 60) & (a.profile.sigma == 5), [4, 5]),
+    "mean": (lambda a: a.profile.centre.mean > 70, [5]),
+    "upper": (lambda a: a.profile.centre.upper(3) < 45, [0, 1]),
+    "lower": (lambda a: a.profile.centre.lower(sigma=3) > 57, [3, 4, 5]),
+    "best is not known": (lambda a: a.profile.centre.best > 0, []),
+    "not finite": (lambda a: a.profile.sigma.r_hat > 0, []),
+    "and": (lambda a: (a.profile == Gaussian) & (a.profile.centre > 35), [1]),
+    "or": (lambda a: (a.profile == Gaussian) | (a.profile.centre > 75), [0, 1, 5]),
+    "not": (lambda a: ~((a.profile == Gaussian) | (a.profile.centre > 75)), [2, 3, 4]),
+    "not of a range": (lambda a: ~((a.profile.centre > 35) & (a.profile.centre < 65)), [0, 4, 5]),
+    "constant": (lambda a: a.profile.redshift == 0.5, [0, 1, 2, 3, 4, 5]),
+    "constant text": (lambda a: a.profile.label == "O'Brien", [0, 1, 2, 3, 4, 5]),
+    "place": (lambda a: a.profile.redshift.exists(), [0, 1, 2, 3, 4, 5]),
+    "by key": (lambda a: a.model["profile"]["centre"] == 30, [0]),
+    "name": (lambda a: a.search.name == "line", [0, 1, 2, 3, 4, 5]),
+    "tag of the search": (lambda a: a.search.unique_tag == "object_3", [3]),
+    "beginning": (lambda a: a.search.unique_tag.startswith("object%"), []),
+    "part": (lambda a: a.search.unique_tag.contains("t_3"), [3]),
+    "wildcards are letters": (lambda a: a.search.unique_tag.contains("object__3"), []),
+    "sampler": (lambda a: a.search.sampler == "Emcee", []),
+    "note": (lambda a: a.info["index"] == 2, [2]),
+    "note larger": (lambda a: a.info["index"] > 3, [4, 5]),
+    "note range": (lambda a: a.info["index"].between(1, 2), [1, 2]),
+    "note text": (lambda a: a.info["survey"] == "zzz' OR '1'='1", [0, 1, 2, 3, 4, 5]),
+    "note bool": (lambda a: a.info["flag"] == True, [0, 1, 2, 3, 4, 5]),  # noqa: E712
+    "notes in": (lambda a: a.info["index"].in_([1, 5, "5"]), [1, 5]),
+    "note is there": (lambda a: a.info["nothing"].exists(), []),
+    "tagged": (lambda a: a.tagged("even"), [0, 2, 4]),
+    "evidence": (lambda a: a.fit.log_evidence > -1.5, [0, 1]),
+}
+
+
+@pytest.mark.parametrize("name", QUERIES)
+def test_a_query_selects_what_it_says(agg, name):
+    condition, expected = QUERIES[name]
+    selection = agg.query(condition(agg))
+    assert indices(selection) == expected
+    assert len(selection) == len(expected)
+    assert bool(selection) is bool(expected)
+
+
+HOSTILE = [
+    "O'Brien",
+    "zzz' OR '1'='1",
+    '"; DROP TABLE fit; --',
+    "%",
+    "_",
+    "\\",
+    "\0",
+    "\u202e",
+    "x" * 10_000,
+    ":p",
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_texts_are_texts(agg, text):
+    for condition in (
+        agg.search.name == text,
+        agg.search.unique_tag.contains(text) & (agg.search.name == ""),
+        agg.info[text] == text,
+        agg.info["survey"] == text + "x",
+        agg.tagged(text),
+        agg.profile.label == text + "x",
+    ):
+        assert list(agg.query(condition)) == []
+    with pytest.raises(UnknownNameError):
+        agg.query(agg.model[text] == 1)
+    assert len(agg) == 6
+
+
+def test_a_misspelt_place_is_told_with_the_near_one(agg):
+    with pytest.raises(UnknownNameError, match=r"profile\.centre"):
+        agg.query(agg.profile.center > 1)
+    with pytest.raises(UnknownNameError, match="unique_tag"):
+        agg.search.uniqe_tag  # noqa: B018
+    with pytest.raises(UnknownNameError, match=r"profile\.sigma"):
+        agg.values("profile.sigmo")
+
+
+@pytest.mark.parametrize(
+    "mistake",
+    [
+        lambda a: a.query((a.profile == Gaussian) and (a.profile.centre > 3)),
+        lambda a: a.query(not (a.profile == Gaussian)),
+        lambda a: a.query(30 < a.profile.centre < 40),
+        lambda a: a.query(a.profile),
+        lambda a: a.query(True),
+        lambda a: a.query((a.profile == Gaussian) & True),
+        lambda a: a.query(a.profile.centre > float("nan")),
+        lambda a: a.query(a.profile.centre > [1]),
+        lambda a: a.query(a.profile.centre.upper(2) > 1),
+        lambda a: a[:2].query(a.profile == Gaussian),
+        lambda a: a.order_by("name"),
+    ],
+)
+def test_mistakes_are_told(agg, mistake):
+    with pytest.raises(CatalogError):
+        mistake(agg)
+
+
+def test_order_slices_and_single_fits(agg):
+    backwards = agg.order_by(agg.profile.centre.desc())
+    assert indices(backwards) == [5, 4, 3, 2, 1, 0]
+    assert indices(backwards[1:3]) == [4, 3]
+    assert indices(backwards[1:][1:3]) == [3, 2]
+    assert indices(agg.order_by(agg.info["index"].number.desc())[:1]) == [5]
+    assert indices(agg.order_by(agg.search.sampler, agg.fit.log_evidence)[-2:]) == [1, 0]
+    assert agg[0].info["index"] == 0
+    assert agg[-1].info["index"] == 5
+    assert len(agg[2:]) == 4
+    assert agg.first() == agg[0]
+    assert agg.query(agg.info["index"] == 3).one() == agg[3]
+    with pytest.raises(CatalogError, match="there are 6"):
+        agg.one()
+    with pytest.raises(IndexError):
+        agg[6]
+
+
+def test_pages_join_without_gap_or_double(agg, monkeypatch):
+    monkeypatch.setattr(aggregator, "PAGE", 2)
+    assert indices(agg) == [0, 1, 2, 3, 4, 5]
+    assert indices(agg.order_by(agg.profile.centre.desc())) == [5, 4, 3, 2, 1, 0]
+    assert list(agg.summary()["profile.centre"]) == [30, 40, 50, 60, 70, 80]
+
+
+def test_values_are_a_stream_and_open_one_file_at_a_time(agg, monkeypatch):
+    opened = []
+    read = files.read_tree
+    monkeypatch.setattr(files, "read_tree", lambda path, sha: opened.append(path) or read(path, sha))
+    stream = agg.values("idata")
+    assert isinstance(stream, types.GeneratorType)
+    assert opened == []
+    assert next(stream)["posterior"].sizes["draw"] == 20
+    assert len(opened) == 1
+
+
+def test_one_variable_is_read_alone(agg):
+    draws = list(agg.values("profile.centre"))
+    for number, values in enumerate(draws):
+        np.testing.assert_array_equal(values, make_tree(number)["posterior"]["profile.centre"])
+
+
+def test_other_rooms_add_their_views_and_get_the_classes_that_were_handed_over(agg, monkeypatch):
+    monkeypatch.setitem(aggregator.VIEWS, "seen", lambda stored, classes: dict(classes))
+    query = agg.query(agg.profile == Gaussian).register(Exponential).alias("old:Name", Gaussian)
+    assert next(query.values("seen")) == {
+        "profiles:Gaussian": Gaussian,
+        "profiles:Exponential": Exponential,
+        "old:Name": Gaussian,
+    }
+
+
+def test_the_summary_has_a_row_a_fit_and_opens_no_file(agg, monkeypatch):
+    monkeypatch.setattr(files, "check_hash", None)
+    table = agg.summary()
+    assert list(table.index) == [fit.fit_key for fit in agg]
+    assert list(table["profile.centre"]) == [30, 40, 50, 60, 70, 80]
+    assert list(table["unique_tag"]) == [f"object_{number}" for number in range(6)]
+    both = agg.query(agg.profile == Gaussian).summary("median", "lo3")
+    assert list(both["profile.centre:lo3"]) == [28, 38]
+    assert len(agg[:0].summary()) == 0
+    with pytest.raises(UnknownNameError, match="median"):
+        agg.summary("medain")
+
+
+def test_fits_of_equal_data_are_compared_and_of_others_refused(agg):
+    table = agg.query(agg.fit.data_hash == "0" * 64).compare()
+    assert list(table["difference"]) == [0, -1, -2]
+    with pytest.raises(CatalogError, match="different data"):
+        agg.compare()
+
+
+def test_names_that_are_taken_are_reached_by_key(catalog):
+    record = make_record(
+        components=[("query", *GAUSSIAN), ("query.mean", *GAUSSIAN)],
+        parameters=[ParameterRecord("query.mean.centre", median=3.0)],
+    )
+    catalog.file(record, make_tree())
+    agg = Aggregator(catalog)
+    assert len(agg.query(agg.model["query"]["mean"].centre == 3)) == 1
+    assert len(agg.query(agg.model["query"]["mean"] == Gaussian)) == 1
+
+
+def test_probing_by_copy_and_pickle_is_no_query(agg):
+    path = Path(("a", "b"))
+    for probe in ("__deepcopy__", "_repr_html_", "__array__", "_ipython_display_"):
+        assert not hasattr(path, probe)
+        assert not hasattr(agg, probe)
+    assert repr(copy.copy(path)) == "a.b"
+    assert repr(pickle.loads(pickle.dumps(path))) == "a.b"
+
+
+def test_a_catalogue_without_fits_answers_everything_with_nothing(location):
+    agg = Aggregator(Catalog(location))
+    assert len(agg.query(agg.profile == Gaussian)) == 0
+    assert list(agg) == []
+    assert len(agg.summary()) == 0
+    with pytest.raises(CatalogError, match="no catalogue"):
+        len(Aggregator.from_database(location))
+
+
+def test_every_query_uses_an_index(agg):
+    import sqlalchemy as sa
+    from sqlalchemy.dialects import sqlite
+
+    from classy_pm.catalog import tables
+
+    condition = (agg.profile.isa(Gaussian)) & (agg.profile.centre > 35) & (agg.profile.centre < 65)
+    for part in (condition, agg.info["index"] == 2, agg.tagged("even"), agg.search.unique_tag == "a"):
+        selection = agg.query(part)
+        with agg.catalog.database.reading() as connection:
+            query = sa.select(tables.fit).where(selection._where(connection))
+        text = query.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+        with agg.catalog.database.writing() as connection:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {text}").all()
+        assert not [row for row in plan if row[3].startswith("SCAN")], plan

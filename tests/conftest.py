@@ -1,0 +1,68 @@
+"""Shared classes and the fits that several tests look at: compiling is the cost, so it is paid once."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+import scipy.integrate
+
+import classy_pm as cpm
+
+matplotlib.use("Agg")
+
+
+class Gaussian:
+    def __init__(self, centre=0.0, intensity=0.1, sigma=0.01):
+        self.centre, self.intensity, self.sigma = centre, intensity, sigma
+
+    def profile_from_xvalues(self, xvalues):
+        z = (xvalues - self.centre) / self.sigma
+        return self.intensity / (self.sigma * np.sqrt(2.0 * np.pi)) * np.exp(-0.5 * z**2)
+
+
+class GaussianAnalysis(cpm.Analysis):
+    def __init__(self, data, noise_map):
+        self.data, self.noise_map = data, noise_map
+
+    def log_likelihood_function(self, instance):
+        residual_map = self.data - instance.profile_from_xvalues(np.arange(self.data.size))
+        return -0.5 * sum((residual_map / self.noise_map) ** 2.0)
+
+
+class OpaqueAnalysis(GaussianAnalysis):
+    """Goes where no trace can follow: through an integral done by compiled code."""
+
+    def log_likelihood_function(self, instance):
+        area, _ = scipy.integrate.quad(lambda x: instance.profile_from_xvalues(x), 0.0, 100.0)
+        return -0.5 * (area - np.sum(self.data)) ** 2
+
+
+@pytest.fixture
+def gaussian_model():
+    model = cpm.Model(Gaussian)
+    model.centre = cpm.UniformPrior(lower_limit=0.0, upper_limit=100.0)
+    model.intensity = cpm.LogUniformPrior(lower_limit=1e-2, upper_limit=1e2)
+    model.sigma = cpm.GaussianPrior(mean=10.0, sigma=5.0, lower_limit=0.0)
+    return model
+
+
+@pytest.fixture
+def gaussian_analysis():
+    noise = np.random.default_rng(1).normal(0.0, 0.05, 100)
+    data = Gaussian(50.0, 25.0, 10.0).profile_from_xvalues(np.arange(100)) + noise
+    return GaussianAnalysis(data, np.full(100, 0.05))
+
+
+@pytest.fixture
+def opaque_analysis(gaussian_analysis):
+    return OpaqueAnalysis(gaussian_analysis.data, gaussian_analysis.noise_map)
+
+
+@pytest.fixture(scope="session")
+def demo_fit(tmp_path_factory):
+    """The demo, run once: its folder and its result."""
+    from classy_pm.demo import run_demo
+
+    folder: Path = tmp_path_factory.mktemp("demo")
+    return folder, run_demo(folder, progress=False)

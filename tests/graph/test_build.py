@@ -1,0 +1,126 @@
+"""PyMC models: against hand-written ones, against scipy, and against the user's function."""
+
+import numpy as np
+import pymc as pm
+import pytest
+
+import classy_pm as cpm
+from classy_pm.errors import ModelError, TraceError, TraceWarning
+from classy_pm.graph import LIKELIHOOD_NAME
+from classy_pm.graph.build import build_assertions, build_derived, build_parameters
+from classy_pm.graph.unconstrained import unconstrain
+from classy_pm.likelihood import LogLikelihood
+from classy_pm.plan import make_plan
+
+
+class Pair:
+    def __init__(self, x=0.0, y=0.0):
+        self.x, self.y = x, y
+
+
+def parameters_of(model):
+    """The model without a likelihood."""
+    plan = make_plan(model)
+    with pm.Model() as pymc_model:
+        variables = build_parameters(plan)
+        build_derived(plan, variables)
+        build_assertions(plan, variables)
+    return plan, pymc_model
+
+
+def log_prior_of(pymc_model, vectors, names):
+    logp = pymc_model.compile_logp(jacobian=False)
+    points = unconstrain(
+        pymc_model, names, vectors, [pymc_model.rvs_to_values[pymc_model[n]].name for n in names]
+    )
+    value_names = [pymc_model.rvs_to_values[pymc_model[name]].name for name in names]
+    return np.array([logp(dict(zip(value_names, point, strict=True))) for point in points])
+
+
+def test_a_class_built_model_equals_the_hand_written_one():
+    model = cpm.Model(Pair, x=cpm.UniformPrior(0.0, 10.0), y=cpm.GaussianPrior(1.0, 2.0))
+    _, ours = parameters_of(model)
+    with pm.Model() as theirs:
+        pm.Uniform("x", 0.0, 10.0)
+        pm.Normal("y", 1.0, 2.0)
+    pm.testing.assert_equivalent_model(ours, theirs)
+
+
+def test_the_graphs_log_prior_is_the_plans_for_every_family_and_hierarchy():
+    model = cpm.Collection(
+        a=cpm.Model(Pair, x=cpm.UniformPrior(-1.0, 1.0), y=cpm.LogUniformPrior(0.1, 10.0)),
+        b=cpm.Model(Pair, x=cpm.GaussianPrior(1.0, 2.0, lower_limit=0.0), y=cpm.LogGaussianPrior(0.0, 0.5)),
+        c=cpm.Model(Pair, x=cpm.GaussianPrior(0.0, 1.0)),
+    )
+    model.c.y = cpm.GaussianPrior(mean=model.c.x, sigma=model.b.x + 1.0)
+    plan, pymc_model = parameters_of(model)
+    vectors = plan.draws(10, random_seed=1)
+    np.testing.assert_allclose(
+        log_prior_of(pymc_model, vectors, plan.names), plan.log_prior(vectors), rtol=1e-9, atol=1e-9
+    )
+
+
+def test_derived_parameters_are_deterministics_and_assertions_potentials():
+    model = cpm.Model(Pair, x=cpm.UniformPrior(0.5, 10.0))
+    model.y = 2.0 * np.log(model.x) - abs(model.x) ** 2
+    model.add_assertion(model.y < 0.0, name="below")
+    model.add_assertion((model.x > 1.0) & (model.x < 8.0))
+    plan, pymc_model = parameters_of(model)
+    assert [variable.name for variable in pymc_model.deterministics] == ["y"]
+    assert {variable.name for variable in pymc_model.potentials} == {"below", "assertion_1"}
+    vectors = np.array([[0.9], [2.0], [9.0]])
+    values = log_prior_of(pymc_model, vectors, plan.names)
+    np.testing.assert_allclose(values, plan.log_prior(vectors))
+    assert list(np.isfinite(values)) == [False, True, False]
+
+
+def test_the_models_log_density_is_prior_plus_likelihood(gaussian_model, gaussian_analysis):
+    plan = make_plan(gaussian_model)
+    pymc_model = cpm.to_pymc(gaussian_model, gaussian_analysis, likelihood="trace")
+    vectors = plan.draws(5, random_seed=1)
+    plain = LogLikelihood(plan, gaussian_analysis)
+    expected = plan.log_prior(vectors) + [plain(vector) for vector in vectors]
+    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan.names), expected, rtol=1e-9)
+
+
+def test_pymc_sees_the_pointwise_terms(gaussian_model, gaussian_analysis):
+    pymc_model = cpm.to_pymc(gaussian_model, gaussian_analysis)
+    (observed,) = pymc_model.observed_RVs
+    assert observed.name == LIKELIHOOD_NAME and observed.type.shape == (100,)
+    assert pymc_model.initial_point().keys() == {"centre_interval__", "intensity_chain__", "sigma_interval__"}
+
+
+def test_the_prior_can_be_drawn_and_the_data_only_with_a_word_of_why_not(gaussian_model, gaussian_analysis):
+    pymc_model = cpm.to_pymc(gaussian_model, gaussian_analysis)
+    draws = pm.draw([pymc_model[name] for name in ("centre", "intensity", "sigma")], 100, random_seed=1)
+    assert np.all((draws[0] > 0.0) & (draws[0] < 100.0) & (draws[1] > 1e-2) & (draws[2] > 0.0))
+    with pytest.raises(NotImplementedError, match="var_names"):
+        pm.draw(pymc_model[LIKELIHOOD_NAME])
+
+
+def test_what_cannot_be_traced_is_a_black_box_aloud_or_a_refusal(gaussian_model, opaque_analysis):
+    with pytest.raises(TraceError, match=r"conftest\.py"):
+        cpm.to_pymc(gaussian_model, opaque_analysis, likelihood="trace")
+    with pytest.warns(TraceWarning, match="black box"):
+        pymc_model = cpm.to_pymc(gaussian_model, opaque_analysis)
+    plan = make_plan(gaussian_model)
+    vectors = plan.draws(3, random_seed=1)
+    plain = LogLikelihood(plan, opaque_analysis)
+    expected = plan.log_prior(vectors) + [plain(vector) for vector in vectors]
+    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan.names), expected, rtol=1e-9)
+
+
+def test_missing_priors_are_all_named_before_anything_is_traced(gaussian_model, gaussian_analysis):
+    bare = cpm.Collection(line=gaussian_model.cls)
+    with pytest.raises(ModelError) as caught:
+        cpm.to_pymc(bare, gaussian_analysis)
+    assert all(f"line.{name}" in str(caught.value) for name in ("centre", "intensity", "sigma"))
+
+
+def test_a_parameter_called_likelihood_keeps_its_name(gaussian_analysis, gaussian_model):
+    class Analysis(cpm.Analysis):
+        def log_likelihood_function(self, instance):
+            return -(instance.likelihood**2)
+
+    pymc_model = cpm.to_pymc(cpm.Collection(likelihood=cpm.UniformPrior(-1.0, 1.0)), Analysis())
+    assert {variable.name for variable in pymc_model.free_RVs} == {"likelihood"}

@@ -1,0 +1,59 @@
+"""NUTS on a traced likelihood: the demo against NIST's certified values, and what it refuses."""
+
+import numpy as np
+import pytest
+
+import classy_pm as cpm
+from classy_pm.demo import CERTIFIED
+from classy_pm.errors import SearchError, TraceWarning
+
+
+def test_the_posterior_means_agree_with_the_certified_values(demo_fit):
+    _, result = demo_fit
+    table = result.summary()
+    for name, (value, sd) in CERTIFIED.items():
+        allowed = 0.5 * (table["sd"][name] if sd is None else sd)
+        assert abs(table["mean"][name] - value) < allowed, name
+    for name in ("line.centre", "line.intensity", "line.sigma"):
+        # The exact posterior is Student's t with 32 degrees of freedom: a little wider than certified.
+        assert table["sd"][name] == pytest.approx(CERTIFIED[name][1] * np.sqrt(32 / 30), rel=0.1)
+
+
+def test_the_fit_is_well_sampled_and_says_how_it_was_made(demo_fit):
+    _, result = demo_fit
+    assert result.notices == []
+    stages = result.attributes["seconds"]
+    assert any("compiling" in stage for stage in stages) and any("mode" in stage for stage in stages)
+    assert result.attributes["proof"]
+
+
+def test_the_pointwise_terms_add_up_to_the_log_likelihood(demo_fit):
+    _, result = demo_fit
+    terms = result.idata["log_likelihood"]["likelihood"]
+    assert terms.dims[:2] == ("chain", "draw") and terms.shape[2] == 35
+    np.testing.assert_allclose(
+        terms.sum(terms.dims[2]), result.idata["sample_stats"]["log_likelihood"], rtol=1e-10
+    )
+
+
+def test_the_demo_writes_its_catalogue_and_pictures_and_reads_them_again(demo_fit, capsys):
+    from classy_pm.cli import main
+
+    folder, result = demo_fit
+    names = {path.name for path in folder.iterdir()}
+    assert {"catalog.sqlite", "fit.png", "corner.png"} <= names
+    assert main(["demo", "--folder", str(folder)]) == 0
+    output = capsys.readouterr().out
+    assert "read, not run" in output and "451.54" in output
+    with cpm.Catalog(folder / "catalog.sqlite") as catalog:
+        assert len(catalog) == 1 and catalog.find(result.identifier) is not None
+
+
+def test_a_black_box_is_refused_with_the_reason_and_the_cure(gaussian_model, gaussian_analysis):
+    with pytest.raises(SearchError, match="Emcee"):
+        cpm.NUTS(likelihood="blackbox").fit(gaussian_model, gaussian_analysis)
+
+
+def test_a_likelihood_that_cannot_be_traced_is_told_with_the_users_line(gaussian_model, opaque_analysis):
+    with pytest.warns(TraceWarning, match=r"conftest\.py"), pytest.raises(SearchError, match="black box"):
+        cpm.NUTS().fit(gaussian_model, opaque_analysis)

@@ -1,0 +1,46 @@
+"""Settings of a search: declared, checked, and nobody else's."""
+
+import inspect
+
+import numpy as np
+import pytest
+
+import classy_pm as cpm
+from classy_pm.errors import SettingError
+
+
+def test_unknown_settings_and_wrong_types_are_told_at_once_with_the_near_name():
+    with pytest.raises(SettingError) as caught:
+        cpm.NUTS(drawz=100, tune="many", chains=True)
+    text = str(caught.value)
+    assert "drawz" in text and "`draws`" in text and "tune" in text and "chains" in text
+
+
+@pytest.mark.parametrize(
+    "settings", [{"draws": 0}, {"target_accept": 1.0}, {"mass_matrix": "dense"}, {"number_of_cores": 0}]
+)
+def test_values_that_cannot_be_are_refused(settings):
+    with pytest.raises(SettingError, match=next(iter(settings))):
+        cpm.NUTS(**settings)
+
+
+def test_one_search_does_not_change_anothers_settings():
+    first = cpm.NUTS(draws=10)
+    second = cpm.NUTS()
+    assert (first.draws, second.draws, cpm.NUTS.draws) == (10, 1000, 1000)
+
+
+def test_the_signature_names_the_settings():
+    assert {"draws", "random_seed", "name"} <= set(inspect.signature(cpm.NUTS).parameters)
+
+
+def test_numpy_numbers_are_plain_numbers():
+    search = cpm.Emcee(nwalkers=np.int64(20), nsteps=np.int32(5))
+    assert type(search.nwalkers) is int and search.settings == cpm.Emcee(nwalkers=20, nsteps=5).settings
+
+
+def test_initializers_and_convergence_settings_are_checked():
+    with pytest.raises(SettingError):
+        cpm.InitializerBall(lower_limit=0.6, upper_limit=0.5)
+    with pytest.raises(SettingError):
+        cpm.AutoCorrelationsSettings(check_size=0)

@@ -103,8 +103,6 @@ def run_demo(folder: Path, *, progress: bool | None = True) -> Result:
         catalog=catalog,
         info={"source": "NIST Eckerle4"},
     )
-    if result.from_catalog:
-        print("The fit was in the catalogue already; it was read, not run.")
     print()
     print(comparison_table(result))
     for notice in result.notices:

@@ -6,6 +6,7 @@ and never turns a stored text into code.
 
 from classy_pm.catalog.aggregator import VIEWS, Aggregator
 from classy_pm.catalog.catalog import Catalog
+from classy_pm.catalog.difference import Difference, differences
 from classy_pm.catalog.faults import (
     CatalogVersionError,
     DamagedFile,
@@ -26,6 +27,7 @@ __all__ = [
     "CatalogVersionError",
     "ComponentRecord",
     "DamagedFile",
+    "Difference",
     "DiskFullError",
     "FitRecord",
     "ParameterRecord",
@@ -37,6 +39,7 @@ __all__ = [
     "canonical",
     "class_ref",
     "describe",
+    "differences",
     "fit_key",
     "part_key",
 ]

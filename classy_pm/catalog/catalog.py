@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -12,7 +13,7 @@ from typing import Any, Self
 import sqlalchemy as sa
 import xarray as xr
 
-from classy_pm.catalog import claims, files, filing, layout, recovery, tables
+from classy_pm.catalog import claims, exchange, files, filing, layout, recovery, tables
 from classy_pm.catalog.claims import Claims
 from classy_pm.catalog.database import Database
 from classy_pm.catalog.faults import reach
@@ -72,8 +73,7 @@ class Catalog:
 
         Called before sampling, so that nobody waits for hours to hear of a missing permission.
         """
-        if self.read_only:
-            raise CatalogError(f"{str(self.location)!r} was opened with `read_only=True`.")
+        self._must_write()
         layout.check_writable(self.location.parent)
         layout.check_writable(self.layout.fits)
         if self.is_there():
@@ -143,6 +143,7 @@ class Catalog:
         True
         >>> folder.cleanup()
         """
+        self._must_write()
         found = self.find(fit_key)
         lease, told = None, False
         for _ in claims.waiting(self.claims, fit_key, patience):
@@ -184,6 +185,7 @@ class Catalog:
         CatalogError
             If it cannot be filed; nothing half-written is left.
         """
+        self._must_write()
         present = self.find(record.fit_key)
         if present is not None:
             return present
@@ -198,15 +200,54 @@ class Catalog:
 
     def recover(self) -> Report:
         """Make files and index agree, after processes have died or files were copied here."""
+        self._must_write()
         return recovery.recover(self.database, self.layout)
 
     def verify(self) -> Report:
         """Hash every file; those that have changed are set aside, and their fits may be run again."""
+        self._must_write()
         return recovery.verify(self.database, self.layout)
 
     def rebuild(self) -> Report:
         """Make the index again from the files alone; no other process may be using it."""
+        self._must_write()
         return recovery.rebuild(self.database, self.layout)
+
+    def get(self, start: str) -> StoredFit:
+        """Return the fit whose identity begins so, as people write it; there must be exactly one."""
+        if not self.is_there() or not re.fullmatch("[0-9a-f]{1,64}", start, re.ASCII):
+            raise CatalogError(f"{start!r} does not begin the identity of a fit in this catalogue.")
+        table = tables.fit
+        # A range, and not LIKE, because that is what the index serves.
+        between = (table.c.fit_key >= start) & (table.c.fit_key <= start.ljust(64, "f"))
+        with self.database.reading() as connection:
+            rows = connection.execute(sa.select(table).where(between).limit(2)).mappings().all()
+        if len(rows) != 1:
+            number = "more than one fit" if rows else "no fit"
+            raise CatalogError(f"There is {number} whose identity begins with {start!r}.")
+        return StoredFit.from_row(dict(rows[0]), self)
+
+    def export(self, target: str | os.PathLike[str], fits: Iterable[StoredFit] | None = None) -> int:
+        """Write fits into one zip to hand to a colleague, and return how many.
+
+        Parameters
+        ----------
+        target : str or path
+            The zip, which must not exist.
+        fits : iterable of StoredFit, optional
+            Which fits, such as the result of a query; all of them by default.
+        """
+        return exchange.export_zip(self if fits is None else fits, Path(target))
+
+    def import_zip(self, source: str | os.PathLike[str]) -> Report:
+        """Take in the fits of a zip that `export` has made; what is no fit is refused and listed."""
+        self._must_write()
+        return exchange.import_zip(self.database, self.layout, Path(source))
+
+    def import_folder(self, source: str | os.PathLike[str]) -> Report:
+        """Take in copies of the fits in a folder, such as results from another machine's disk."""
+        self._must_write()
+        return exchange.import_folder(self.database, self.layout, Path(source))
 
     def info_of(self, stored: StoredFit) -> dict[str, Any]:
         """Return the user's notes on a fit."""
@@ -253,7 +294,8 @@ class Catalog:
         """Whether there is a database yet; what dead processes left is put in order first."""
         if not self._swept:
             self._swept = True
-            recovery.sweep(self.database, self.layout)
+            if os.access(self.layout.pending, os.W_OK):
+                recovery.sweep(self.database, self.layout)
         if self.database.exists():
             return True
         if not self.create:
@@ -262,6 +304,10 @@ class Catalog:
                 cure="Check the path, or leave out `create=False` to make one.",
             )
         return False
+
+    def _must_write(self) -> None:
+        if self.read_only:
+            raise CatalogError(f"{str(self.location)!r} was opened with `read_only=True`.")
 
     def _row(self, fit_key: str) -> StoredFit | None:
         if not self.is_there():

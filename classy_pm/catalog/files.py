@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import os
 import shutil
-import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +18,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import xarray as xr
 
-from classy_pm.catalog import attributes
+from classy_pm.catalog import attributes, guard
 from classy_pm.catalog.faults import DamagedFile, DiskFullError, reach
+from classy_pm.catalog.guard import hdf5_lock
 from classy_pm.catalog.layout import Layout, flush_folder, make_folder, unwritable
 from classy_pm.catalog.records import LARGEST_MANIFEST, FitRecord
 from classy_pm.errors import CatalogError, ClassyError, UnknownNameError, did_you_mean
@@ -28,8 +28,8 @@ from classy_pm.errors import CatalogError, ClassyError, UnknownNameError, did_yo
 MANIFEST = "classy_manifest"
 #: A little room that must be left over before a failed write is not blamed on a full disk.
 MARGIN = 1 << 20
-# The HDF5 library is not made for several threads.
-hdf5_lock = threading.RLock()
+#: Hashes of files that this process has written, or whose structure it has looked at.
+_known: set[str] = set()
 
 
 class Written(NamedTuple):
@@ -75,10 +75,11 @@ def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
                     raise DamagedFile("The manifest reads back differently.")
                 _compare(portable, back)
             reach("part verified")
-            _flush(part)
+            flush(part)
             written = Written(path, sha256_of(part), part.stat().st_size)
+            _known.add(written.sha256)
             reach("part flushed")
-            _give_name(part, path)
+            give_name(part, path)
             flush_folder(path.parent)
             reach("named")
             return written
@@ -97,8 +98,7 @@ def read_tree(path: Path, sha256: str | None = None) -> xr.DataTree:
     sha256 : str, optional
         What the contents must hash to; checked before anything is read.
     """
-    if sha256 is not None:
-        check_hash(path, sha256)
+    _check(path, sha256)
     with _read_errors(path), _opened(path) as tree:
         tree.attrs.pop(MANIFEST, None)
         nodes = {}
@@ -115,8 +115,7 @@ def read_record(path: Path, sha256: str | None = None) -> FitRecord:
     """Return the record from the manifest of a file."""
     import netCDF4
 
-    if sha256 is not None:
-        check_hash(path, sha256)
+    _check(path, sha256)
     with _read_errors(path), hdf5_lock, netCDF4.Dataset(os.fspath(path), "r") as dataset:
         if MANIFEST not in dataset.ncattrs():
             raise DamagedFile(f"{str(path)!r} is not the file of a fit: it has no manifest.")
@@ -130,8 +129,7 @@ def read_variable(path: Path, name: str, sha256: str | None = None) -> np.ndarra
     """Return the draws of one variable of the posterior, reading nothing else."""
     import netCDF4
 
-    if sha256 is not None:
-        check_hash(path, sha256)
+    _check(path, sha256)
     with _read_errors(path), hdf5_lock, netCDF4.Dataset(os.fspath(path), "r") as dataset:
         dataset.set_auto_mask(False)
         variables = dataset["posterior"].variables
@@ -140,6 +138,17 @@ def read_variable(path: Path, name: str, sha256: str | None = None) -> np.ndarra
                 f"The posterior of this fit has no `{name}`.", cure=did_you_mean(name, variables)
             )
         return np.asarray(variables[name][...])
+
+
+def _check(path: Path, sha256: str | None) -> None:
+    """Check that a file is what was filed, then that nothing in it points out of it."""
+    if sha256 is not None:
+        check_hash(path, sha256)
+    if sha256 is None or sha256 not in _known:
+        with _read_errors(path):
+            guard.check(path, inside=path.absolute().parents[2])
+        if sha256 is not None:
+            _known.add(sha256)
 
 
 def check_hash(path: Path, sha256: str) -> None:
@@ -255,7 +264,7 @@ def _compare(wanted: xr.DataTree, found: xr.DataTree) -> None:
                 raise DamagedFile(f"{one.path}/{name} reads back differently.")
 
 
-def _give_name(part: Path, path: Path) -> None:
+def give_name(part: Path, path: Path) -> None:
     """Give a finished file its name as a second one; the first stays until the row is there.
 
     So a part that a dead process left tells which fit has a file and perhaps no row, without a
@@ -269,7 +278,8 @@ def _give_name(part: Path, path: Path) -> None:
         part.rename(path)
 
 
-def _flush(path: Path) -> None:
+def flush(path: Path) -> None:
+    """Make the contents of a file survive a power cut."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import os
 import stat
+import threading
 from pathlib import Path
 from typing import Any
 
-from classy_pm.catalog import files
 from classy_pm.catalog.faults import DamagedFile, UntrustedFile
 
+#: The HDF5 library is not made for several threads: everything that opens a file holds this.
+hdf5_lock = threading.RLock()
 #: Far above what a fit has, far below what hurts.
 MOST_OBJECTS = 20_000
 MOST_ATTRIBUTES = 2_000
@@ -25,7 +27,10 @@ LARGEST_CONTENT = 64 * 1024**3
 MOST_INFLATION = 2_000
 #: deflate, shuffle, fletcher32: the filters that are in every HDF5 library, and no plug-ins.
 FILTERS = {1, 2, 3}
-HEADS = (b"\x89HDF\r\n\x1a\n",)
+HEAD = b"\x89HDF\r\n\x1a\n"
+#: How the NetCDF library itself notes which dimensions a variable has, as references to others in
+#: the same file: variable-length (9) and compound (6) types.
+NETCDF_ATTRIBUTES = {b"DIMENSION_LIST": 9, b"REFERENCE_LIST": 6}
 
 
 def check(path: Path, *, inside: Path | None = None) -> None:
@@ -51,11 +56,11 @@ def check(path: Path, *, inside: Path | None = None) -> None:
     if inside is not None and inside.resolve() not in path.resolve().parents:
         raise UntrustedFile(f"{str(path)!r} lies outside of {str(inside)!r}.")
     with path.open("rb") as stream:
-        if stream.read(8) not in HEADS:
+        if stream.read(8) != HEAD:
             raise DamagedFile(f"{str(path)!r} is not a NetCDF file.")
     import h5py
 
-    with files.hdf5_lock:
+    with hdf5_lock:
         try:
             file = h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY)
         except Exception as error:
@@ -155,10 +160,5 @@ class _Inspection:
             if attribute.get_storage_size() > LARGEST_ATTRIBUTE:
                 raise self.refuse(label, f"has {attribute.get_storage_size()} bytes")
             kind = attribute.get_type()
-            if attribute.name in NETCDF_ATTRIBUTES:
-                continue
-            self._type(kind, label)
-
-
-#: How the NetCDF library itself notes which dimensions a variable has: lists of references.
-NETCDF_ATTRIBUTES = {b"DIMENSION_LIST", b"REFERENCE_LIST"}
+            if NETCDF_ATTRIBUTES.get(attribute.name) != kind.get_class():
+                self._type(kind, label)

@@ -204,8 +204,7 @@ class _Walk:
             dotted = f"{path}.{key}" if isinstance(key, str) else f"{path}[{key!r}]"
             name = dotted if path else str(key)
             pairs.append((self.encode(key, f"key of {path}"), self.encode(item, name)))
-        pairs.sort(key=lambda pair: pair[0].code)
-        codes = (part.code for pair in pairs for part in pair)
+        codes = (part.code for pair in sorted(pairs, key=lambda pair: pair[0].code) for part in pair)
         shown: object = (
             {str(key.shown): item.shown for key, item in pairs}
             if all(isinstance(key, str) for key in value)

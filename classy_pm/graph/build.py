@@ -66,6 +66,10 @@ def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
         build_derived(plan, variables)
         build_assertions(plan, variables)
         build_likelihood(plan, symbolic, variables)
+    if plan.layout.assertions:
+        # PyMC's own initial point, the middle of each prior, knows nothing of them.
+        for variable, value in zip(variables, plan.starting_point(), strict=True):
+            pymc_model.set_initval(variable, value)
     return pymc_model
 
 

@@ -49,7 +49,10 @@ def plot_corner(tree: xr.DataTree) -> Figure:
         figure_kwargs={"figsize": (inches, inches)},
     )
     figure: Figure = plot.viz["figure"].item()
+    left = min(axes.get_position().x0 for axes in figure.axes)
     for axes in figure.axes:
+        if axes.get_position().x0 > left:  # the panels of a row share their axis with the leftmost
+            axes.tick_params(labelleft=False)
         axes.tick_params(labelsize=7)
         axes.xaxis.set_major_locator(MaxNLocator(4))
         axes.yaxis.set_major_locator(MaxNLocator(4))

@@ -95,8 +95,7 @@ class Result:
             for name, row in trees.table_of(self.idata).items()
         ]
         head = (
-            f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; "
-            "medians and one sigma intervals:"
+            f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; medians and one sigma intervals:"
         )
         return "\n".join([head, "", *rows, *(f"\nNote: {notice}" for notice in self.notices)])
 

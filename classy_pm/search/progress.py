@@ -31,7 +31,7 @@ class Report:
         """Tell one thing."""
         logger.info(text)
         if self.show:
-            _console().print(text, highlight=False)
+            _console().print(text, highlight=False, soft_wrap=True)
 
     @contextmanager
     def stage(self, name: str, total: int | None = None) -> Iterator[Stage]:

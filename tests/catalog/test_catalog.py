@@ -260,3 +260,12 @@ def test_the_tables_are_strict_and_the_file_is_marked_as_ours(catalog, location)
 
 def test_the_repr_names_the_place(catalog, location):
     assert repr(catalog) == f"Catalog({str(location)!r})"
+
+
+def test_a_fit_is_found_by_the_beginning_of_its_key(catalog):
+    stored = catalog.file(make_record(), make_tree())
+    assert catalog.get(stored.fit_key[:6]) == stored
+    assert catalog.get(stored.fit_key) == stored
+    for wrong in ("", "xyz", "%", "0000000"):
+        with pytest.raises(CatalogError, match="begin"):
+            catalog.get(wrong)

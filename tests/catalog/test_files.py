@@ -134,7 +134,7 @@ def test_a_netcdf_file_without_manifest_is_refused(tmp_path):
         files.read_record(tmp_path / "x.nc")
 
 
-@pytest.mark.parametrize("step", ["_write", "_compare", "_flush", "sha256_of", "flush_folder"])
+@pytest.mark.parametrize("step", ["_write", "_compare", "flush", "sha256_of", "flush_folder"])
 @pytest.mark.parametrize("error", [OSError(errno.EIO, "broken"), KeyboardInterrupt()])
 def test_no_part_is_left_whatever_fails(layout, monkeypatch, step, error):
     def fail(*arguments):

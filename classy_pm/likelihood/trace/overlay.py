@@ -113,7 +113,7 @@ def _substitutes() -> dict[Any, Any]:
 @cache
 def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return an array function that also takes lists with traced values in them."""
-    from classy_pm.likelihood.trace.dispatch import find_traced, lift
+    from classy_pm.likelihood.trace.dispatch import call_function, find_traced, lift
     from classy_pm.likelihood.trace.session import current_session
 
     takes_lists = {"concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack", "block",
@@ -124,8 +124,9 @@ def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         if current_session() is None or function.__name__ in takes_lists:
             return function(*args, **kwargs)
-        if any(isinstance(item, list | tuple) and find_traced(item) is not None for item in args):
-            args = tuple(lift(item) for item in args)
+        args = tuple(lift(item) for item in args)
+        if find_traced(args, 0) is not None:
+            return call_function(function, args, kwargs)  # whichever arguments the protocol looks at
         return function(*args, **kwargs)
 
     return call

@@ -25,6 +25,8 @@ RULE_MODULES = (
     "selecting",
     "indexing",
     "making",
+    "products",
+    "ordering",
     "asking",
 )
 

@@ -11,8 +11,10 @@ import pytensor
 import pytensor.tensor as pt
 from classy_pm.likelihood.trace import registry
 from classy_pm.likelihood.trace.array import is_traced, wrap
+from classy_pm.likelihood.trace.branches import call_user_function
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.guard import guard
+from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.likelihood.trace.session import Session
 from pytensor.gradient import DisconnectedType, NullType
@@ -32,9 +34,14 @@ def traced_graph(function, arrays):
         else:
             inputs.append(pt.tensor(dtype=str(array.dtype), shape=array.shape))
             values.append(wrap(session, Pair(inputs[-1]), array.copy() if array.ndim else array[()]))
-    with session.recording(), warnings.catch_warnings():
-        warnings.simplefilter("error")
-        result = function(*values)
+    while True:
+        with session.recording(), session.overlay.applied(), warnings.catch_warnings():
+            warnings.simplefilter("error")
+            try:
+                result = call_user_function(lambda items: function(*items), values)
+                break
+            except Restart:
+                continue
     results = list(result) if isinstance(result, list | tuple) else [result]
     pairs = [r.pair() if is_traced(r) else None for r in results]
     return inputs, pairs, [r._shadow if is_traced(r) else r for r in results], session
@@ -99,8 +106,11 @@ def check_gradient(function, inputs, outputs, floats, arrays, rtol):
     used = [v for v in outputs if v.type.dtype.startswith("float")]
     if not used:
         return
-    total = pt.add(*[pt.sum(v * weights_of(v.type.shape, n)) for n, v in enumerate(used)]) if len(used) > 1 else (
-        pt.sum(used[0] * weights_of(used[0].type.shape, 0)))
+    total = (
+        pt.add(*[pt.sum(v * weights_of(v.type.shape, n)) for n, v in enumerate(used)])
+        if len(used) > 1
+        else (pt.sum(used[0] * weights_of(used[0].type.shape, 0)))
+    )
     (total,) = guard(inputs, [total])
     wrt = [inputs[index] for index in floats]
     slopes = pytensor.grad(total, wrt, disconnected_inputs="ignore", null_gradients="return")
@@ -126,7 +136,9 @@ def check_gradient(function, inputs, outputs, floats, arrays, rtol):
                 changed[index] = moved.astype(np.asarray(point[index]).dtype)
                 ends.append(float(value(*changed)))
             measured = (ends[0] - ends[1]) / (2 * width)
-            scale = max(abs(measured), abs(flat[place]), 1e-3 * np.max(np.abs(flat)), 1e-3 * abs(ends[0]), 1e-6)
+            scale = max(
+                abs(measured), abs(flat[place]), 1e-3 * np.max(np.abs(flat)), 1e-3 * abs(ends[0]), 1e-6
+            )
             assert abs(measured - flat[place]) <= max(rtol, 1e-2 * (step > 1e-5)) * scale * 10, (
                 f"gradient {flat[place]} against {measured} by input {index}"
             )

@@ -1,0 +1,130 @@
+"""Fits can be handed to somebody else; what comes in is checked like any stranger's file."""
+
+import struct
+import zipfile
+
+import h5py
+import pytest
+import xarray as xr
+from builders import make_key, make_record, make_tree
+
+from classy_pm.catalog import Aggregator, Catalog
+from classy_pm.errors import CatalogError
+
+
+@pytest.fixture
+def full(catalog):
+    for number in range(3):
+        catalog.file(make_record(number), make_tree(number))
+    return catalog
+
+
+@pytest.fixture
+def other(tmp_path):
+    with Catalog(tmp_path / "other" / "mine.sqlite") as other:
+        yield other
+
+
+def test_a_zip_carries_fits_whole(full, other, tmp_path):
+    assert full.export(tmp_path / "for_you.zip") == 3
+    assert len(other.import_zip(tmp_path / "for_you.zip").adopted) == 3
+    for mine, theirs in zip(full, other, strict=True):
+        assert mine == theirs
+        xr.testing.assert_identical(mine.tree(), theirs.tree())
+    again = other.import_zip(tmp_path / "for_you.zip")
+    assert again.adopted == []
+    assert len(other) == 3
+    assert not other.verify()
+
+
+def test_a_selection_is_exported_alone(full, tmp_path):
+    agg = Aggregator(full)
+    assert full.export(tmp_path / "some.zip", agg.query(agg.info["index"] > 0)) == 2
+
+
+def test_nothing_is_overwritten_by_an_export(full, tmp_path):
+    (tmp_path / "a.zip").write_text("precious")
+    with pytest.raises(CatalogError, match="exists already"):
+        full.export(tmp_path / "a.zip")
+    assert (tmp_path / "a.zip").read_text() == "precious"
+
+
+def test_a_damaged_fit_is_not_exported_and_no_zip_is_left(full, tmp_path):
+    full.find(make_key(1)).path.write_bytes(b"x")
+    with pytest.raises(CatalogError, match="changed since"):
+        full.export(tmp_path / "a.zip")
+    assert not [path for path in tmp_path.iterdir() if "zip" in path.name]
+
+
+def test_a_folder_from_another_machine_is_taken_in_and_left_as_it_is(full, other, tmp_path):
+    (full.layout.files / "readme.nc").write_text("no fit")
+    report = other.import_folder(full.layout.files)
+    assert len(report.adopted) == 3
+    assert report.set_aside == ["readme.nc"]
+    assert len(list(full.layout.fits.rglob("*.nc"))) == 3
+    assert other.import_folder(full.layout.files).adopted == []
+    with pytest.raises(CatalogError, match="no folder"):
+        other.import_folder(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    "name", ["../../evil.nc", "/etc/evil.nc", "fits/ab/evil.nc", "index.sqlite", "fits/ab/", "x"]
+)
+def test_a_member_under_another_name_is_not_written_anywhere(other, tmp_path, name):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name, b"evil")
+    report = other.import_zip(tmp_path / "a.zip")
+    assert report.set_aside == [name]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.zip"]
+
+
+def name_of(number, run="1"):
+    key = make_key(number)
+    return f"fits/{key[:2]}/{key}-{run * 32}.nc"
+
+
+def test_a_member_that_is_no_fit_leaves_nothing(other, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.writestr(name_of(0), b"not netcdf")
+        archive.writestr(name_of(1), b"")
+    assert len(other.import_zip(tmp_path / "a.zip").set_aside) == 2
+    assert not [path for path in other.layout.files.rglob("*") if path.is_file()]
+
+
+def test_a_fit_under_the_key_of_another_is_refused(full, other, tmp_path):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(full.find(make_key(0)).path, name_of(1))
+    report = other.import_zip(tmp_path / "a.zip")
+    assert (len(report.adopted), len(report.set_aside)) == (0, 1)
+    assert other.find(make_key(1)) is None
+
+
+def test_a_crafted_file_in_a_zip_is_refused(full, other, tmp_path):
+    stored = full.find(make_key(0))
+    with h5py.File(stored.path, "a") as file:
+        file["posterior"]["x"] = h5py.ExternalLink("/etc/passwd", "/")
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        archive.write(stored.path, f"fits/{stored.fit_key[:2]}/{stored.path.name}")
+    assert other.import_zip(tmp_path / "a.zip").set_aside == [stored.path.name]
+    assert len(other) == 0
+
+
+def test_a_zip_that_lies_about_sizes_is_refused(full, other, tmp_path):
+    full.export(tmp_path / "a.zip")
+    data = (tmp_path / "a.zip").read_bytes()
+    place = data.index(b"PK\x01\x02") + 24  # the size of the first member in the directory
+    (size,) = struct.unpack_from("<I", data, place)
+    (tmp_path / "a.zip").write_bytes(data[:place] + struct.pack("<I", size // 2) + data[place + 4 :])
+    try:
+        report = other.import_zip(tmp_path / "a.zip")
+    except CatalogError:
+        report = None
+    assert len(other) < 3
+    assert report is None or report.set_aside
+
+
+@pytest.mark.parametrize("content", [b"", b"not a zip", b"PK\x03\x04" + bytes(50)])
+def test_a_file_that_is_no_zip_is_refused(other, tmp_path, content):
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(CatalogError, match="cannot be read as a zip"):
+        other.import_zip(tmp_path / "a.zip")

@@ -84,7 +84,7 @@ class SymbolicLogLikelihood:
         """
         # A few hundred calls do not repay compiling to machine code.
         function = pytensor.function(
-            self.inputs, self.terms, mode=Mode(linker="vm", optimizer="fast_compile")
+            self.inputs, self.terms, mode=Mode(linker="py", optimizer="fast_compile")
         )
         function.trust_input = True
         flat = vectors.reshape(-1, vectors.shape[-1])

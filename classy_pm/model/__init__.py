@@ -8,12 +8,15 @@ from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.layout import FreeParameter, Layout
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
+from classy_pm.model.prior import AbstractPrior, MissingPrior
 from classy_pm.model.priors import (
-    AbstractPrior,
+    BetaPrior,
+    GammaPrior,
     GaussianPrior,
+    HalfGaussianPrior,
     LogGaussianPrior,
     LogUniformPrior,
-    MissingPrior,
+    StudentTPrior,
     UniformPrior,
 )
 from classy_pm.model.signature import REQUIRED
@@ -22,11 +25,14 @@ __all__ = [
     "REQUIRED",
     "AbstractPrior",
     "Assertion",
+    "BetaPrior",
     "Collection",
     "Derived",
     "Expression",
     "FreeParameter",
+    "GammaPrior",
     "GaussianPrior",
+    "HalfGaussianPrior",
     "Instance",
     "Layout",
     "LogGaussianPrior",
@@ -35,5 +41,6 @@ __all__ = [
     "Model",
     "Node",
     "Path",
+    "StudentTPrior",
     "UniformPrior",
 ]

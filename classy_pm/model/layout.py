@@ -20,7 +20,7 @@ from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
-from classy_pm.model.priors import AbstractPrior, MissingPrior
+from classy_pm.model.prior import AbstractPrior, MissingPrior
 from classy_pm.model.signature import REQUIRED
 
 __all__ = ["FreeParameter", "Layout", "walk"]

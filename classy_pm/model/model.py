@@ -9,7 +9,7 @@ from typing import Any
 from classy_pm.errors import Faults, ModelError, UnknownNameError, did_you_mean
 from classy_pm.model.expressions import Expression, is_number
 from classy_pm.model.node import Node, as_child
-from classy_pm.model.priors import MissingPrior
+from classy_pm.model.prior import MissingPrior
 from classy_pm.model.signature import REQUIRED, Argument, read_signature
 
 __all__ = ["Model"]

@@ -1,191 +1,34 @@
-"""The priors: one class a family, and all that is known of a family is in its class.
+"""The families of priors: one class each, and all that is known of a family is in its class.
 
-A prior's arguments are numbers, or parameters themselves: then the model is hierarchical. The
-formulas are static methods that take arrays, so that many parameters of one family are evaluated
-in one call; `pymc_name` and `pymc_arguments` say which PyMC distribution is the same.
+The formulas are static methods that take arrays, so that many parameters of one family are evaluated
+in one call; `pymc_name` and `pymc_arguments` say which PyMC distribution is the same. Where nothing
+else is said, they are those of the distribution's definition.
 """
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self, override
+from typing import Any, override
 
 import numpy as np
 from scipy import special
 
-from classy_pm.errors import Faults, ModelError
 from classy_pm.model.expressions import Expression, is_number
+from classy_pm.model.prior import AbstractPrior
 
 __all__ = [
-    "AbstractPrior",
+    "BetaPrior",
+    "GammaPrior",
     "GaussianPrior",
+    "HalfGaussianPrior",
     "LogGaussianPrior",
     "LogUniformPrior",
-    "MissingPrior",
+    "StudentTPrior",
     "UniformPrior",
 ]
 
 _LOG_ROOT_2PI = 0.5 * np.log(2.0 * np.pi)
-
-
-class AbstractPrior(Expression):
-    """A distribution over one parameter; the same object in two places is one parameter.
-
-    A subclass names its arguments in its constructor and hands them to this one; it gives the
-    formulas `_ppf`, `_cdf` and `_logpdf` (static, on arrays), its `_support`, the faults that its
-    arguments can have, and the PyMC distribution that it is.
-
-    Parameters
-    ----------
-    **arguments : float or Expression
-        The distribution's arguments; an argument that is a prior makes a hierarchical model.
-    """
-
-    pymc_name: ClassVar[str | None] = None
-
-    def __init__(self, **arguments: Any) -> None:
-        faults = Faults()
-        for name, value in arguments.items():
-            if isinstance(value, Expression):
-                continue
-            if not is_number(value):
-                faults.add(name, f"{value!r} is neither a real number nor a prior")
-            elif np.isnan(float(value)):
-                faults.add(name, "is NaN")
-            else:
-                arguments[name] = float(value)
-        self.arguments: dict[str, float | Expression] = arguments
-        if not faults.lines:
-            for name, text in self._faults(**arguments):
-                faults.add(name, text)
-        faults.raise_as(ModelError, f"{type(self).__name__} cannot have these arguments.")
-
-    # -- what a family gives ------------------------------------------------------------------
-
-    @staticmethod
-    def _ppf(unit: Any, **arguments: Any) -> Any:
-        raise NotImplementedError
-
-    @staticmethod
-    def _cdf(value: Any, **arguments: Any) -> Any:
-        raise NotImplementedError
-
-    @staticmethod
-    def _logpdf(value: Any, **arguments: Any) -> Any:
-        raise NotImplementedError
-
-    @staticmethod
-    def _support(**arguments: Any) -> tuple[Any, Any]:
-        return -np.inf, np.inf
-
-    def _faults(self, **arguments: Any) -> Iterator[tuple[str, str]]:
-        """Yield (argument, fault) for arguments that no distribution of this family has."""
-        return iter(())
-
-    def pymc_arguments(self, **arguments: Any) -> dict[str, Any]:
-        """Return the arguments of the PyMC distribution `pymc_name` for these arguments.
-
-        Parameters
-        ----------
-        **arguments : float or TensorVariable
-            The prior's own arguments, with graph variables for those that are parameters.
-        """
-        return arguments
-
-    # -- what a user asks -----------------------------------------------------------------------
-
-    @override
-    def inputs(self) -> Iterator[tuple[str, Expression]]:
-        for name, value in self.arguments.items():
-            if isinstance(value, Expression):
-                yield name, value
-
-    def numbers(self) -> dict[str, float]:
-        """Return the arguments, all of which must be numbers."""
-        unknown = [name for name, _ in self.inputs()]
-        if unknown:
-            raise ModelError(
-                f"{type(self).__name__} has no density of its own: {', '.join(unknown)} "
-                f"{'is a parameter itself' if len(unknown) == 1 else 'are parameters themselves'}.",
-                cure="Ask the model: model.random_instance(), model.instance_from_unit_vector(...).",
-            )
-        return self.arguments  # type: ignore[return-value]
-
-    def ppf(self, unit: Any) -> Any:
-        """Return the value below which this share of the probability lies.
-
-        Parameters
-        ----------
-        unit : float or array_like
-            Probabilities in [0, 1].
-
-        Returns
-        -------
-        float or numpy.ndarray
-            Parameter values, of the shape of `unit`.
-
-        Examples
-        --------
-        >>> float(UniformPrior(0.0, 10.0).ppf(0.25))
-        2.5
-        """
-        unit = np.asarray(unit, dtype=float)
-        with np.errstate(all="ignore"):
-            return np.where((unit >= 0.0) & (unit <= 1.0), self._ppf(unit, **self.numbers()), np.nan)[()]
-
-    def cdf(self, value: Any) -> Any:
-        """Return the probability below each value (float or array_like, in the parameter's unit)."""
-        with np.errstate(all="ignore"):
-            return self._cdf(np.asarray(value, dtype=float), **self.numbers())[()]
-
-    def logpdf(self, value: Any) -> Any:
-        """Return the normalised log density at each value; -inf outside the limits.
-
-        Examples
-        --------
-        >>> float(UniformPrior(0.0, 1.0).logpdf(2.0))
-        -inf
-        """
-        with np.errstate(all="ignore"):
-            return self._logpdf(np.asarray(value, dtype=float), **self.numbers())[()]
-
-    def sample(self, size: Any = None, random_seed: Any = None) -> Any:
-        """Draw values.
-
-        Parameters
-        ----------
-        size : int or tuple of int, optional
-            The shape of what is drawn; None gives one number.
-        random_seed : int or numpy.random.Generator, optional
-            The same seed gives the same draws.
-        """
-        return self.ppf(np.random.default_rng(random_seed).random(size))
-
-    def copy(self) -> Self:
-        """Return a prior of the same distribution that is another parameter."""
-        return copy.copy(self)
-
-    @property
-    def limits(self) -> tuple[float, float]:
-        """The least and the greatest value that the parameter can have."""
-        low, high = self._support(**self.numbers())
-        return float(low), float(high)
-
-    def __repr__(self) -> str:
-        inner = ", ".join(f"{name}={value!r}" for name, value in self.shown_arguments().items())
-        return f"{type(self).__name__}({inner})"
-
-    def shown_arguments(self) -> Mapping[str, float | Expression]:
-        """Return the arguments that are worth showing."""
-        return self.arguments
-
-
-class MissingPrior(AbstractPrior):
-    """The place of a parameter that has no prior yet: composed and drawn, but not fitted."""
-
-    def __repr__(self) -> str:
-        return "no prior yet"
+_ROOT_2 = np.sqrt(2.0)
 
 
 def _ordered(lower: Any, upper: Any) -> Iterator[tuple[str, str]]:
@@ -440,3 +283,177 @@ class LogGaussianPrior(AbstractPrior):
     @override
     def pymc_arguments(self, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"mu": mean, "sigma": sigma}
+
+
+class HalfGaussianPrior(AbstractPrior):
+    """The absolute value of a normal variable of mean zero.
+
+    Parameters
+    ----------
+    sigma : float or Expression
+        The normal variable's standard deviation, in the parameter's unit.
+
+    Examples
+    --------
+    >>> HalfGaussianPrior(sigma=2.0).limits
+    (0.0, inf)
+    """
+
+    pymc_name = "HalfNormal"
+
+    def __init__(self, sigma: Any = 1.0) -> None:
+        super().__init__(sigma=sigma)
+
+    def _faults(self, sigma: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
+        yield from _positive("sigma", sigma)
+
+    @staticmethod
+    def _support(sigma: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        return 0.0, np.inf
+
+    @staticmethod
+    def _ppf(unit: Any, sigma: Any) -> Any:  # type: ignore[override]
+        return sigma * _ROOT_2 * special.erfinv(unit)
+
+    @staticmethod
+    def _cdf(value: Any, sigma: Any) -> Any:  # type: ignore[override]
+        return special.erf(np.maximum(value, 0.0) / (sigma * _ROOT_2))
+
+    @staticmethod
+    def _logpdf(value: Any, sigma: Any) -> Any:  # type: ignore[override]
+        logpdf = np.log(2.0) - 0.5 * (value / sigma) ** 2 - np.log(sigma) - _LOG_ROOT_2PI
+        return _inside(value, 0.0, np.inf, logpdf)
+
+
+class BetaPrior(AbstractPrior):
+    """A share between 0 and 1.
+
+    Parameters
+    ----------
+    alpha, beta : float or Expression
+        The shape parameters; ``alpha=1, beta=1`` is uniform.
+
+    Examples
+    --------
+    >>> BetaPrior(alpha=2.0, beta=2.0).limits
+    (0.0, 1.0)
+    """
+
+    pymc_name = "Beta"
+
+    def __init__(self, alpha: Any, beta: Any) -> None:
+        super().__init__(alpha=alpha, beta=beta)
+
+    def _faults(self, alpha: Any, beta: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
+        yield from _positive("alpha", alpha)
+        yield from _positive("beta", beta)
+
+    @staticmethod
+    def _support(alpha: Any, beta: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        return 0.0, 1.0
+
+    @staticmethod
+    def _ppf(unit: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.betaincinv(alpha, beta, unit)
+
+    @staticmethod
+    def _cdf(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.betainc(alpha, beta, np.clip(value, 0.0, 1.0))
+
+    @staticmethod
+    def _logpdf(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        inside = np.clip(value, 0.0, 1.0)
+        logpdf = special.xlogy(alpha - 1.0, inside) + special.xlog1py(beta - 1.0, -inside)
+        return _inside(value, 0.0, 1.0, logpdf - special.betaln(alpha, beta))
+
+
+class GammaPrior(AbstractPrior):
+    """A positive number: the waiting time for `alpha` events of rate `beta`.
+
+    Parameters
+    ----------
+    alpha : float or Expression
+        The shape.
+    beta : float or Expression
+        The rate, in the inverse of the parameter's unit; the mean is ``alpha / beta``.
+
+    Examples
+    --------
+    >>> GammaPrior(alpha=2.0, beta=0.5).limits
+    (0.0, inf)
+    """
+
+    pymc_name = "Gamma"
+
+    def __init__(self, alpha: Any, beta: Any) -> None:
+        super().__init__(alpha=alpha, beta=beta)
+
+    def _faults(self, alpha: Any, beta: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
+        yield from _positive("alpha", alpha)
+        yield from _positive("beta", beta)
+
+    @staticmethod
+    def _support(alpha: Any, beta: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        return 0.0, np.inf
+
+    @staticmethod
+    def _ppf(unit: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.gammaincinv(alpha, unit) / beta
+
+    @staticmethod
+    def _cdf(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.gammainc(alpha, beta * np.maximum(value, 0.0))
+
+    @staticmethod
+    def _logpdf(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        scaled = beta * np.maximum(value, 0.0)
+        logpdf = special.xlogy(alpha - 1.0, scaled) - scaled + np.log(beta) - special.gammaln(alpha)
+        return _inside(value, 0.0, np.inf, logpdf)
+
+
+class StudentTPrior(AbstractPrior):
+    """A normal distribution with heavier tails.
+
+    Parameters
+    ----------
+    nu : float or Expression
+        The degrees of freedom; 1 is Cauchy's distribution, infinity the normal one.
+    mean : float or Expression
+        The centre, in the parameter's unit; the mean where `nu` is above 1.
+    sigma : float or Expression
+        The scale, in the parameter's unit; wider than this by far where `nu` is small.
+
+    Examples
+    --------
+    >>> float(StudentTPrior(nu=3.0, mean=1.0, sigma=2.0).ppf(0.5))
+    1.0
+    """
+
+    pymc_name = "StudentT"
+
+    def __init__(self, nu: Any, mean: Any = 0.0, sigma: Any = 1.0) -> None:
+        super().__init__(nu=nu, mean=mean, sigma=sigma)
+
+    def _faults(self, nu: Any, mean: Any, sigma: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
+        yield from _positive("nu", nu)
+        yield from _finite(mean=mean)
+        yield from _positive("sigma", sigma)
+
+    @staticmethod
+    def _ppf(unit: Any, nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        standard = np.where(unit > 0.0, special.stdtrit(nu, unit), -np.inf)  # SciPy gives +inf at 0
+        return mean + sigma * standard
+
+    @staticmethod
+    def _cdf(value: Any, nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        return special.stdtr(nu, (value - mean) / sigma)
+
+    @staticmethod
+    def _logpdf(value: Any, nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        tail = 0.5 * (nu + 1.0) * np.log1p(((value - mean) / sigma) ** 2 / nu)
+        norm = special.gammaln(0.5 * (nu + 1.0)) - special.gammaln(0.5 * nu) - 0.5 * np.log(nu * np.pi)
+        return norm - np.log(sigma) - tail
+
+    @override
+    def pymc_arguments(self, nu: Any, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]
+        return {"nu": nu, "mu": mean, "sigma": sigma}

@@ -25,7 +25,7 @@ import numpy as np
 
 from classy_pm.errors import ModelError
 from classy_pm.model.expressions import is_number
-from classy_pm.model.priors import AbstractPrior
+from classy_pm.model.prior import AbstractPrior
 
 __all__ = ["REQUIRED", "Argument", "Signature", "read_signature"]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from classy_pm.model.expressions import Expression
 from classy_pm.model.node import Node
-from classy_pm.model.priors import AbstractPrior
+from classy_pm.model.prior import AbstractPrior
 from classy_pm.model.signature import REQUIRED
 
 __all__ = ["html_of", "info_of"]

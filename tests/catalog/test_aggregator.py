@@ -136,7 +136,7 @@ def test_a_misspelt_place_is_told_with_the_near_one(agg):
     "mistake",
     [
         lambda a: a.query((a.profile == Gaussian) and (a.profile.centre > 3)),
-        lambda a: a.query(not (a.profile == Gaussian)),
+        lambda a: a.query(not (a.profile == Gaussian)),  # noqa: SIM201
         lambda a: a.query(30 < a.profile.centre < 40),
         lambda a: a.query(a.profile),
         lambda a: a.query(True),
@@ -242,7 +242,7 @@ def test_probing_by_copy_and_pickle_is_no_query(agg):
         assert not hasattr(path, probe)
         assert not hasattr(agg, probe)
     assert repr(copy.copy(path)) == "a.b"
-    assert repr(pickle.loads(pickle.dumps(path))) == "a.b"
+    assert repr(pickle.loads(pickle.dumps(path))) == "a.b"  # noqa: S301
 
 
 def test_a_catalogue_without_fits_answers_everything_with_nothing(location):

@@ -2,6 +2,7 @@
 
 import resource
 import shutil
+import signal
 import sqlite3
 from pathlib import Path
 
@@ -10,7 +11,16 @@ import sqlalchemy as sa
 import xarray as xr
 from builders import make_key, make_record, make_tree
 
-from classy_pm.catalog import Aggregator, Catalog, CatalogVersionError, DiskFullError, connections, migrations, tables
+from classy_pm.catalog import (
+    Aggregator,
+    Catalog,
+    CatalogVersionError,
+    DiskFullError,
+    connections,
+    migrations,
+    rows,
+    tables,
+)
 from classy_pm.errors import CatalogError
 
 FIXTURES = Path(__file__).parent / "fixtures"
@@ -103,7 +113,6 @@ def test_a_disk_that_is_full_is_told_and_loses_nothing(catalog, location):
     for number in range(3):
         catalog.file(make_record(number), make_tree(number))
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    signal = __import__("signal")
     before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         for limit in (1000, 8192, 20_000):
@@ -122,8 +131,6 @@ def test_a_disk_that_is_full_is_told_and_loses_nothing(catalog, location):
 
 @pytest.mark.parametrize("reason", ["database or disk is full", "disk I/O error"])
 def test_what_sqlite_says_of_a_full_disk_is_translated(catalog, monkeypatch, reason):
-    from classy_pm.catalog import rows
-
     def fail(*arguments):
         raise sa.exc.OperationalError("INSERT", None, sqlite3.OperationalError(reason))
 
@@ -158,8 +165,8 @@ def test_anybody_can_look_at_the_index_with_any_tool(catalog, location):
         assert row[:3] == ("line", "object_3", "profile: profiles:Gaussian")
         assert "profile.centre = 2.5" in row[3]
         assert "index = 3" in row[4]
-        rows = connection.execute("SELECT path, median FROM parameters WHERE role = 'free'").fetchall()
-        assert dict(rows) == {"profile.centre": 2.5, "profile.sigma": 5.0}
+        medians = connection.execute("SELECT path, median FROM parameters WHERE role = 'free'").fetchall()
+        assert dict(medians) == {"profile.centre": 2.5, "profile.sigma": 5.0}
     finally:
         connection.close()
 
@@ -194,9 +201,10 @@ def test_the_stored_summary_is_that_of_the_record(catalog):
     record = make_record()
     catalog.file(record, make_tree())
     with catalog.database.reading() as connection:
-        rows = connection.execute(sa.select(tables.parameter).order_by(tables.parameter.c.place)).mappings().all()
-    assert [row["path"] for row in rows] == [item.path for item in record.parameters]
-    for row, item in zip(rows, record.parameters, strict=True):
+        query = sa.select(tables.parameter).order_by(tables.parameter.c.place)
+        lines = connection.execute(query).mappings().all()
+    assert [row["path"] for row in lines] == [item.path for item in record.parameters]
+    for row, item in zip(lines, record.parameters, strict=True):
         if item.role == "fixed":
             number = item.value if isinstance(item.value, float) else None
             assert (row["median"], row["mean"], row["ml"], row["map"]) == (number,) * 4

@@ -2,9 +2,9 @@
 
 import errno
 import gc
-import os
 import shutil
 from collections import namedtuple
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,6 +23,10 @@ def layout(tmp_path):
 
 def everything_under(folder):
     return [path for path in folder.rglob("*") if path.is_file()]
+
+
+def descriptors():
+    return len(list(Path("/proc/self/fd").iterdir()))
 
 
 def test_a_tree_reads_back_as_it_was_filed(layout):
@@ -54,10 +58,10 @@ def test_a_tree_that_was_read_can_be_filed_again(layout):
 def test_the_file_is_closed_after_reading(layout):
     written = files.write_fit(layout, make_record(), make_tree())
     gc.collect()
-    before = os.listdir("/proc/self/fd")
+    before = descriptors()
     tree = files.read_tree(written.path)
     files.read_record(written.path)
-    assert len(os.listdir("/proc/self/fd")) == len(before)
+    assert descriptors() == before
     written.path.unlink()
     assert np.isfinite(tree["posterior"]["profile.centre"].values).all()
 

@@ -247,8 +247,9 @@ def use(agg):
 use(Aggregator(Catalog(root + "/warm.sqlite", read_only=True)))
 seen = []
 def audit(event, arguments):
-    if event in ("import", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect", "pickle.find_class",
-                 "os.exec", "os.fork", "ctypes.dlopen", "marshal.loads", "sqlite3.load_extension"):
+    if event in ("import", "exec", "compile", "os.system", "subprocess.Popen", "socket.connect",
+                 "pickle.find_class", "os.exec", "os.fork", "ctypes.dlopen", "marshal.loads",
+                 "sqlite3.load_extension"):
         seen.append((event, arguments))
     if event == "open" and isinstance(arguments[0], str):
         import os.path

@@ -15,7 +15,7 @@ from classy_pm.likelihood import LogLikelihood
 from classy_pm.plan import make_plan
 
 
-MODE = Mode(linker="vm", optimizer="fast_compile")  # nothing here repays compiling to machine code
+MODE = Mode(linker="py", optimizer="fast_compile")  # nothing here repays compiling to machine code
 
 
 class Pair:

@@ -5,7 +5,16 @@ import pytest
 import scipy.stats as st
 
 from classy_pm.errors import ModelError
-from classy_pm.model import GaussianPrior, LogGaussianPrior, LogUniformPrior, UniformPrior
+from classy_pm.model import (
+    BetaPrior,
+    GammaPrior,
+    GaussianPrior,
+    HalfGaussianPrior,
+    LogGaussianPrior,
+    LogUniformPrior,
+    StudentTPrior,
+    UniformPrior,
+)
 
 PAIRS = [
     (UniformPrior(-2.0, 3.0), st.uniform(-2.0, 5.0)),
@@ -15,6 +24,10 @@ PAIRS = [
     (GaussianPrior(0.0, 1.0, 5.0, 8.0), st.truncnorm(5.0, 8.0)),
     (GaussianPrior(0.0, 1.0, -30.0, -20.0), st.truncnorm(-30.0, -20.0)),
     (LogGaussianPrior(1.0, 2.0), st.lognorm(2.0, scale=np.exp(1.0))),
+    (HalfGaussianPrior(3.0), st.halfnorm(scale=3.0)),
+    (BetaPrior(2.5, 0.7), st.beta(2.5, 0.7)),
+    (GammaPrior(2.5, 0.7), st.gamma(2.5, scale=1.0 / 0.7)),
+    (StudentTPrior(3.0, 1.0, 2.0), st.t(3.0, 1.0, 2.0)),
 ]
 UNIT = np.linspace(0.0, 1.0, 101)
 

@@ -1,0 +1,173 @@
+"""What all priors share: arguments that are numbers or parameters, and what can be asked of a prior."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self, override
+
+import numpy as np
+
+from classy_pm.errors import Faults, ModelError
+from classy_pm.model.expressions import Expression, is_number
+
+__all__ = ["AbstractPrior", "MissingPrior"]
+
+
+class AbstractPrior(Expression):
+    """A distribution over one parameter; the same object in two places is one parameter.
+
+    A subclass names its arguments in its constructor and hands them to this one; it gives the
+    formulas `_ppf`, `_cdf` and `_logpdf` (static, on arrays), its `_support`, the faults that its
+    arguments can have, and the PyMC distribution that it is.
+
+    Parameters
+    ----------
+    **arguments : float or Expression
+        The distribution's arguments; an argument that is a prior makes a hierarchical model.
+    """
+
+    pymc_name: ClassVar[str | None] = None
+
+    def __init__(self, **arguments: Any) -> None:
+        faults = Faults()
+        for name, value in arguments.items():
+            if isinstance(value, Expression):
+                continue
+            if not is_number(value):
+                faults.add(name, f"{value!r} is neither a real number nor a prior")
+            elif np.isnan(float(value)):
+                faults.add(name, "is NaN")
+            else:
+                arguments[name] = float(value)
+        self.arguments: dict[str, float | Expression] = arguments
+        if not faults.lines:
+            for name, text in self._faults(**arguments):
+                faults.add(name, text)
+        faults.raise_as(ModelError, f"{type(self).__name__} cannot have these arguments.")
+
+    # -- what a family gives ------------------------------------------------------------------
+
+    @staticmethod
+    def _ppf(unit: Any, **arguments: Any) -> Any:
+        raise NotImplementedError
+
+    @staticmethod
+    def _cdf(value: Any, **arguments: Any) -> Any:
+        raise NotImplementedError
+
+    @staticmethod
+    def _logpdf(value: Any, **arguments: Any) -> Any:
+        raise NotImplementedError
+
+    @staticmethod
+    def _support(**arguments: Any) -> tuple[Any, Any]:
+        return -np.inf, np.inf
+
+    def _faults(self, **arguments: Any) -> Iterator[tuple[str, str]]:
+        """Yield (argument, fault) for arguments that no distribution of this family has."""
+        return iter(())
+
+    def pymc_arguments(self, **arguments: Any) -> dict[str, Any]:
+        """Return the arguments of the PyMC distribution `pymc_name` for these arguments.
+
+        Parameters
+        ----------
+        **arguments : float or TensorVariable
+            The prior's own arguments, with graph variables for those that are parameters.
+        """
+        return arguments
+
+    # -- what a user asks -----------------------------------------------------------------------
+
+    @override
+    def inputs(self) -> Iterator[tuple[str, Expression]]:
+        for name, value in self.arguments.items():
+            if isinstance(value, Expression):
+                yield name, value
+
+    def numbers(self) -> dict[str, float]:
+        """Return the arguments, all of which must be numbers."""
+        unknown = [name for name, _ in self.inputs()]
+        if unknown:
+            raise ModelError(
+                f"{type(self).__name__} has no density of its own: {', '.join(unknown)} "
+                f"{'is a parameter itself' if len(unknown) == 1 else 'are parameters themselves'}.",
+                cure="Ask the model: model.random_instance(), model.instance_from_unit_vector(...).",
+            )
+        return self.arguments  # type: ignore[return-value]
+
+    def ppf(self, unit: Any) -> Any:
+        """Return the value below which this share of the probability lies.
+
+        Parameters
+        ----------
+        unit : float or array_like
+            Probabilities in [0, 1].
+
+        Returns
+        -------
+        float or numpy.ndarray
+            Parameter values, of the shape of `unit`.
+
+        Examples
+        --------
+        >>> float(UniformPrior(0.0, 10.0).ppf(0.25))
+        2.5
+        """
+        unit = np.asarray(unit, dtype=float)
+        with np.errstate(all="ignore"):
+            return np.where((unit >= 0.0) & (unit <= 1.0), self._ppf(unit, **self.numbers()), np.nan)[()]
+
+    def cdf(self, value: Any) -> Any:
+        """Return the probability below each value (float or array_like, in the parameter's unit)."""
+        with np.errstate(all="ignore"):
+            return self._cdf(np.asarray(value, dtype=float), **self.numbers())[()]
+
+    def logpdf(self, value: Any) -> Any:
+        """Return the normalised log density at each value; -inf outside the limits.
+
+        Examples
+        --------
+        >>> float(UniformPrior(0.0, 1.0).logpdf(2.0))
+        -inf
+        """
+        with np.errstate(all="ignore"):
+            return self._logpdf(np.asarray(value, dtype=float), **self.numbers())[()]
+
+    def sample(self, size: Any = None, random_seed: Any = None) -> Any:
+        """Draw values.
+
+        Parameters
+        ----------
+        size : int or tuple of int, optional
+            The shape of what is drawn; None gives one number.
+        random_seed : int or numpy.random.Generator, optional
+            The same seed gives the same draws.
+        """
+        return self.ppf(np.random.default_rng(random_seed).random(size))
+
+    def copy(self) -> Self:
+        """Return a prior of the same distribution that is another parameter."""
+        return copy.copy(self)
+
+    @property
+    def limits(self) -> tuple[float, float]:
+        """The least and the greatest value that the parameter can have."""
+        low, high = self._support(**self.numbers())
+        return float(low), float(high)
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{name}={value!r}" for name, value in self.shown_arguments().items())
+        return f"{type(self).__name__}({inner})"
+
+    def shown_arguments(self) -> Mapping[str, float | Expression]:
+        """Return the arguments that are worth showing."""
+        return self.arguments
+
+
+class MissingPrior(AbstractPrior):
+    """The place of a parameter that has no prior yet: composed and drawn, but not fitted."""
+
+    def __repr__(self) -> str:
+        return "no prior yet"

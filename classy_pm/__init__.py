@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 __all__ = [
     "NUTS",
     "Analysis",
+    "Array",
     "AutoCorrelationsSettings",
     "BetaPrior",
     "Catalog",
@@ -40,6 +41,7 @@ __all__ = [
 
 _HOMES = {
     "Analysis": "classy_pm.likelihood",
+    "Array": "classy_pm.model",
     "AutoCorrelationsSettings": "classy_pm.search",
     "BetaPrior": "classy_pm.model",
     "Catalog": "classy_pm.catalog",
@@ -77,6 +79,7 @@ if TYPE_CHECKING:
     from classy_pm.graph import to_pymc
     from classy_pm.likelihood import Analysis
     from classy_pm.model import (
+        Array,
         BetaPrior,
         Collection,
         GammaPrior,

@@ -13,17 +13,8 @@ import sqlalchemy as sa
 
 from classy_pm.catalog import files, tables
 from classy_pm.catalog.catalog import PAGE, Catalog
-from classy_pm.catalog.expressions import (
-    FIT,
-    SEARCH,
-    Classes,
-    Columns,
-    Expression,
-    Notes,
-    Path,
-    Quantity,
-    has_tag,
-)
+from classy_pm.catalog.expressions import Classes, Expression, Quantity
+from classy_pm.catalog.places import FIT, SEARCH, Columns, Notes, Path, has_tag
 from classy_pm.catalog.references import class_ref
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError, UnknownNameError, did_you_mean

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from classy_pm.catalog import files, guard, rows, tables
 from classy_pm.catalog.database import Database
-from classy_pm.catalog.faults import CatalogVersionError, reach
+from classy_pm.catalog.faults import CatalogVersionError, DamagedFile, reach
 from classy_pm.catalog.files import Written
 from classy_pm.catalog.layout import Layout, flush_folder, keys_of, make_folder
 from classy_pm.catalog.records import FitRecord
@@ -49,6 +49,8 @@ def adopt(database: Database, layout: Layout, path: Path) -> bool:
         if keys_of(path) != (record.fit_key, record.run_id):
             raise CatalogError("The keys in its manifest are not those of its name.")
         written = Written(path, files.sha256_of(path), path.stat().st_size)
+        if _filed_hash(database, record) not in (None, written.sha256):
+            raise DamagedFile(f"{path.name!r} has changed since it was filed.")
     except FileNotFoundError:
         return False  # set aside by another process in this moment
     except CatalogVersionError:
@@ -57,6 +59,16 @@ def adopt(database: Database, layout: Layout, path: Path) -> bool:
         set_aside(layout, path, error.message)
         return False
     return enter(database, layout, record, written)
+
+
+def _filed_hash(database: Database, record: FitRecord) -> str | None:
+    """Return what this run's file hashed to when it was filed, if the index knows it."""
+    if not database.exists():
+        return None
+    fit = tables.fit
+    query = sa.select(fit.c.sha256).where(fit.c.fit_key == record.fit_key, fit.c.run_id == record.run_id)
+    with database.reading() as connection:
+        return connection.execute(query).scalar_one_or_none()
 
 
 def mark(database: Database, fit_id: int, run_id: str, status: str) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -86,12 +87,15 @@ def recover(database: Database, place: Layout) -> Report:
         if keys is None:
             filing.set_aside(place, path, "its name is not that of a fit in this folder")
             report.set_aside.append(path.name)
-        elif keys not in rows or rows[keys][1] != "complete":
+        elif keys not in rows or rows[keys].status != "complete":
             _adopt(database, place, path, report)
-    for (fit_key, run_id), (fit_id, status, _) in rows.items():
-        if status == "complete" and not place.fit_path(fit_key, run_id).exists():
-            filing.mark(database, fit_id, run_id, "missing")
-            report.missing.append(fit_key)
+    for row in rows.values():
+        path = place.fit_path(row.fit_key, row.run_id)
+        if row.status == "complete" and not path.exists():
+            filing.mark(database, row.id, row.run_id, "missing")
+            report.missing.append(row.fit_key)
+        elif row.status == "complete" and path.stat().st_size != row.nbytes:
+            _set_aside(database, place, row, "its size has changed since it was filed", report)
     return report
 
 
@@ -99,16 +103,13 @@ def verify(database: Database, place: Layout) -> Report:
     """Recover, and hash every file; one that has changed goes into quarantine."""
     _check_index(database)
     report = recover(database, place)
-    for (fit_key, run_id), (fit_id, status, sha256) in _rows(database).items():
-        if status != "complete":
+    for row in _rows(database).values():
+        if row.status != "complete":
             continue
-        path = place.fit_path(fit_key, run_id)
         try:
-            files.check_hash(path, sha256)
+            files.check_hash(place.fit_path(row.fit_key, row.run_id), row.sha256)
         except DamagedFile as error:
-            filing.mark(database, fit_id, run_id, "damaged")
-            filing.set_aside(place, path, error.message)
-            report.damaged.append(fit_key)
+            _set_aside(database, place, row, error.message, report)
     return report
 
 
@@ -164,6 +165,12 @@ def _adopt(database: Database, place: Layout, path: Path, report: Report) -> Non
         report.set_aside.append(path.name)
 
 
+def _set_aside(database: Database, place: Layout, row: Any, reason: str, report: Report) -> None:
+    filing.mark(database, row.id, row.run_id, "damaged")
+    filing.set_aside(place, place.fit_path(row.fit_key, row.run_id), reason)
+    report.damaged.append(row.fit_key)
+
+
 def _has_row(database: Database, fit_key: str, run_id: str) -> bool:
     if not database.exists():
         return False
@@ -173,13 +180,13 @@ def _has_row(database: Database, fit_key: str, run_id: str) -> bool:
         return connection.execute(query.where(table.c.status == "complete")).first() is not None
 
 
-def _rows(database: Database) -> dict[tuple[str, str], tuple[int, str, str]]:
+def _rows(database: Database) -> dict[tuple[str, str], Any]:
     if not database.exists():
         return {}
     table = tables.fit
-    query = sa.select(table.c.fit_key, table.c.run_id, table.c.id, table.c.status, table.c.sha256)
+    columns = (table.c.fit_key, table.c.run_id, table.c.id, table.c.status, table.c.sha256, table.c.nbytes)
     with database.reading() as connection:
-        return {(key, run): (id_, status, sha) for key, run, id_, status, sha in connection.execute(query)}
+        return {(row.fit_key, row.run_id): row for row in connection.execute(sa.select(*columns))}
 
 
 def _check_index(database: Database) -> None:

@@ -68,7 +68,7 @@ def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
         build_likelihood(plan, symbolic, variables)
     if plan.layout.assertions:
         # PyMC's own initial point, the middle of each prior, knows nothing of them.
-        for variable, value in zip(variables, plan.starting_point(), strict=True):
+        for variable, value in zip(variables, plan.split(plan.starting_point()), strict=True):
             pymc_model.set_initval(variable, value)
     return pymc_model
 
@@ -113,7 +113,8 @@ def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: lis
 
     def logp(value: Any, *parameters: Any) -> Any:
         # PyMC hands over each parameter with an axis of length one, along the terms.
-        return symbolic.terms_at([pt.squeeze(parameter) for parameter in parameters])
+        shaped = zip(parameters, symbolic.inputs, strict=True)
+        return symbolic.terms_at([pt.reshape(value, like.type.shape) for value, like in shaped])
 
     def random(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
@@ -121,5 +122,21 @@ def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: lis
             f"predictive without it, with var_names={list(plan.names)}."
         )
 
-    observed = np.zeros(length)  # the data themselves are inside the terms
-    pm.CustomDist(name, *variables, logp=logp, random=random, observed=observed, shape=(length,))
+    pm.CustomDist(
+        name,
+        *variables,
+        logp=logp,
+        random=random,
+        signature=_signature(plan),
+        observed=np.zeros(length),  # the data themselves are inside the terms
+        shape=(length,),
+    )
+
+
+def _signature(plan: Plan) -> str:
+    """Return how PyMC shall read the parameters: each array whole, for every single term."""
+    arrays = [
+        f"({','.join(f'p{place}_{axis}' for axis in range(len(item.shape)))})"
+        for place, item in enumerate(plan.parameters)
+    ]
+    return f"{','.join(arrays)}->()"

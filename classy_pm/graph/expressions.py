@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
 from classy_pm.likelihood.trace import trace
@@ -30,15 +29,14 @@ def build_expression(plan: Plan, expression: Derived | Assertion, variables: Seq
     variables : sequence of TensorVariable
         The free parameters in their order, at least those that the expression depends on.
     """
-    inputs = [pt.dscalar() for _ in variables]
-    missing = [None] * (plan.size - len(inputs))
+    inputs = [variable.type() for variable in variables]
 
     def evaluate(values: list[Any]) -> Any:
-        value_of = plan.layout.evaluator([*values, *missing])
+        value_of = plan.layout.evaluator(values)
         if isinstance(expression, Assertion):
-            return np.where(expression.evaluate(value_of), 0.0, -np.inf)
+            return np.where(np.all(expression.evaluate(value_of)), 0.0, -np.inf)
         return expression.evaluate(value_of)
 
-    witness = plan.draws(1, random_seed=0)[0]
-    traced = trace(evaluate, inputs, witnesses=[tuple(witness[: len(inputs)])])
+    witness = plan.split(plan.draws(1, random_seed=0)[0])[: len(inputs)]
+    traced = trace(evaluate, inputs, witnesses=[tuple(witness)])
     return graph_replace(traced.value, dict(zip(inputs, variables, strict=True)), strict=False)

@@ -36,10 +36,11 @@ def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> A
     build = _OURS.get(prior.pymc_name) or getattr(pm, prior.pymc_name)
     # A plain float that single precision can hold would become one.
     arguments = {key: np.float64(value) if is_number(value) else value for key, value in arguments.items()}
-    return build(name, **prior.pymc_arguments(**arguments))
+    shape = {"shape": prior.shape} if prior.shape else {}
+    return build(name, **prior.pymc_arguments(**arguments), **shape)
 
 
-def _log_uniform(name: str, lower: Any, upper: Any) -> Any:
+def _log_uniform(name: str, lower: Any, upper: Any, shape: Any = None) -> Any:
     """Add a log-uniform variable.
 
     The sampler sees it on the logistic scale of the logarithm, where its density is smooth. Written
@@ -54,6 +55,7 @@ def _log_uniform(name: str, lower: Any, upper: Any) -> Any:
         random=_log_uniform_random,
         support_point=_log_uniform_median,
         signature="(),()->()",
+        shape=shape,
         class_name="LogUniform",
         transform=transforms.Chain([transforms.log, transforms.Interval(bounds_fn=_log_bounds)]),
     )

@@ -12,19 +12,18 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
+from classy_pm.plan import Plan
+
 __all__ = ["unconstrain"]
 
 
-def unconstrain(
-    pymc_model: pm.Model, names: Sequence[str], vectors: np.ndarray, order: Sequence[str]
-) -> np.ndarray:
+def unconstrain(pymc_model: pm.Model, plan: Plan, vectors: np.ndarray, order: Sequence[str]) -> np.ndarray:
     """Map parameter values to the sampler's scale.
 
     Parameters
     ----------
     pymc_model : pymc.Model
-    names : sequence of str
-        The random variables, in the order of the vectors.
+    plan : Plan
     vectors : numpy.ndarray, shape (number, size)
         Parameter values, in their own units.
     order : sequence of str
@@ -34,10 +33,10 @@ def unconstrain(
     -------
     numpy.ndarray, shape (number, size)
     """
-    inputs = {name: pymc_model[name].type() for name in names}
-    replacements = {pymc_model[name]: inputs[name] for name in names}
+    inputs = {name: pymc_model[name].type() for name in plan.names}
+    replacements = {pymc_model[name]: inputs[name] for name in plan.names}
     outputs = {}
-    for name in names:
+    for name in plan.names:
         variable = pymc_model[name]
         transform = pymc_model.rvs_to_transforms[variable]
         value = inputs[name]
@@ -50,4 +49,5 @@ def unconstrain(
     function = pytensor.function(
         list(batched.values()), vectorize_graph(wanted, batched), mode=Mode(linker="py", optimizer=None)
     )
-    return np.stack(function(*np.asarray(vectors, dtype=float).T.copy()), axis=-1)
+    parts = function(*(np.array(value, dtype=float) for value in plan.split(vectors)))
+    return np.concatenate([part.reshape(len(vectors), -1) for part in parts], axis=-1)

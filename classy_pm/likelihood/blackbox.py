@@ -30,16 +30,18 @@ class BlackBoxLogLikelihood(Op):
         self.log_likelihood = log_likelihood
 
     def make_node(self, *parameters: Variable) -> Apply:
-        """Make the node for the free parameters, scalars in the order of the vector."""
-        size = self.log_likelihood.plan.size
-        if len(parameters) != size:
-            raise ValueError(f"The likelihood has {size} parameters; {len(parameters)} were given.")
+        """Make the node for the free parameters, in their order."""
+        count = len(self.log_likelihood.plan.parameters)
+        if len(parameters) != count:
+            raise ValueError(f"The likelihood has {count} parameters; {len(parameters)} were given.")
         inputs = [pt.as_tensor_variable(parameter) for parameter in parameters]
         return Apply(self, inputs, [pt.dscalar()])
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Call the user's function."""
-        output_storage[0][0] = np.asarray(self.log_likelihood(np.array(inputs, dtype=float)))
+        output_storage[0][0] = np.asarray(
+            self.log_likelihood(np.concatenate([np.ravel(value) for value in inputs]))
+        )
 
     def infer_shape(self, node: Apply, input_shapes: Any) -> list[tuple[()]]:
         """Tell PyTensor that the value is a scalar, so that it need not be computed to know."""

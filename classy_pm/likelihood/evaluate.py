@@ -29,13 +29,15 @@ class LogLikelihood:
         self.plan = plan
         self.analysis = analysis
         self.nan_count = 0
+        # An array's elements are its parameters' values already, where each is a number.
+        self.split = plan.split if plan.layout.has_arrays else list
 
     def __call__(self, vector: np.ndarray) -> float:
         """Return the log likelihood at one vector, shape (size,)."""
         try:
             # Overflow far from the data is no news to anybody; a NaN that comes of it is counted.
             with np.errstate(all="ignore"):
-                value = self.analysis.log_likelihood_function(self.plan.build(list(vector)))
+                value = self.analysis.log_likelihood_function(self.plan.build(self.split(vector)))
         except FitException:
             return -np.inf
         except Exception as error:
@@ -63,6 +65,6 @@ class LogLikelihood:
 
     def _at(self, vector: np.ndarray) -> str:
         values = ", ".join(
-            f"{name} = {float(value)!r}" for name, value in zip(self.plan.names, vector, strict=False)
+            f"{name} = {float(value)!r}" for name, value in zip(self.plan.element_names, vector, strict=False)
         )
         return f"The parameters were {values}."

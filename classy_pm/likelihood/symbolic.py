@@ -38,7 +38,7 @@ class SymbolicLogLikelihood:
     ----------
     kind : {"trace", "blackbox"}
     inputs : tuple of TensorVariable
-        A scalar a free parameter, in the order of the vector.
+        One a free parameter, in their order, each of its shape.
     value : TensorVariable
         The log likelihood, a scalar.
     terms : TensorVariable or None
@@ -88,7 +88,7 @@ class SymbolicLogLikelihood:
         )
         function.trust_input = True
         flat = vectors.reshape(-1, vectors.shape[-1])
-        terms = [function(*(np.asarray(value) for value in vector)) for vector in flat]
+        terms = [function(*(np.asarray(value) for value in self.plain.split(vector))) for vector in flat]
         return np.reshape(terms, (*vectors.shape[:-1], -1))
 
 
@@ -112,7 +112,7 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
             f"likelihood={kind!r} is not known.", cure=did_you_mean(str(kind), get_args(LikelihoodKind))
         )
     plain = LogLikelihood(plan, analysis)
-    inputs = tuple(pt.dscalar(name) for name in plan.names)
+    inputs = tuple(pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters)
     reason = "it was asked for"
     if kind != "blackbox":
         try:
@@ -137,10 +137,13 @@ def _trace(
     traced = trace(
         lambda values: analysis.log_likelihood_function(plan.build(list(values))),
         inputs,
-        witnesses=[tuple(draw) for draw in draws],
+        witnesses=[tuple(plan.split(draw)) for draw in draws],
     )
     proof = prove(
-        traced, inputs, lambda *values: plain(np.array(values)), [tuple(d) for d in draws[:PROOF_POINTS]]
+        traced,
+        inputs,
+        lambda *values: plain(np.concatenate([np.ravel(value) for value in values])),
+        [tuple(plan.split(draw)) for draw in draws[:PROOF_POINTS]],
     )
     return SymbolicLogLikelihood(
         "trace",

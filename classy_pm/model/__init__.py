@@ -8,7 +8,7 @@ from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.layout import FreeParameter, Layout
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
-from classy_pm.model.prior import AbstractPrior, MissingPrior
+from classy_pm.model.prior import AbstractPrior, Array, MissingPrior
 from classy_pm.model.priors import (
     BetaPrior,
     GammaPrior,
@@ -24,6 +24,7 @@ from classy_pm.model.signature import REQUIRED
 __all__ = [
     "REQUIRED",
     "AbstractPrior",
+    "Array",
     "Assertion",
     "BetaPrior",
     "Collection",

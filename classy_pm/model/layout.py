@@ -8,6 +8,8 @@ it stands. A parameter that stands nowhere but in another's arguments is named a
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -45,6 +47,35 @@ class FreeParameter:
     def name(self) -> str:
         """Its path, joined by dots."""
         return ".".join(self.path)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of its value; () for a number."""
+        return self.prior.shape
+
+    @property
+    def size(self) -> int:
+        """How many numbers it is."""
+        return math.prod(self.shape)
+
+    def element_paths(self) -> list[Path]:
+        """Return the path of each of its numbers: ``weights[0]``, ``weights[1]``, ..."""
+        if not self.shape:
+            return [self.path]
+        *above, last = self.path
+        return [(*above, f"{last}[{','.join(map(str, index))}]") for index in np.ndindex(self.shape)]
+
+
+def evaluator(known: dict[Expression, Any]) -> Callable[[Expression], Any]:
+    """Return the function that gives any expression's value from those that are known, and keeps it."""
+
+    def value_of(expression: Expression) -> Any:
+        if expression not in known:
+            assert isinstance(expression, Derived), f"{expression!r} is not known"
+            known[expression] = expression.evaluate(value_of)
+        return known[expression]
+
+    return value_of
 
 
 def walk(node: Node, path: Path = (), above: tuple[Node, ...] = ()) -> Iterator[tuple[Path, Any]]:
@@ -120,17 +151,51 @@ class Layout:
         assertions = _named_assertions(nodes, found)
         return cls(root, parameters, tuple(derived), assertions, tuple(constants), tuple(components))
 
-    @property
+    @cached_property
+    def slices(self) -> tuple[slice, ...]:
+        """Where in the vector each parameter's numbers are."""
+        ends = np.cumsum([0, *(parameter.size for parameter in self.parameters)]).tolist()
+        return tuple(slice(start, end) for start, end in itertools.pairwise(ends))
+
+    @cached_property
     def size(self) -> int:
         """The length of the vector."""
-        return len(self.parameters)
+        return sum(parameter.size for parameter in self.parameters)
+
+    @cached_property
+    def element_paths(self) -> list[Path]:
+        """The path of each number of the vector."""
+        return [path for parameter in self.parameters for path in parameter.element_paths()]
+
+    @cached_property
+    def has_arrays(self) -> bool:
+        """Whether some parameter is an array of numbers."""
+        return any(parameter.shape for parameter in self.parameters)
 
     @cached_property
     def position(self) -> dict[Expression, int]:
-        """Where in the vector each prior's value is."""
+        """Where in the list of values each prior's value is."""
         return {parameter.prior: index for index, parameter in enumerate(self.parameters)}
 
     # -- values -----------------------------------------------------------------------------------
+
+    def split(self, vectors: np.ndarray) -> list[Any]:
+        """Return each parameter's values.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray, shape (..., size)
+
+        Returns
+        -------
+        list of numpy.ndarray, each of shape (..., *parameter.shape)
+        """
+        if not self.has_arrays:
+            return list(np.moveaxis(vectors, -1, 0))
+        return [
+            vectors[..., place].reshape(vectors.shape[:-1] + parameter.shape)[()]
+            for parameter, place in zip(self.parameters, self.slices, strict=True)
+        ]
 
     def evaluator(self, values: Sequence[Any]) -> Callable[[Expression], Any]:
         """Return the function that gives any expression's value, each computed once.
@@ -138,17 +203,10 @@ class Layout:
         Parameters
         ----------
         values : sequence
-            The free parameters' values, in order: numbers, arrays of draws, or traced arrays.
+            The free parameters' values, in order: numbers, arrays, draws of numbers, or traced arrays.
+            Those of the first parameters are enough for expressions that depend on no other.
         """
-        known: dict[Expression, Any] = {item.prior: values[i] for i, item in enumerate(self.parameters)}
-
-        def value_of(expression: Expression) -> Any:
-            if expression not in known:
-                assert isinstance(expression, Derived)
-                known[expression] = expression.evaluate(value_of)
-            return known[expression]
-
-        return value_of
+        return evaluator(dict(zip((item.prior for item in self.parameters), values, strict=False)))
 
     def vector_from_unit(self, unit: Any) -> np.ndarray:
         """Map points of the unit cube to parameter values by the priors' `ppf`.
@@ -165,34 +223,36 @@ class Layout:
         if unit.shape[-1:] != (self.size,):
             raise ModelError(f"A unit vector of {self.size} numbers is needed, not of shape {unit.shape}.")
         self.require_priors("mapped from the unit cube")
-        values: list[Any] = []
+        if (
+            self.has_arrays and unit.ndim > 1
+        ):  # arithmetic on arrays and numbers does not broadcast over a batch
+            flat = [self.vector_from_unit(point) for point in unit.reshape(-1, self.size)]
+            return np.reshape(flat, unit.shape)
         known: dict[Expression, Any] = {}
-
-        def value_of(expression: Expression) -> Any:
-            if expression not in known and isinstance(expression, Derived):
-                known[expression] = expression.evaluate(value_of)
-            return known[expression]
-
+        value_of = evaluator(known)
+        vectors = np.empty_like(unit)
         # A prior's arguments come before it, so that each is known when it is needed.
         with np.errstate(all="ignore"):
-            for index, parameter in enumerate(self.parameters):
+            for parameter, place in zip(self.parameters, self.slices, strict=True):
                 prior = parameter.prior
-                arguments = {
-                    name: value_of(value) if isinstance(value, Expression) else value
-                    for name, value in prior.arguments.items()
-                }
-                known[prior] = prior._ppf(unit[..., index], **arguments)
-                values.append(np.broadcast_to(known[prior], unit.shape[:-1]))
-        return np.stack(values, axis=-1) if values else np.empty_like(unit)
+                shares = unit[..., place].reshape(unit.shape[:-1] + parameter.shape)
+                known[prior] = prior._ppf(shares, **prior.evaluated_arguments(value_of))
+                vectors[..., place] = np.reshape(known[prior], unit[..., place].shape)
+        return vectors
 
-    def assertions_hold(self, vector: Any) -> Any:
+    def assertions_hold(self, vectors: Any) -> Any:
         """Return whether all assertions hold, for each vector along the last axis."""
-        values = np.moveaxis(np.asarray(vector, dtype=float), -1, 0)
-        value_of = self.evaluator(list(values))
-        holds: Any = np.ones(values.shape[1:], dtype=bool)
+        vectors = np.asarray(vectors, dtype=float)
+        if self.has_arrays and vectors.ndim > 1:
+            return np.reshape(
+                [self.assertions_hold(v) for v in vectors.reshape(-1, self.size)], vectors.shape[:-1]
+            )
+        value_of = self.evaluator(self.split(vectors))
+        holds: Any = np.ones(vectors.shape[:-1], dtype=bool)
         with np.errstate(all="ignore"):
             for _, assertion in self.assertions:
-                holds = holds & assertion.evaluate(value_of)
+                result = assertion.evaluate(value_of)
+                holds = holds & (np.all(result) if self.has_arrays else result)
         return holds
 
     def draw(self, rng: np.random.Generator) -> np.ndarray:
@@ -245,12 +305,12 @@ class Layout:
         if len(vector) != self.size:
             raise ModelError(
                 f"The model has {self.size} free parameters; a vector of {len(vector)} was given.",
-                cure=f"In order: {', '.join(parameter.name for parameter in self.parameters)}.",
+                cure=f"In order: {', '.join('.'.join(path) for path in self.element_paths)}.",
             )
         if self.assertions and not ignore_assertions and not self.assertions_hold(vector):
             raise FitException(f"An assertion of the model does not hold at {list(vector)}.")
-        values = list(vector) if isinstance(vector, np.ndarray) else list(np.asarray(vector, dtype=float))
-        return self.build(values)
+        vector = vector if isinstance(vector, np.ndarray) else np.asarray(vector, dtype=float)
+        return self.build(self.split(vector) if self.has_arrays else list(vector))
 
     @cached_property
     def build(self) -> Callable[[list[Any]], Any]:

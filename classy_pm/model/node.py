@@ -115,8 +115,8 @@ class Node:
 
     @property
     def paths(self) -> list[Path]:
-        """Where each free parameter sits, in the order of the vector."""
-        return [parameter.path for parameter in self._layout().parameters]
+        """Where each free parameter sits, in the order of the vector; an element of an array each."""
+        return list(self._layout().element_paths)
 
     @property
     def total_free_parameters(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar, Self, override
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.expressions import Expression, is_number
 
-__all__ = ["AbstractPrior", "MissingPrior"]
+__all__ = ["AbstractPrior", "Array", "MissingPrior"]
 
 
 class AbstractPrior(Expression):
@@ -28,6 +28,7 @@ class AbstractPrior(Expression):
     """
 
     pymc_name: ClassVar[str | None] = None
+    shape: tuple[int, ...] = ()
 
     def __init__(self, **arguments: Any) -> None:
         faults = Faults()
@@ -85,6 +86,13 @@ class AbstractPrior(Expression):
         for name, value in self.arguments.items():
             if isinstance(value, Expression):
                 yield name, value
+
+    def evaluated_arguments(self, value_of: Callable[[Expression], Any]) -> dict[str, Any]:
+        """Return the arguments with values in the place of expressions."""
+        return {
+            name: value_of(value) if isinstance(value, Expression) else value
+            for name, value in self.arguments.items()
+        }
 
     def numbers(self) -> dict[str, float]:
         """Return the arguments, all of which must be numbers."""
@@ -159,11 +167,41 @@ class AbstractPrior(Expression):
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={value!r}" for name, value in self.shown_arguments().items())
-        return f"{type(self).__name__}({inner})"
+        text = f"{type(self).__name__}({inner})"
+        return f"Array({self.shape}, {text})" if self.shape else text
 
     def shown_arguments(self) -> Mapping[str, float | Expression]:
         """Return the arguments that are worth showing."""
         return self.arguments
+
+
+def Array(shape: int | tuple[int, ...], prior: AbstractPrior) -> AbstractPrior:
+    """Return an array of independent numbers with the same prior: one vector random variable.
+
+    Parameters
+    ----------
+    shape : int or tuple of int
+    prior : AbstractPrior
+        The prior of each element; it is copied, and stays what it is.
+
+    Examples
+    --------
+    >>> from classy_pm.model import Collection, UniformPrior
+    >>> model = Collection(weights=Array(3, UniformPrior(0.0, 1.0)))
+    >>> model.total_free_parameters
+    3
+    """
+    shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    if not shape or not all(isinstance(length, int) and length > 0 for length in shape):
+        raise ModelError(f"Array({shape}, ...) is empty.", cure="Its shape is positive integers.")
+    if not isinstance(prior, AbstractPrior) or prior.shape:
+        raise ModelError(
+            f"An Array needs the prior of one number, not {prior!r}.",
+            cure="Write for example Array((3, 2), UniformPrior(0.0, 1.0)).",
+        )
+    array = prior.copy()
+    array.shape = shape
+    return array
 
 
 class MissingPrior(AbstractPrior):

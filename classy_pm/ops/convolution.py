@@ -89,7 +89,11 @@ def convolution_matrix(taps: np.ndarray, length: int, mode: Mode, boundary: Boun
 
 
 def _by_matrices(
-    image: Any, products: list[tuple[np.ndarray, np.ndarray]], mode: Mode, boundary: Boundary, shadow: np.ndarray
+    image: Any,
+    products: list[tuple[np.ndarray, np.ndarray]],
+    mode: Mode,
+    boundary: Boundary,
+    shadow: np.ndarray,
 ) -> Any:
     height, width = np.shape(getattr(image, "_shadow", image))
     pairs = [
@@ -111,4 +115,6 @@ def emit_bilinear(in1: Any, in2: Any, mode: Mode, shadow: np.ndarray) -> Any:
     if shadow.dtype.kind == "c":
         refuse("`convolve2d` of complex traced arrays has no equivalent in a graph")
     method = "fft" if np.size(getattr(in2, "_shadow", in2)) > 64 else "direct"
-    return emit(shadow, lambda a, b: symbolic_convolve2d(a, b, mode=mode, method=method), in1, in2, dtype=shadow.dtype)
+    return emit(
+        shadow, lambda a, b: symbolic_convolve2d(a, b, mode=mode, method=method), in1, in2, dtype=shadow.dtype
+    )

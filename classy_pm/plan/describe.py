@@ -57,6 +57,7 @@ def describe(layout: Layout) -> dict[str, Any]:
                 parameter.name,
                 {
                     "prior": type(parameter.prior).__name__,
+                    "shape": list(parameter.shape),
                     "arguments": {
                         name: value(argument) if isinstance(argument, Expression) else argument
                         for name, argument in parameter.prior.arguments.items()

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import ModelError
-from classy_pm.model import AbstractPrior, Derived, Expression, FreeParameter, Layout, Node, Path
+from classy_pm.model import AbstractPrior, Derived, FreeParameter, Layout, Node, Path
 from classy_pm.plan.describe import describe
 
 __all__ = ["Plan", "PriorGroup", "make_plan"]
@@ -52,7 +52,7 @@ class Plan:
     layout : Layout
     groups : tuple of PriorGroup
     dependent : tuple of (int, AbstractPrior)
-        The priors whose arguments are parameters themselves, each with its place in the vector.
+        The priors whose arguments are parameters themselves, each with its place among the parameters.
     """
 
     layout: Layout
@@ -76,9 +76,14 @@ class Plan:
         """The free parameters' names: their paths joined by dots."""
         return tuple(parameter.name for parameter in self.parameters)
 
+    @cached_property
+    def element_names(self) -> tuple[str, ...]:
+        """The name of each number of the vector; an array's elements are ``name[0]``, ``name[1]``, ..."""
+        return tuple(".".join(path) for path in self.layout.element_paths)
+
     @property
     def size(self) -> int:
-        """How many free parameters there are."""
+        """How many numbers are free: the length of the vector."""
         return self.layout.size
 
     def log_prior(self, vectors: Any) -> np.ndarray:
@@ -103,16 +108,34 @@ class Plan:
             for group in self.groups:
                 total = total + group.log_density(vectors)
             if self.dependent:
-                value_of = self.layout.evaluator(np.moveaxis(vectors, -1, 0))
-                for index, prior in self.dependent:
-                    arguments = {
-                        name: value_of(value) if isinstance(value, Expression) else value
-                        for name, value in prior.arguments.items()
-                    }
-                    total = total + prior._logpdf(vectors[..., index], **arguments)
+                total = total + self._dependent_log_prior(vectors)
         if self.layout.assertions:
             total = np.where(self.layout.assertions_hold(vectors), total, -np.inf)
         return np.where(np.isnan(total), -np.inf, total)
+
+    def _dependent_log_prior(self, vectors: np.ndarray) -> Any:
+        """Return the log density of the parameters whose priors depend on others."""
+        if self.layout.has_arrays and vectors.ndim > 1:
+            flat = [self._dependent_log_prior(vector) for vector in vectors.reshape(-1, self.size)]
+            return np.reshape(flat, vectors.shape[:-1])
+        values = self.layout.split(vectors)
+        value_of = self.layout.evaluator(values)
+        total: Any = 0.0
+        for index, prior in self.dependent:
+            density = prior._logpdf(values[index], **prior.evaluated_arguments(value_of))
+            total = total + (np.sum(density) if prior.shape else density)
+        return total
+
+    def derived_values(self, derived: Derived, vectors: np.ndarray) -> np.ndarray:
+        """Return a derived parameter's values, of shape (..., *its shape), for vectors (..., size)."""
+        if self.layout.has_arrays:
+            flat = [self.layout.evaluator(self.split(v))(derived) for v in vectors.reshape(-1, self.size)]
+            return np.reshape(flat, (*vectors.shape[:-1], *np.shape(flat[0])))
+        return np.broadcast_to(self.layout.evaluator(self.split(vectors))(derived), vectors.shape[:-1])
+
+    def split(self, vectors: np.ndarray) -> list[Any]:
+        """Return each parameter's values, each of shape (..., *parameter.shape)."""
+        return self.layout.split(vectors)
 
     def vector_from_unit(self, unit: Any) -> np.ndarray:
         """Map points of the unit cube, shape (..., size), to parameter values."""
@@ -129,7 +152,7 @@ class Plan:
 
     def instance(self, vector: np.ndarray) -> Any:
         """Return the user's objects at one vector, assertions not looked at."""
-        return self.build(list(vector))
+        return self.build(self.split(vector))
 
 
 def make_plan(model: Node) -> Plan:
@@ -165,5 +188,9 @@ def make_plan(model: Node) -> Plan:
 
 def _group(layout: Layout, family: type[AbstractPrior], positions: list[int]) -> PriorGroup:
     priors = [layout.parameters[index].prior for index in positions]
-    arguments = {name: np.array([prior.arguments[name] for prior in priors]) for name in priors[0].arguments}
-    return PriorGroup(family, np.array(positions), arguments)
+    sizes = [layout.parameters[index].size for index in positions]
+    arguments = {
+        name: np.repeat([prior.arguments[name] for prior in priors], sizes) for name in priors[0].arguments
+    }
+    places = np.concatenate([np.arange(layout.size)[layout.slices[index]] for index in positions])
+    return PriorGroup(family, places, arguments)

@@ -33,8 +33,8 @@ class Samples:
 
     @property
     def names(self) -> list[str]:
-        """The free parameters' names, in the order of the vectors."""
-        return list(self._plan.names)
+        """The free parameters' names, in the order of the vectors; an element of an array each."""
+        return list(self._plan.element_names)
 
     @property
     def parameter_lists(self) -> list[list[float]]:

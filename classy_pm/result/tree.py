@@ -105,15 +105,12 @@ def parameter_names(tree: xr.DataTree) -> list[str]:
     return json.loads(tree.attrs["free_parameters"])
 
 
-def values_of(tree: xr.DataTree, name: str) -> np.ndarray:
-    """Return one scalar parameter's draws, chain after chain, shape (draws,)."""
-    return tree[POSTERIOR].to_dataset()[name].values.reshape(-1)
-
-
 def draws_of(tree: xr.DataTree) -> np.ndarray:
-    """Return the free parameters' draws, chain after chain, shape (draws, parameters)."""
+    """Return the vectors of the draws, chain after chain, shape (draws, size)."""
     posterior = tree[POSTERIOR].to_dataset()
-    return np.stack([posterior[name].values.reshape(-1) for name in parameter_names(tree)], axis=-1)
+    arrays = [posterior[name].values for name in parameter_names(tree)]
+    draws = arrays[0].shape[0] * arrays[0].shape[1]
+    return np.concatenate([array.reshape(draws, -1) for array in arrays], axis=-1)
 
 
 def stat_of(tree: xr.DataTree, name: str) -> np.ndarray:
@@ -131,6 +128,20 @@ def pointwise_of(tree: xr.DataTree) -> xr.DataArray | None:
     return tree[POINTWISE].to_dataset()["likelihood"] if POINTWISE in tree.children else None
 
 
+def scalars_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
+    """Return every number of the posterior by its name, chain after chain, shape (draws,).
+
+    The elements of an array are named ``weights[0]``, ``weights[1]``, ...
+    """
+    scalars = {}
+    for name, array in tree[POSTERIOR].to_dataset().data_vars.items():
+        values = array.values.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+        for index in np.ndindex(values.shape[1:]):
+            label = f"{name}[{','.join(map(str, index))}]" if index else str(name)
+            scalars[label] = values[(slice(None), *index)]
+    return scalars
+
+
 def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:
     """Summarise each scalar of the posterior.
 
@@ -146,21 +157,25 @@ def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:
     stats = [arviz_stats.ess(posterior, method=method) for method in ("bulk", "tail")]
     several = posterior.sizes["chain"] > 1
     r_hat = arviz_stats.rhat(posterior) if several else None
-    table = {}
-    for name, array in posterior.data_vars.items():
-        values = array.values.reshape(array.shape[0] * array.shape[1], -1)
-        for index in range(values.shape[1]):
-            label = str(name) if array.ndim == 2 else f"{name}[{index}]"
+    ess = [scalars_of_summary(stat) for stat in stats]
+    r_hats = scalars_of_summary(r_hat) if several else {}
+    return {
+        name: {
+            **_moments(values),
+            "ess": min(stat[name] for stat in ess),
+            "r_hat": r_hats.get(name, float("nan")),
+        }
+        for name, values in scalars_of(tree).items()
+    }
 
-            def at(dataset: Any, name: Any = name, index: int = index) -> float:
-                return float(np.asarray(dataset[name]).reshape(-1)[index])
 
-            table[label] = {
-                **_moments(values[:, index]),
-                "ess": min(at(dataset) for dataset in stats),
-                "r_hat": at(r_hat) if several else float("nan"),
-            }
-    return table
+def scalars_of_summary(summary: Any) -> dict[str, float]:
+    """Return what ArviZ found of each variable by the names of `scalars_of`."""
+    return {
+        f"{name}[{','.join(map(str, index))}]" if index else str(name): float(array.values[index])
+        for name, array in summary.data_vars.items()
+        for index in np.ndindex(array.shape)
+    }
 
 
 def _moments(values: np.ndarray) -> dict[str, float]:

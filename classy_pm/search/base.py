@@ -174,13 +174,12 @@ class Search(Settings):
 
 
 def _posterior(plan: Plan, vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return free and derived parameters by name, each of shape (chain, draw)."""
-    columns = list(np.moveaxis(vectors, -1, 0))
-    value_of = plan.layout.evaluator(columns)
+    """Return free and derived parameters by name, each of shape (chain, draw, ...)."""
+    columns = plan.split(vectors)
     posterior = dict(zip(plan.names, columns, strict=True))
     with np.errstate(all="ignore"):
         for path, derived in plan.derived:
-            posterior[".".join(path)] = np.broadcast_to(value_of(derived), vectors.shape[:2])
+            posterior[".".join(path)] = plan.derived_values(derived, vectors)
     return posterior
 
 

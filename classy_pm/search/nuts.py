@@ -82,7 +82,7 @@ class NUTS(Search):
         order = _order(compiled)
         with problem.report.stage("finding the mode"):
             vectors = problem.plan.draws(PRIOR_DRAWS, problem.rng(0))
-            points = unconstrain(problem.pymc_model, problem.plan.names, vectors, order)
+            points = unconstrain(problem.pymc_model, problem.plan, vectors, order)
             modes = find_modes(_log_density(compiled), points)
         raw = self._sample(compiled, modes[0], problem)
         return self._draws(raw, problem, modes)
@@ -123,7 +123,8 @@ class NUTS(Search):
 
     def _draws(self, raw: Any, problem: Problem, modes: list[Mode]) -> Draws:
         posterior, stats = raw["posterior"], raw["sample_stats"]
-        vectors = np.stack([posterior[name].values for name in problem.plan.names], axis=-1)
+        columns = (posterior[name].values for name in problem.plan.names)
+        vectors = np.concatenate([column.reshape(*column.shape[:2], -1) for column in columns], axis=-1)
         kept = {ours: stats[theirs].values for theirs, ours in _KEPT_STATS.items()}
         kept["diverging"] = stats["diverging"].values.astype(bool)
         kept["acceptance_rate"] = stats["mean_tree_accept"].values

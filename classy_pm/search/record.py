@@ -76,10 +76,15 @@ def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) ->
     log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
     best = int(np.argmax(log_likelihood))
     most_probable = int(np.argmax(log_likelihood + trees.stat_of(tree, trees.LOG_PRIOR)))
-    priors = {parameter.name: repr(parameter.prior) for parameter in plan.parameters}
+    priors = {
+        ".".join(path): repr(parameter.prior)
+        for parameter in plan.parameters
+        for path in parameter.element_paths()
+    }
+    scalars = trees.scalars_of(tree)
     records = []
     for name, row in table.items():
-        values = trees.values_of(tree, name)
+        values = scalars[name]
         records.append(
             ParameterRecord(
                 path=name,

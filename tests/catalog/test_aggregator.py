@@ -9,7 +9,7 @@ import pytest
 from builders import GAUSSIAN, KURTOSIS, make_record, make_tree
 
 from classy_pm.catalog import Aggregator, Catalog, ParameterRecord, aggregator, files
-from classy_pm.catalog.expressions import Path
+from classy_pm.catalog.places import Path
 from classy_pm.errors import CatalogError, UnknownNameError
 
 Gaussian = type("Gaussian", (), {"__module__": "profiles"})

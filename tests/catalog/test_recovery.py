@@ -161,6 +161,18 @@ def test_a_file_that_is_gone_is_told_and_taken_back_when_it_returns(catalog, tmp
     assert catalog.find(stored.fit_key) == stored
 
 
+@pytest.mark.parametrize("look", [lambda c, key: c.find(key), lambda c, key: c.recover()])
+def test_a_file_that_has_grown_is_not_taken_for_another(catalog, look):
+    stored = catalog.file(make_record(), make_tree())
+    with stored.path.open("ab") as stream:
+        stream.write(b"more")
+    look(catalog, stored.fit_key)
+    assert not stored.path.exists()
+    assert catalog.find(stored.fit_key) is None
+    assert stored.path.name in everything(catalog.layout.quarantine)
+    assert len(catalog) == 0
+
+
 def test_verify_finds_one_flipped_bit_and_the_rest_stays_readable(catalog):
     for number in range(3):
         catalog.file(make_record(number), make_tree(number))
@@ -233,9 +245,9 @@ def start_all(jobs):
 
 
 def test_many_writers_lose_nothing_and_double_nothing(location):
-    """Eight processes: distinct fits, and twenty that all of them file at once."""
+    """Eight processes: distinct fits, and twelve that all of them file at once."""
     processes = start_all(
-        [(location, 1000 * index, 20, 0) for index in range(4)] + [(location, 0, 20, 0) for _ in range(4)]
+        [(location, 1000 * index, 12, 0) for index in range(4)] + [(location, 0, 12, 0) for _ in range(4)]
     )
     seen = []
     while any(process.is_alive() for process in processes):
@@ -246,8 +258,8 @@ def test_many_writers_lose_nothing_and_double_nothing(location):
         time.sleep(0.1)
     assert [process.exitcode for process in processes] == [0] * 8
     catalog = Catalog(location)
-    assert len(catalog) == 80
-    assert len(list(catalog.layout.fits.rglob("*.nc"))) == 80
+    assert len(catalog) == 48
+    assert len(list(catalog.layout.fits.rglob("*.nc"))) == 48
     assert not list(catalog.layout.pending.iterdir())
     report = catalog.verify()
     assert not (report.missing or report.damaged or report.adopted)

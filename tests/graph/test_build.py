@@ -33,10 +33,11 @@ def parameters_of(model):
     return plan, pymc_model
 
 
-def log_prior_of(pymc_model, vectors, names):
+def log_prior_of(pymc_model, vectors, plan):
+    names = plan.names
     logp = pymc_model.compile_logp(jacobian=False, mode=MODE)
     points = unconstrain(
-        pymc_model, names, vectors, [pymc_model.rvs_to_values[pymc_model[n]].name for n in names]
+        pymc_model, plan, vectors, [pymc_model.rvs_to_values[pymc_model[n]].name for n in names]
     )
     value_names = [pymc_model.rvs_to_values[pymc_model[name]].name for name in names]
     return np.array([logp(dict(zip(value_names, point, strict=True))) for point in points])
@@ -60,12 +61,14 @@ def test_the_graphs_log_prior_is_the_plans_for_every_family_and_hierarchy():
         a=cpm.Model(Pair, x=cpm.UniformPrior(-1.0, 1.0), y=cpm.LogUniformPrior(0.1, 10.0)),
         b=cpm.Model(Pair, x=cpm.GaussianPrior(1.0, 2.0, lower_limit=0.0), y=cpm.LogGaussianPrior(0.0, 0.5)),
         c=cpm.Model(Pair, x=cpm.GaussianPrior(0.0, 1.0)),
+        d=cpm.Model(Pair, x=cpm.HalfGaussianPrior(2.0), y=cpm.BetaPrior(2.0, 3.0)),
+        e=cpm.Model(Pair, x=cpm.GammaPrior(2.0, 3.0), y=cpm.StudentTPrior(3.0, 1.0, 2.0)),
     )
     model.c.y = cpm.GaussianPrior(mean=model.c.x, sigma=model.b.x + 1.0)
     plan, pymc_model = parameters_of(model)
     vectors = plan.draws(10, random_seed=1)
     np.testing.assert_allclose(
-        log_prior_of(pymc_model, vectors, plan.names), plan.log_prior(vectors), rtol=1e-9, atol=1e-9
+        log_prior_of(pymc_model, vectors, plan), plan.log_prior(vectors), rtol=1e-9, atol=1e-9
     )
 
 
@@ -78,7 +81,7 @@ def test_derived_parameters_are_deterministics_and_assertions_potentials():
     assert [variable.name for variable in pymc_model.deterministics] == ["y"]
     assert {variable.name for variable in pymc_model.potentials} == {"below", "assertion_1"}
     vectors = np.array([[0.9], [2.0], [9.0]])
-    values = log_prior_of(pymc_model, vectors, plan.names)
+    values = log_prior_of(pymc_model, vectors, plan)
     np.testing.assert_allclose(values, plan.log_prior(vectors))
     assert list(np.isfinite(values)) == [False, True, False]
 
@@ -89,7 +92,7 @@ def test_the_models_log_density_is_prior_plus_likelihood(gaussian_model, gaussia
     vectors = plan.draws(5, random_seed=1)
     plain = LogLikelihood(plan, gaussian_analysis)
     expected = plan.log_prior(vectors) + [plain(vector) for vector in vectors]
-    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan.names), expected, rtol=1e-9)
+    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan), expected, rtol=1e-9)
 
 
 def test_pymc_sees_the_pointwise_terms(gaussian_model, gaussian_analysis):
@@ -118,7 +121,7 @@ def test_what_cannot_be_traced_is_a_black_box_aloud_or_a_refusal(gaussian_model,
     vectors = plan.draws(3, random_seed=1)
     plain = LogLikelihood(plan, opaque_analysis)
     expected = plan.log_prior(vectors) + [plain(vector) for vector in vectors]
-    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan.names), expected, rtol=1e-9)
+    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan), expected, rtol=1e-9)
 
 
 def test_missing_priors_are_all_named_before_anything_is_traced(gaussian_model, gaussian_analysis):
@@ -146,3 +149,39 @@ def test_the_initial_point_obeys_the_assertions():
     model.add_assertion(model.x > 7.0)
     pymc_model = cpm.to_pymc(model, Analysis())
     assert np.isfinite(pymc_model.compile_logp(mode=MODE)(pymc_model.initial_point()))
+
+
+def test_an_array_is_one_vector_random_variable():
+    class Weighted(cpm.Analysis):
+        def __init__(self, data):
+            self.data = data
+
+        def log_likelihood_function(self, instance):
+            return -0.5 * np.sum((instance.weights * instance.scale - self.data) ** 2)
+
+    model = cpm.Collection(
+        weights=cpm.Array(3, cpm.LogUniformPrior(0.1, 10.0)), scale=cpm.GaussianPrior(1.0, 0.1)
+    )
+    model.table = cpm.Array((2, 2), cpm.GaussianPrior(mean=model.scale, sigma=1.0))
+    model.add_assertion(model.weights > 0.2)
+    analysis = Weighted(np.array([1.0, 2.0, 3.0]))
+    plan = make_plan(model)
+    assert plan.size == 8 and model.paths[0] == ("weights[0]",) and model.paths[-1] == ("table[1,1]",)
+    pymc_model = cpm.to_pymc(model, analysis, likelihood="trace")
+    assert {rv.name: rv.type.shape for rv in pymc_model.free_RVs} == {
+        "weights": (3,),
+        "scale": (),
+        "table": (2, 2),
+    }
+    vectors = plan.draws(5, random_seed=1)
+    plain = LogLikelihood(plan, analysis)
+    expected = plan.log_prior(vectors) + [plain(vector) for vector in vectors]
+    logp = pymc_model.compile_logp(jacobian=False, sum=True, mode=MODE)
+    names = [pymc_model.rvs_to_values[pymc_model[name]].name for name in plan.names]
+    points = unconstrain(pymc_model, plan, vectors, names)
+    values = [logp({names[0]: p[:3], names[1]: p[3], names[2]: p[4:].reshape(2, 2)}) for p in points]
+    np.testing.assert_allclose(values, expected, rtol=1e-9)
+    result = cpm.Emcee(nwalkers=20, nsteps=60, random_seed=1).fit(model, analysis)
+    assert result.idata["posterior"]["table"].shape[2:] == (2, 2)
+    assert "weights[2]" in result.summary().index and len(result.samples.median_pdf_vector) == 8
+    assert result.max_log_likelihood_instance.weights.shape == (3,)

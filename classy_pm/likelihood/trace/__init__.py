@@ -6,7 +6,7 @@ See the README of this folder for why it exists and which cases it covers.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from classy_pm.likelihood.trace.guard import guard
 from classy_pm.likelihood.trace.merging import Merger
 from classy_pm.likelihood.trace.proof import Proof, prove
 from classy_pm.likelihood.trace.registry import Coverage, coverage
-from classy_pm.likelihood.trace.session import NotRepeatable
+from classy_pm.likelihood.trace.session import Decision, NotRepeatable
 from classy_pm.likelihood.trace.terms import take_apart
 from classy_pm.likelihood.trace.words import Place
 
@@ -41,12 +41,15 @@ class Branch:
         How many of the witnesses take it.
     note : str
         Why it was cut.
+    conditions : tuple of (TensorVariable, bool)
+        The conditions asked and the answers.
     """
 
     answers: tuple[tuple[str, bool], ...]
     end: str
     reached: int
     note: str = ""
+    conditions: tuple[tuple[Variable, bool], ...] = field(default=(), repr=False)
 
 
 @dataclass(frozen=True)
@@ -162,14 +165,16 @@ def _leaves(node: Fork | Leaf | None) -> list[Leaf]:
     return [leaf for side in node.sides.values() for leaf in _leaves(side)] if node is not None else []
 
 
-def _branches(node: Fork | Leaf | None, answers: tuple[tuple[str, bool], ...]) -> list[Branch]:
+def _branches(node: Fork | Leaf | None, before: tuple[Decision, ...]) -> list[Branch]:
     if isinstance(node, Leaf):
         end = "impossible" if node.impossible else "cut" if node.cut else "value"
-        return [Branch(answers, end, len(node.witnesses), node.cut)]
+        places = tuple((str(decision.place), decision.answer) for decision in before)
+        asked = tuple((decision.condition, decision.answer) for decision in before)
+        return [Branch(places, end, len(node.witnesses), node.cut, asked)]
     found = []
     if node is not None:
         for answer, side in node.sides.items():
-            found += _branches(side, (*answers, (str(node.place), answer)))
+            found += _branches(side, (*before, Decision(node.condition, answer, node.place)))
     return found
 
 

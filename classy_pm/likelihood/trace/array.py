@@ -306,9 +306,7 @@ def escape(traced: TracedArray, kind: str) -> Any:
     return escaped(traced, kind)
 
 
-def wrap(
-    session: Session, pair: Pair, shadow: Any, sources: tuple[TracedArray, ...] = ()
-) -> TracedArray:
+def wrap(session: Session, pair: Pair, shadow: Any, sources: tuple[TracedArray, ...] = ()) -> TracedArray:
     """Return the traced value of a variable and its shadow.
 
     Parameters

@@ -33,11 +33,15 @@ def _transpose(self: TracedArray, *axes: Any) -> Any:
     return np.transpose(self, axes or None)  # type: ignore[call-overload]
 
 
-def _sort(self: TracedArray, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> None:
+def _sort(
+    self: TracedArray, axis: int = -1, kind: Any = None, order: Any = None, *, stable: Any = None
+) -> None:
     assign(self, np.sort(self, axis=axis))  # type: ignore[call-overload]
 
 
-def _partition(self: TracedArray, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None) -> None:
+def _partition(
+    self: TracedArray, kth: Any, axis: int = -1, kind: str = "introselect", order: Any = None
+) -> None:
     assign(self, np.partition(self, kth, axis=axis))  # type: ignore[call-overload]
 
 
@@ -54,7 +58,11 @@ def _item(self: TracedArray, *args: Any) -> Any:
             raise ValueError("can only convert an array of size 1 to a Python scalar")
         value = flat[0]
     else:
-        value = flat[args[0]] if len(args) == 1 and not isinstance(args[0], tuple) else self[args[0] if len(args) == 1 else args]
+        value = (
+            flat[args[0]]
+            if len(args) == 1 and not isinstance(args[0], tuple)
+            else self[args[0] if len(args) == 1 else args]
+        )
     kind = {"b": bool, "i": int, "u": int, "f": float, "c": complex}[value._shadow_dtype.kind]
     return value if kind is bool else _number(kind, value)
 

@@ -20,12 +20,16 @@ def _asking(*functions: Callable[..., Any]) -> None:
         FUNCTIONS[function] = FunctionRule(answer)
 
 
-_asking(np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.common_type, np.can_cast)
+_asking(
+    np.shape, np.ndim, np.size, np.iscomplexobj, np.isrealobj, np.result_type, np.common_type, np.can_cast
+)
 _asking(np.min_scalar_type, np.shares_memory, np.may_share_memory, np.einsum_path)
 
 
 def _text(function: Callable[..., Any]) -> None:
-    FUNCTIONS[function] = FunctionRule(lambda *args, **kwargs: repr(find_traced(args)), note="a text without values")
+    FUNCTIONS[function] = FunctionRule(
+        lambda *args, **kwargs: repr(find_traced(args)), note="a text without values"
+    )
 
 
 _text(np.array2string)

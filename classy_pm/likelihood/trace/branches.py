@@ -24,8 +24,8 @@ from classy_pm.errors import FitException, TraceError
 from classy_pm.likelihood.trace.array import is_traced, wrap
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.overlay import Restart
-from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session
-from classy_pm.likelihood.trace.words import Place, Refusal, place_of_error
+from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session, TooManyDecisions
+from classy_pm.likelihood.trace.words import Place, place_of_error
 
 # Loops may go this many turns beyond the longest that a witness takes.
 SPARE_TURNS = 2
@@ -92,7 +92,7 @@ class Explorer:
         self.points = points
         self.limit = limit
         self.witnessed = witnessed
-        self.session = Session()
+        self.session = Session(limit)
         self.root: Fork | Leaf | None = None
         self.leaves = 0
         self.turns: Counter[Place] = Counter()
@@ -111,13 +111,17 @@ class Explorer:
         assert self.root is not None
         return self.root
 
-    def _open_end(self, node: Fork | Leaf | None, before: tuple[Decision, ...]) -> tuple[Decision, ...] | None:
+    def _open_end(
+        self, node: Fork | Leaf | None, before: tuple[Decision, ...]
+    ) -> tuple[Decision, ...] | None:
         if node is None:
             return before
         if isinstance(node, Leaf):
             return None
         for answer in (True, False):
-            found = self._open_end(node.sides[answer], (*before, Decision(node.condition, answer, node.place)))
+            found = self._open_end(
+                node.sides[answer], (*before, Decision(node.condition, answer, node.place))
+            )
             if found is not None:
                 return found
         return None
@@ -139,11 +143,10 @@ class Explorer:
             self._insert(Leaf(None, cut=f"a loop goes on longer than at any of the points ({last.place})"))
             return
         if self.leaves >= self.limit:
-            raise TraceError(self._over_limit(forced))
+            raise TraceError(self._over_limit(Counter(decision.place for decision in forced)))
         self._insert(self._run(self.points[0], forced))
 
-    def _over_limit(self, forced: tuple[Decision, ...]) -> str:
-        places: Counter[Place] = Counter(decision.place for decision in forced)
+    def _over_limit(self, places: Counter[Place]) -> str:
         self._count_places(self.root, places)
         lines = ", ".join(str(place) for place, _ in places.most_common(3))
         return (
@@ -189,30 +192,39 @@ class Explorer:
     def _run(self, point: tuple[Any, ...], forced: tuple[Decision, ...]) -> Leaf:
         while True:
             with self.session.recording(forced), self.session.overlay.applied():
-                values = [self._input(variable, value) for variable, value in zip(self.inputs, point, strict=True)]
+                values = [
+                    self._input(variable, value) for variable, value in zip(self.inputs, point, strict=True)
+                ]
                 try:
                     result = call_user_function(self.function, values)
-                    if self.session.refusals:
-                        raise self.session.refusals[0]
-                    return Leaf(self._value(result))
-                except Restart:
+                except (Restart, TooManyDecisions, NotRepeatable, Exception) as error:
+                    leaf = self._leaf_of_error(error, bool(forced))
+                else:
+                    leaf = Leaf(self._value(result))
+                if self.session.restart:
                     continue
-                except FitException:
-                    if self.session.refusals:
-                        raise self.session.refusals[0] from None
-                    return Leaf(None, impossible=True)
-                except (Refusal, NotRepeatable):
-                    raise
-                except Exception as error:
-                    if self.session.refusals:
-                        raise self.session.refusals[0] from error
-                    text = (
-                        f"The likelihood stopped with {type(error).__name__} while it was traced: {error} "
-                        f"({place_of_error(error)})."
-                    )
-                    if not forced:
-                        raise TraceError(text) from error
-                    return Leaf(None, cut=text)
+                if self.session.refusals:
+                    raise self.session.refusals[0]  # also where the user's code has caught it
+                if leaf is not None:
+                    return leaf
+
+    def _leaf_of_error(self, error: BaseException, forced: bool) -> Leaf | None:
+        if self.session.restart or self.session.refusals:
+            return None
+        if isinstance(error, FitException):
+            return Leaf(None, impossible=True)
+        if isinstance(error, TooManyDecisions):
+            places = Counter(decision.place for decision in self.session.decisions)
+            raise TraceError(self._over_limit(places + Counter([error.place]))) from None
+        if isinstance(error, NotRepeatable):
+            raise error
+        text = (
+            f"The likelihood stopped with {type(error).__name__} while it was traced: {error} "
+            f"({place_of_error(error)})."
+        )
+        if not forced:
+            raise TraceError(text) from error
+        return Leaf(None, cut=text)
 
     def _input(self, variable: Variable, value: Any) -> Any:
         if None in variable.type.shape:
@@ -231,9 +243,13 @@ class Explorer:
         shape = np.shape(result._shadow)
         if shape != () or np.asarray(result._shadow).dtype.kind not in "biuf":
             kind = f"an array of shape {shape}" if shape else "a complex number"
-            raise TraceError(f"The likelihood returned {kind}, not one real number.", cure="Return a sum over the data.")
+            raise TraceError(
+                f"The likelihood returned {kind}, not one real number.", cure="Return a sum over the data."
+            )
         variable = result.pair().real
-        return variable if variable.type.dtype == "float64" else self.session.intern(variable.astype("float64"))
+        return (
+            variable if variable.type.dtype == "float64" else self.session.intern(variable.astype("float64"))
+        )
 
 
 def call_user_function(function: Callable[[list[Any]], Any], values: list[Any]) -> Any:

@@ -112,7 +112,9 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: di
     rule = registry.UFUNCS.get(ufunc)
     if rule is None or rule.build is None:
         note = f": {rule.note}" if rule is not None and rule.note else ""
-        refuse(f"`{ufunc.__name__}` has no equivalent in a graph{note}", rule.cure if rule is not None else None)
+        refuse(
+            f"`{ufunc.__name__}` has no equivalent in a graph{note}", rule.cure if rule is not None else None
+        )
     if method != "__call__":
         from classy_pm.likelihood.trace.methods import call_method
 
@@ -175,7 +177,9 @@ def spread(variable: TensorVariable, shape: tuple[int, ...]) -> TensorVariable:
     return variable if variable.type.shape == shape else pt.broadcast_to(variable, shape)
 
 
-def record_ufunc(ufunc: np.ufunc, rule: registry.UfuncRule, inputs: tuple[Any, ...], dtype: Any = None) -> Any:
+def record_ufunc(
+    ufunc: np.ufunc, rule: registry.UfuncRule, inputs: tuple[Any, ...], dtype: Any = None
+) -> Any:
     """Record the plain call of a ufunc."""
     shadows = tuple(shadow_of(item) for item in inputs)
     with np.errstate(all="ignore"):
@@ -183,7 +187,9 @@ def record_ufunc(ufunc: np.ufunc, rule: registry.UfuncRule, inputs: tuple[Any, .
     return _record(ufunc, rule, inputs, result, dtype)
 
 
-def _record(ufunc: np.ufunc, rule: registry.UfuncRule, inputs: tuple[Any, ...], result: Any, dtype: Any) -> Any:
+def _record(
+    ufunc: np.ufunc, rule: registry.UfuncRule, inputs: tuple[Any, ...], result: Any, dtype: Any
+) -> Any:
     traced = find_traced(inputs, 0)
     assert traced is not None
     session = traced._session
@@ -198,7 +204,9 @@ def _record(ufunc: np.ufunc, rule: registry.UfuncRule, inputs: tuple[Any, ...], 
     return _each(result, lambda part, index: wrap(session, built[index], part))
 
 
-def _build(ufunc: np.ufunc, rule: registry.UfuncRule, pairs: list[Pair], loop: tuple[np.dtype, ...]) -> list[Pair]:
+def _build(
+    ufunc: np.ufunc, rule: registry.UfuncRule, pairs: list[Pair], loop: tuple[np.dtype, ...]
+) -> list[Pair]:
     if any(kind.kind == "c" for kind in loop):
         if rule.pairs is None:
             refuse(f"`{ufunc.__name__}` of a complex traced value has no equivalent in a graph")

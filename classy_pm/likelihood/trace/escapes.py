@@ -50,6 +50,7 @@ CURES = {
 def request_cover(session: Session) -> None:
     """Break the run off if the names of a further module of the user's can be covered."""
     if session.overlay.add(user_frames()):
+        session.restart = True  # NumPy's C code may swallow what is raised
         raise Restart
 
 
@@ -65,9 +66,11 @@ def escaped(traced: TracedArray, kind: str) -> Any:
     request_cover(traced._session)
     library, line = _caller()
     if library is not None:
-        cure = next((text for name, text in INSTEAD.items() if library.rpartition(".")[2].startswith(name)), None)
+        cure = next(
+            (text for name, text in INSTEAD.items() if library.rpartition(".")[2].startswith(name)), None
+        )
         refuse(f"`{library}` reads plain arrays and has no equivalent in a graph", cure or CURES["array"])
-    if re.match(r"[^=]*\]\s*[-+*/]?=[^=]", line):
+    if re.search(r"\]\s*[-+*/]?=[^=]", line):
         refuse(
             "a traced value is written into a plain array",
             "Make the array with `np.zeros_like(traced)`, or build a list and `np.stack` it.",

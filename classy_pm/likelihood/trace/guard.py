@@ -42,7 +42,16 @@ LINEAR = (
     scalar.RoundHalfToEven,
 )
 # Smooth and bounded by their operands: no hazard by themselves, one after a hazard.
-TAME = (scalar.Mul, scalar.Sqr, scalar.Sin, scalar.Cos, scalar.ArcTan, scalar.Tanh, scalar.Abs, scalar.ArcSinh)
+TAME = (
+    scalar.Mul,
+    scalar.Sqr,
+    scalar.Sin,
+    scalar.Cos,
+    scalar.ArcTan,
+    scalar.Tanh,
+    scalar.Abs,
+    scalar.ArcSinh,
+)
 
 
 class _Guarded:
@@ -83,7 +92,9 @@ def guarded_operation(operation: Any) -> Any:
 
 @cache
 def _guarded_elemwise(operation: Elemwise) -> Elemwise:
-    return Elemwise(guarded_operation(operation.scalar_op), name=operation.name, nfunc_spec=operation.nfunc_spec)
+    return Elemwise(
+        guarded_operation(operation.scalar_op), name=operation.name, nfunc_spec=operation.nfunc_spec
+    )
 
 
 def is_switch(variable: Variable) -> bool:
@@ -116,7 +127,11 @@ def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Varia
             kind = operation.scalar_op
             if not isinstance(kind, LINEAR) and (tainted or not isinstance(kind, TAME)):
                 tainted = True
-                if node.outputs[0] in before and len(node.outputs) == 1 and "float" in node.outputs[0].type.dtype:
+                if (
+                    node.outputs[0] in before
+                    and len(node.outputs) == 1
+                    and "float" in node.outputs[0].type.dtype
+                ):
                     operation, changed = _guarded_elemwise(operation), True
         elif not isinstance(operation, DimShuffle):
             tainted = True

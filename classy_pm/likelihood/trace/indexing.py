@@ -94,7 +94,9 @@ def plain_index(index: Any, shape: tuple[int, ...]) -> tuple[Any, ...]:
         elif isinstance(item, slice):
             for bound in (item.start, item.stop, item.step):
                 if is_traced(bound):
-                    refuse("the bounds of a slice depend on parameters, and with them the length", HOW_TO_SELECT)
+                    refuse(
+                        "the bounds of a slice depend on parameters, and with them the length", HOW_TO_SELECT
+                    )
             result.append(slice(*(_integer(bound) for bound in (item.start, item.stop, item.step))))
         elif is_traced(item):
             if np.asarray(item._shadow).dtype.kind not in "iu":
@@ -171,7 +173,9 @@ def set_item(traced: TracedArray, index: Any, value: Any) -> None:
             refuse("an array is written where a traced mask selects", HOW_TO_SELECT)
         where = _mask_as_wide(mask._shadow, shadow.shape)
         with np.errstate(all="ignore"):
-            np.copyto(shadow, np.reshape(plain, ()) if np.size(plain) == 1 else plain, where=where, casting="unsafe")
+            np.copyto(
+                shadow, np.reshape(plain, ()) if np.size(plain) == 1 else plain, where=where, casting="unsafe"
+            )
         _write_where(traced, mask, value)
         return
     with np.errstate(all="ignore"):

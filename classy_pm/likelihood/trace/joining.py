@@ -15,7 +15,9 @@ from classy_pm.likelihood.trace.words import refuse
 
 
 @function_rule(np.concatenate, np.concat)
-def concatenate(arrays: Sequence[Any], /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def concatenate(
+    arrays: Sequence[Any], /, axis: Any = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     """Join arrays along an axis that they have."""
     items = [as_traced(item) for item in arrays]
     if axis is None:
@@ -26,7 +28,9 @@ def concatenate(arrays: Sequence[Any], /, axis: Any = 0, out: Any = None, *, dty
 
 
 @function_rule(np.stack)
-def stack(arrays: Sequence[Any], axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind") -> Any:
+def stack(
+    arrays: Sequence[Any], axis: int = 0, out: Any = None, *, dtype: Any = None, casting: str = "same_kind"
+) -> Any:
     """Join arrays along a new axis."""
     items = [as_traced(item) for item in arrays]
     shadow = quietly(np.stack, items, axis=axis, dtype=dtype, casting=casting)
@@ -34,7 +38,9 @@ def stack(arrays: Sequence[Any], axis: int = 0, out: Any = None, *, dtype: Any =
     return result if out is None else assign(out, result)
 
 
-def _aligned(function: Callable[..., Any], prepare: Callable[[Any], Any], axis: Callable[[list[Any]], int]) -> None:
+def _aligned(
+    function: Callable[..., Any], prepare: Callable[[Any], Any], axis: Callable[[list[Any]], int]
+) -> None:
     def call(tup: Sequence[Any], *, dtype: Any = None, casting: str = "same_kind") -> Any:
         items = [prepare(as_traced(item)) for item in tup]
         return np.concatenate(items, axis=axis(items), dtype=dtype, casting=casting)
@@ -98,5 +104,3 @@ def insert(arr: Any, obj: Any, values: Any, axis: Any = None) -> Any:
     )
     places = np.where(names < 0, base.size - 1 - names, names)
     return np.concatenate([np.ravel(arr), np.ravel(values).astype(shadow.dtype)])[places].astype(shadow.dtype)
-
-

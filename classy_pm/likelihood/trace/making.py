@@ -30,7 +30,9 @@ function_rule(np.empty_like)(_like(np.zeros_like))
 
 
 @function_rule(np.full_like)
-def full_like(a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None) -> Any:
+def full_like(
+    a: Any, fill_value: Any, dtype: Any = None, order: str = "K", subok: bool = True, shape: Any = None
+) -> Any:
     """Return an array of the shape of another, all of one value."""
     plain = np.empty_like(shadow_of(lift(a)), dtype=dtype, shape=shape)
     value = lift(fill_value)
@@ -162,7 +164,9 @@ def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: 
 
 
 @function_rule(np.geomspace, note="of positive numbers")
-def geomspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0) -> Any:
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Any:
     """Return numbers of which each is the same multiple of the one before; positive ones only."""
     result = np.exp(np.linspace(np.log(start), np.log(stop), num, endpoint, axis=axis))
     return result if dtype is None else result.astype(dtype)
@@ -177,12 +181,15 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     if indexing == "xy" and count > 1:
         axes[0], axes[1] = 1, 0
     grids = [
-        np.reshape(item, (1,) * axis + (-1,) + (1,) * (count - axis - 1)) for item, axis in zip(items, axes, strict=True)
+        np.reshape(item, (1,) * axis + (-1,) + (1,) * (count - axis - 1))
+        for item, axis in zip(items, axes, strict=True)
     ]
     if sparse:
         return tuple(grids)
     shape = np.broadcast_shapes(*(np.shape(shadow_of(grid)) for grid in grids))
-    return tuple(np.array(np.broadcast_to(g, shape)) if not is_traced(g) else np.broadcast_to(g, shape) for g in grids)
+    return tuple(
+        np.array(np.broadcast_to(g, shape)) if not is_traced(g) else np.broadcast_to(g, shape) for g in grids
+    )
 
 
 @function_rule(np.ix_)
@@ -212,7 +219,9 @@ def diagflat(v: Any, k: int = 0) -> Any:
     rows = np.arange(length) + max(-k, 0)
     columns = np.arange(length) + max(k, 0)
     flat = np.ravel(v)
-    return emit(shadow, lambda x: pt.set_subtensor(pt.zeros(shadow.shape, x.type.dtype)[rows, columns], x), flat)
+    return emit(
+        shadow, lambda x: pt.set_subtensor(pt.zeros(shadow.shape, x.type.dtype)[rows, columns], x), flat
+    )
 
 
 def _triangle(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -228,7 +237,9 @@ function_rule(np.triu)(_triangle(np.triu))
 
 
 def _of_shape(function: Callable[..., Any]) -> None:
-    function_rule(function)(lambda a, *args, **kwargs: function(np.empty(np.shape(shadow_of(a))), *args, **kwargs))
+    function_rule(function)(
+        lambda a, *args, **kwargs: function(np.empty(np.shape(shadow_of(a))), *args, **kwargs)
+    )
 
 
 _of_shape(np.tril_indices_from)
@@ -248,7 +259,9 @@ def _axes_of_padding(width: Any, ndim: int) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in np.broadcast_to(np.asarray(width), (ndim, 2))]
 
 
-@function_rule(np.pad, note="modes constant, edge, wrap, reflect, symmetric, linear_ramp, mean, maximum, minimum")
+@function_rule(
+    np.pad, note="modes constant, edge, wrap, reflect, symmetric, linear_ramp, mean, maximum, minimum"
+)
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     """Add elements at the edges."""
     from classy_pm.likelihood.trace.shaping import moved

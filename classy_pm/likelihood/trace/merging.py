@@ -59,7 +59,9 @@ class Merger:
             self._memo[key] = self._unified(condition, a, b, at_a, at_b)
         return self._memo[key]
 
-    def _unified(self, condition: Variable, a: Variable, b: Variable, at_a: Any, at_b: Any) -> Variable | None:
+    def _unified(
+        self, condition: Variable, a: Variable, b: Variable, at_a: Any, at_b: Any
+    ) -> Variable | None:
         if not isinstance(a.type, TensorType) or a.type != b.type:
             return None
         first, second = a.owner, b.owner
@@ -72,7 +74,8 @@ class Merger:
             and all(x.type == y.type for x, y in zip(first.inputs, second.inputs, strict=True))
         ):
             parts = [
-                self._unify(condition, x, y, at_a, at_b) for x, y in zip(first.inputs, second.inputs, strict=True)
+                self._unify(condition, x, y, at_a, at_b)
+                for x, y in zip(first.inputs, second.inputs, strict=True)
             ]
             if all(part is not None for part in parts):
                 return first.op.make_node(*parts).outputs[first.outputs.index(a)]

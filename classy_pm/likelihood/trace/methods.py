@@ -59,7 +59,9 @@ def reduce(
         array, where = np.asarray(array), lift(where)
     options = {"dtype": dtype} if dtype is not None and ufunc in (np.add, np.multiply) else {}
     if where is not True:
-        neutral = initial if ufunc not in (np.add, np.multiply, np.logical_and, np.logical_or) else ufunc.identity
+        neutral = (
+            initial if ufunc not in (np.add, np.multiply, np.logical_and, np.logical_or) else ufunc.identity
+        )
         if neutral is np._NoValue:  # type: ignore[attr-defined]
             refuse(f"`{ufunc.__name__}.reduce` with `where=` needs `initial=`")
         array = np.where(where, array, neutral)
@@ -131,7 +133,9 @@ def at(ufunc: np.ufunc, array: Any, indices: Any, values: Any = None) -> None:
     assign(array, emit(shadow, build, array, values, dtype=array._shadow.dtype))
 
 
-def reduceat(ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+def reduceat(
+    ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None
+) -> Any:
     """Record `ufunc.reduceat` at plain indices."""
     if find_traced([indices]) is not None:
         refuse(f"the indices of `{ufunc.__name__}.reduceat` depend on parameters, and must not")
@@ -142,5 +146,3 @@ def reduceat(ufunc: np.ufunc, array: Any, indices: Any, axis: int = 0, dtype: An
         piece = np.take(array, np.arange(begin, max(end, begin + 1)), axis=axis)
         pieces.append(reduce(ufunc, piece, axis=axis, dtype=dtype))
     return _through_out(ufunc, "reduceat", np.stack(pieces, axis=axis), out)
-
-

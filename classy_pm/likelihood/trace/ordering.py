@@ -132,7 +132,9 @@ def digitize(x: Any, bins: Any, right: bool = False) -> Any:
 
 
 @function_rule(np.isin)
-def isin(element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None) -> Any:
+def isin(
+    element: Any, test_elements: Any, assume_unique: bool = False, invert: bool = False, *, kind: Any = None
+) -> Any:
     """Return whether values are among others."""
     element, others = as_traced(element), np.ravel(as_traced(test_elements))
     found = np.any(np.equal(element[..., None], others), axis=-1)
@@ -147,7 +149,9 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     places = np.asarray(x)
     weights = as_traced(weights)
     shadow = quietly(np.bincount, places, weights, minlength)
-    return emit(shadow, lambda w: pt.inc_subtensor(pt.zeros(shadow.shape)[places], w), weights, dtype=np.float64)
+    return emit(
+        shadow, lambda w: pt.inc_subtensor(pt.zeros(shadow.shape)[places], w), weights, dtype=np.float64
+    )
 
 
 @function_rule(np.ravel_multi_index)
@@ -156,7 +160,9 @@ def ravel_multi_index(multi_index: Any, dims: Any, mode: str = "raise", order: s
     steps = np.cumprod([1, *list(dims)[:0:-1]])[::-1] if order == "C" else np.cumprod([1, *list(dims)[:-1]])
     parts = list(multi_index)
     if mode != "raise":
-        parts = [np.clip(p, 0, n - 1) if mode == "clip" else np.mod(p, n) for p, n in zip(parts, dims, strict=True)]
+        parts = [
+            np.clip(p, 0, n - 1) if mode == "clip" else np.mod(p, n) for p, n in zip(parts, dims, strict=True)
+        ]
     result: Any = 0
     for part, step in zip(parts, steps, strict=True):
         result = result + np.multiply(part, int(step))
@@ -168,4 +174,6 @@ def unravel_index(indices: Any, shape: Any, order: str = "C") -> Any:
     """Return the place along each axis."""
     dims = list(shape)
     steps = np.cumprod([1, *dims[:0:-1]])[::-1] if order == "C" else np.cumprod([1, *dims[:-1]])
-    return tuple(np.mod(np.floor_divide(indices, int(step)), int(n)) for step, n in zip(steps, dims, strict=True))
+    return tuple(
+        np.mod(np.floor_divide(indices, int(step)), int(n)) for step, n in zip(steps, dims, strict=True)
+    )

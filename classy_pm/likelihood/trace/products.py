@@ -205,7 +205,9 @@ def _letters(operands: tuple[Any, ...]) -> str:
     names = {}
 
     def text(item: Any) -> str:
-        return "".join("..." if n is Ellipsis else names.setdefault(n, chr(ord("a") + len(names))) for n in item)
+        return "".join(
+            "..." if n is Ellipsis else names.setdefault(n, chr(ord("a") + len(names))) for n in item
+        )
 
     inputs = ",".join(text(item) for item in operands[1::2])
     return f"{inputs}->{text(operands[-1])}" if len(operands) % 2 else inputs
@@ -217,7 +219,9 @@ def _explicit(subscripts: str, dimensions: list[int]) -> tuple[list[str], str]:
     left, arrow, right = text.partition("->")
     inputs = left.split(",")
     spare = [chr(code) for code in range(ord("A"), ord("Z") + 1) if chr(code) not in text]
-    widths = [n - len(part.replace("...", "")) for part, n in zip(inputs, dimensions, strict=True) if "..." in part]
+    widths = [
+        n - len(part.replace("...", "")) for part, n in zip(inputs, dimensions, strict=True) if "..." in part
+    ]
     width = max(widths, default=0)
     rest = "".join(spare[:width])
     full = []
@@ -265,7 +269,9 @@ def _joined(a: Any, a_names: str, b: Any, b_names: str, keep: set[str]) -> tuple
     b = _ordered(b, b_names, both + summed + only_b, shapes)
     sizes = [int(np.prod([shapes[c] for c in group], dtype=int)) for group in (both, only_a, summed, only_b)]
     lead = sizes[:1] if both else []
-    product = np.matmul(np.reshape(a, (*lead, sizes[1], sizes[2])), np.reshape(b, (*lead, sizes[2], sizes[3])))
+    product = np.matmul(
+        np.reshape(a, (*lead, sizes[1], sizes[2])), np.reshape(b, (*lead, sizes[2], sizes[3]))
+    )
     names = "".join(both + only_a + only_b)
     return np.reshape(product, [shapes[c] for c in names]), names
 
@@ -357,6 +363,8 @@ def correlate(a: Any, v: Any, mode: str = "valid") -> Any:
     reverse = np.conjugate(v)[::-1]
     if np.size(shadow_of(v)) <= np.size(shadow_of(a)):
         return np.convolve(a, reverse, mode)
-    return np.conjugate(np.convolve(np.conjugate(a)[::-1], v, mode)[::-1]) if mode != "full" else np.convolve(a, reverse, mode)
-
-
+    return (
+        np.conjugate(np.convolve(np.conjugate(a)[::-1], v, mode)[::-1])
+        if mode != "full"
+        else np.convolve(a, reverse, mode)
+    )

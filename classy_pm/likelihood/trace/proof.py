@@ -57,7 +57,9 @@ class Proof:
 
 def quick_function(inputs: Sequence[Variable], outputs: Any) -> Callable[..., Any]:
     """Return a function of a graph that is cheap to make and slow to run."""
-    return pytensor.function(list(inputs), outputs, mode=Mode(linker="py", optimizer=None), on_unused_input="ignore")
+    return pytensor.function(
+        list(inputs), outputs, mode=Mode(linker="py", optimizer=None), on_unused_input="ignore"
+    )
 
 
 def prove(
@@ -101,12 +103,19 @@ def prove(
     conditions = [condition for condition, _ in trace.conditions]
     evaluate = quick_function(inputs, [trace.value, *conditions])
     differentiate = quick_function(inputs, gradients)
-    worst, ways = 0.0, {}
+    worst = 0.0
+    ways: dict[int, tuple[Any, ...]] = {}
     for point in points:
         with np.errstate(all="ignore"):
             value, *answers = evaluate(*point)
-        ways.setdefault(tuple(bool(answer) for answer in answers), point)
-        worst = max(worst, _compare(trace, inputs, point, _as_likelihood(value), _plain_value(plain, point), rtol))
+        told = dict(zip(conditions, (bool(answer) for answer in answers), strict=True))
+        way = next(
+            (n for n, path in enumerate(trace.paths) if all(told[c] == a for c, a in path.conditions)), -1
+        )
+        ways.setdefault(way, point)
+        worst = max(
+            worst, _compare(trace, inputs, point, _as_likelihood(value), _plain_value(plain, point), rtol)
+        )
     # the gradient on each way first, then at further points
     chosen = list(ways.values()) + [point for point in points if not any(point is p for p in ways.values())]
     compared, worst_slope = 0, 0.0
@@ -130,7 +139,9 @@ def _as_likelihood(value: Any) -> float:
     return -np.inf if np.isnan(number) else number
 
 
-def _compare(trace: Trace, inputs: Sequence[Variable], point: Any, traced: float, plain: float, rtol: float) -> float:
+def _compare(
+    trace: Trace, inputs: Sequence[Variable], point: Any, traced: float, plain: float, rtol: float
+) -> float:
     if traced == plain:
         return 0.0
     error = abs(traced - plain) / max(abs(plain), 1e-300) if np.isfinite(plain) else np.inf
@@ -156,7 +167,10 @@ def _compare_gradient(
     inputs: Sequence[Variable], plain: Callable[..., float], point: tuple[Any, ...], slopes: dict[int, Any]
 ) -> float:
     worst = 0.0
-    size = max((float(np.max(np.abs(s), initial=0.0)) for s in slopes.values() if np.all(np.isfinite(s))), default=0.0)
+    size = max(
+        (float(np.max(np.abs(s), initial=0.0)) for s in slopes.values() if np.all(np.isfinite(s))),
+        default=0.0,
+    )
     for index, slope in slopes.items():
         places = list(np.ndindex(np.shape(slope)))
         for place in places[: max(1, DIRECTIONS // len(slopes))]:
@@ -175,7 +189,12 @@ def _compare_gradient(
 
 
 def _error_of_slope(
-    plain: Callable[..., float], point: tuple[Any, ...], index: int, place: tuple[int, ...], given: float, size: float
+    plain: Callable[..., float],
+    point: tuple[Any, ...],
+    index: int,
+    place: tuple[int, ...],
+    given: float,
+    size: float,
 ) -> tuple[float, float]:
     """Return the error of a slope, the smallest over steps of several sizes, and the best estimate."""
     best, measured = np.inf, np.nan

@@ -78,7 +78,9 @@ def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims:
         result = fold(np.multiply, a, axis, bool(options.get("keepdims")))
     else:
         axes, keep = chosen_axes(axis, np.ndim(shadow_of(a))), bool(options.get("keepdims"))
-        result = emit(shadow, lambda v: pt.prod(v, axis=axes, keepdims=keep), a, dtype=np.asarray(shadow).dtype)
+        result = emit(
+            shadow, lambda v: pt.prod(v, axis=axes, keepdims=keep), a, dtype=np.asarray(shadow).dtype
+        )
     if initial is not NO and initial is not None:
         result = result * initial
     return _finish(result, out)
@@ -104,7 +106,8 @@ def fold(ufunc: np.ufunc, array: Any, axis: Any, keepdims: bool) -> Any:
         while count > 1:
             half = count // 2
             joined = ufunc(
-                np.take(array, np.arange(half), axis=place), np.take(array, np.arange(half, 2 * half), axis=place)
+                np.take(array, np.arange(half), axis=place),
+                np.take(array, np.arange(half, 2 * half), axis=place),
             )
             if count % 2:
                 joined = np.concatenate([joined, np.take(array, [count - 1], axis=place)], axis=place)
@@ -186,7 +189,9 @@ def _extreme(function: Callable[..., Any], build: Callable[..., Any], ufunc: np.
     return call
 
 
-def _extremes(variable: Variable, build: Callable[..., Any], axes: tuple[int, ...], keepdims: bool) -> Variable:
+def _extremes(
+    variable: Variable, build: Callable[..., Any], axes: tuple[int, ...], keepdims: bool
+) -> Variable:
     if not axes:
         return variable
     if variable.type.dtype == "bool":
@@ -211,7 +216,9 @@ def _truths(function: Callable[..., Any], build: Callable[..., Any], neutral: bo
         shadow = quietly(function, a, axis=axis, **given(keepdims=keepdims))
         axes, keep = chosen_axes(axis, np.ndim(shadow_of(a))), keepdims is not NO and bool(keepdims)
         a = np.not_equal(a, 0) if shadow_of(a).dtype != bool else a
-        return _finish(emit(shadow, lambda v: build(truth(v), axis=axes, keepdims=keep) if axes else v, a), out)
+        return _finish(
+            emit(shadow, lambda v: build(truth(v), axis=axes, keepdims=keep) if axes else v, a), out
+        )
 
     return call
 
@@ -232,7 +239,9 @@ def _argument(function: Callable[..., Any], build: Callable[..., Any]) -> Callab
         shadow = quietly(function, a, axis=axis, **given(keepdims=keepdims))
         keep = keepdims is not NO and bool(keepdims)
         if keep and axis is None:
-            refuse(f"`np.{function.__name__}` over all axes with `keepdims=True` has no equivalent in a graph")
+            refuse(
+                f"`np.{function.__name__}` over all axes with `keepdims=True` has no equivalent in a graph"
+            )
         kind = np.int64 if shadow_of(a).dtype == bool else shadow_of(a).dtype
         return _finish(emit(shadow, lambda v: build(v, axis=axis, keepdims=keep), a, dtype=kind), out)
 
@@ -259,12 +268,16 @@ function_rule(np.cumprod)(_cumulative(np.cumprod, pt.cumprod))
 
 
 def _cumulative_of_array_api(function: Callable[..., Any], start: float) -> Callable[..., Any]:
-    def call(x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False) -> Any:
+    def call(
+        x: Any, /, *, axis: Any = None, dtype: Any = None, out: Any = None, include_initial: bool = False
+    ) -> Any:
         result = function(x, axis=0 if axis is None else axis, dtype=dtype)
         if include_initial:
             shape = list(result.shape)
             shape[0 if axis is None else axis] = 1
-            result = np.concatenate([np.full(shape, start, result.dtype), result], axis=0 if axis is None else axis)
+            result = np.concatenate(
+                [np.full(shape, start, result.dtype), result], axis=0 if axis is None else axis
+            )
         return _finish(result, out)
 
     return call
@@ -294,7 +307,9 @@ function_rule(np.nanargmin)(_without(np.inf, np.argmin))
 
 
 @function_rule(np.nanmax)
-def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Any:
+def nanmax(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO
+) -> Any:
     """Return the largest that is not NaN; NaN where all are."""
     a = as_traced(a)
     empty = np.all(np.isnan(a), axis=axis, **given(keepdims=keepdims))
@@ -303,7 +318,9 @@ def nanmax(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initia
 
 
 @function_rule(np.nanmin)
-def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO) -> Any:
+def nanmin(
+    a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO
+) -> Any:
     """Return the smallest that is not NaN; NaN where all are."""
     a = as_traced(a)
     empty = np.all(np.isnan(a), axis=axis, **given(keepdims=keepdims))
@@ -312,7 +329,9 @@ def nanmin(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initia
 
 
 @function_rule(np.nanmean)
-def nanmean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO) -> Any:
+def nanmean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
+) -> Any:
     """Return the mean of what is not NaN."""
     a = as_traced(a)
     use = ~np.isnan(a) if where is NO else np.logical_and(where, ~np.isnan(a))
@@ -334,7 +353,9 @@ def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: f
 
 
 @function_rule(np.average)
-def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = NO) -> Any:
+def average(
+    a: Any, axis: Any = None, weights: Any = None, returned: bool = False, *, keepdims: Any = NO
+) -> Any:
     """Return the weighted mean along axes."""
     a, options = as_traced(a), given(keepdims=keepdims)
     shape = np.shape(shadow_of(a))
@@ -361,5 +382,3 @@ def average(a: Any, axis: Any = None, weights: Any = None, returned: bool = Fals
 def i0(x: Variable) -> Variable:
     """Return the modified Bessel function of order 0."""
     return pt.i0(x)
-
-

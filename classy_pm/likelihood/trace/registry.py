@@ -96,7 +96,9 @@ def load() -> None:
             importlib.import_module(f"classy_pm.likelihood.trace.{name}")
 
 
-def ufunc_rule(*ufuncs: np.ufunc, pairs: Callable[..., Any] | None = None, note: str = "") -> Callable[..., Any]:
+def ufunc_rule(
+    *ufuncs: np.ufunc, pairs: Callable[..., Any] | None = None, note: str = ""
+) -> Callable[..., Any]:
     """Register the decorated builder for ufuncs."""
 
     def register(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -112,7 +114,9 @@ def refuse_ufunc(ufunc: np.ufunc, note: str, cure: str = "") -> None:
     UFUNCS[ufunc] = UfuncRule(None, state="refused", note=note, cure=cure)
 
 
-def function_rule(*functions: Callable[..., Any], state: State = "traced", note: str = "") -> Callable[..., Any]:
+def function_rule(
+    *functions: Callable[..., Any], state: State = "traced", note: str = ""
+) -> Callable[..., Any]:
     """Register the decorated function, written on traced values, for array functions."""
 
     def register(build: Callable[..., Any]) -> Callable[..., Any]:

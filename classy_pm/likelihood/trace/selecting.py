@@ -88,14 +88,20 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
         single = is_traced(condlist) or not isinstance(condlist, list | tuple)
         if not single and np.ndim(shadow_of(x)) != 0:
             single = True
-        condlist = [condlist] if single and not (np.ndim(shadow_of(condlist)) > np.ndim(shadow_of(x))) else list(condlist)
+        condlist = (
+            [condlist]
+            if single and not (np.ndim(shadow_of(condlist)) > np.ndim(shadow_of(x)))
+            else list(condlist)
+        )
     conditions = [as_traced(item) for item in condlist]
     functions = list(funclist)
     otherwise: Any = 0
     if len(functions) == len(conditions) + 1:
         otherwise = functions.pop()
     if len(functions) != len(conditions):
-        raise ValueError(f"with {len(conditions)} condition(s), either {len(conditions)} or one more functions are expected")
+        raise ValueError(
+            f"with {len(conditions)} condition(s), either {len(conditions)} or one more functions are expected"
+        )
 
     def value(function: Any) -> Any:
         return function(x, *args, **kw) if callable(function) else function
@@ -114,7 +120,9 @@ def _first(values: Any) -> Any:
 
 
 @function_rule(np.clip)
-def clip(a: Any, a_min: Any = NO, a_max: Any = NO, out: Any = None, *, min: Any = NO, max: Any = NO, **kwargs: Any) -> Any:
+def clip(
+    a: Any, a_min: Any = NO, a_max: Any = NO, out: Any = None, *, min: Any = NO, max: Any = NO, **kwargs: Any
+) -> Any:
     """Limit values to an interval."""
     low = a_min if min is NO else min
     high = a_max if max is NO else max
@@ -147,7 +155,9 @@ def nan_to_num(x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, ne
     x = as_traced(x)
     kind = np.asarray(shadow_of(x)).dtype
     if kind.kind == "c":
-        parts = [np.nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf) for part in (np.real(x), np.imag(x))]
+        parts = [
+            np.nan_to_num(part, nan=nan, posinf=posinf, neginf=neginf) for part in (np.real(x), np.imag(x))
+        ]
         return parts[0] + 1j * parts[1]
     if kind.kind != "f":
         return x.copy() if copy else x
@@ -287,7 +297,11 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     else:
         factor = 10.0 ** abs(decimals)
         result = np.rint(a * factor) / factor if decimals > 0 else np.rint(a / factor) * factor
-        result = result.astype(np.asarray(quietly(np.round, a, decimals)).dtype) if hasattr(result, "astype") else result
+        result = (
+            result.astype(np.asarray(quietly(np.round, a, decimals)).dtype)
+            if hasattr(result, "astype")
+            else result
+        )
     return result if out is None else assign(out, result)
 
 
@@ -298,5 +312,3 @@ def sinc(x: Any) -> Any:
     y = np.pi * np.where(np.equal(x, 0), 1.0, x)
     result = np.where(np.equal(x, 0), 1.0 + 0.0 * x, np.sin(y) / y)
     return result if isinstance(shadow_of(x), np.ndarray) else result[()]
-
-

@@ -128,7 +128,10 @@ def apart(function: Callable[..., Any], *operands: Any, **kwargs: Any) -> Any:
         if isinstance_selection(item):
             wholes.append(item.whole)
             continue
-        if np.ndim(item._shadow if is_traced(item) else item) and np.size(item._shadow if is_traced(item) else item) != 1:
+        if (
+            np.ndim(item._shadow if is_traced(item) else item)
+            and np.size(item._shadow if is_traced(item) else item) != 1
+        ):
             refuse("elements selected by a traced mask are put together with another array", HOW)
         wholes.append(item)
     result = function(*wholes, **kwargs)

@@ -51,12 +51,25 @@ class Decision:
     place: Place
 
 
-class NotRepeatable(Exception):
+class NotRepeatable(BaseException):
     """A run with the same answers asked other questions: the function has side effects."""
+
+
+class TooManyDecisions(BaseException):
+    """One run asks more questions than there may be ways through the function."""
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.place = place
 
 
 class Session:
     """State of one trace.
+
+    Parameters
+    ----------
+    limit : int
+        Largest number of questions on one run.
 
     Attributes
     ----------
@@ -66,13 +79,17 @@ class Session:
         Answers that the current run must give first.
     refusals : list of Refusal
         Refusals of the current run: user code may swallow them, the trace may not.
+    restart : bool
+        Whether the run must be made again, with more names covered.
     overlay : Overlay
         Names of the user's modules that stand for equivalents.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, limit: int = 64) -> None:
+        self.limit = limit
         self.decisions: list[Decision] = []
         self.forced: tuple[Decision, ...] = ()
+        self.restart = False
         self.refusals: list[Refusal] = []
         self.overlay = Overlay()
         self.memo: dict[tuple[Any, ...], Any] = {}
@@ -86,6 +103,7 @@ class Session:
     def recording(self, forced: tuple[Decision, ...] = ()) -> Iterator[None]:
         """Record one run, in which the forced decisions are answered first."""
         self.decisions, self.forced, self.refusals, self._answers = [], forced, [], {}
+        self.restart = False
         token = _current.set(self)
         try:
             yield
@@ -164,8 +182,11 @@ class Session:
         if condition in self._answers:
             return self._answers[condition]
         if self.overlay.add(user_frames()):
+            self.restart = True
             raise Restart  # with `max` and `min` covered, most questions are never asked
         position = len(self.decisions)
+        if position >= self.limit:
+            raise TooManyDecisions(user_place())
         answer = expected
         if position < len(self.forced):
             if self.forced[position].condition is not condition:

@@ -147,7 +147,9 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     if find_traced([shape]) is not None:
         refuse("the shape of an array depends on parameters")
     shadow = quietly(np.broadcast_to, array, shape)
-    return emit(shadow, lambda v: v if v.type.shape == shadow.shape else pt.broadcast_to(v, shadow.shape), array)
+    return emit(
+        shadow, lambda v: v if v.type.shape == shadow.shape else pt.broadcast_to(v, shadow.shape), array
+    )
 
 
 @function_rule(np.broadcast_arrays)

@@ -77,7 +77,9 @@ class UfuncOp(ScalarOp):
                 result.append(item.zeros_like(dtype="float64"))
             elif slope is None:
                 result.append(
-                    grad_undefined(self, index, item, f"the derivative of {self.path} by argument {index + 1} is unknown")
+                    grad_undefined(
+                        self, index, item, f"the derivative of {self.path} by argument {index + 1} is unknown"
+                    )
                 )
             else:
                 result.append(cotangent * slope)
@@ -115,5 +117,3 @@ def scipy_op(name: str, nin: int, derivative: Derivative | None = None) -> Elemw
     if derivative is not None:
         DERIVATIVES[path] = derivative
     return Elemwise(UfuncOp(path, nin))
-
-

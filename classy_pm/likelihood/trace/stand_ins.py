@@ -171,7 +171,9 @@ def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
                 if np.size(item._shadow) != 1:
                     raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
         result = function(*args)
-        kind = {"b": bool, "i": int, "f": float}.get(np.asarray(getattr(result, "_shadow", result)).dtype.kind, float)
+        kind = {"b": bool, "i": int, "f": float}.get(
+            np.asarray(getattr(result, "_shadow", result)).dtype.kind, float
+        )
         if not is_traced(result) or isinstance(result._shadow, kind):
             return result
         return wrap(result._session, result.pair(), kind(result._shadow))
@@ -253,7 +255,9 @@ def _consuming(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], C
 # Python
 
 
-def _extreme(original: Callable[..., Any], better: Callable[[Any, Any], Any], over_array: Any) -> Callable[..., Any]:
+def _extreme(
+    original: Callable[..., Any], better: Callable[[Any, Any], Any], over_array: Any
+) -> Callable[..., Any]:
     @wraps(original)
     def call(*args: Any, **kwargs: Any) -> Any:
         if len(args) == 1 and hasattr(args[0], "__next__"):

@@ -98,12 +98,16 @@ def _parts(value: Variable) -> Parts:
     operation = node.op
     if isinstance(operation, Sum):
         return _of_sum(node)
-    if isinstance(operation, Dot) and value.type.ndim == 0:
-        left, right = node.inputs
+    if isinstance(operation, Dot) and all(length == 1 for length in value.type.shape):
+        left, right = (_flat(item) for item in node.inputs)
         _refuse_coupling(left, right)
         return Parts(left * right, None)
-    if isinstance(operation, DimShuffle | SpecifyShape | Reshape) and node.inputs[0].type.ndim == 0:
-        return _parts(node.inputs[0])
+    if isinstance(operation, DimShuffle | SpecifyShape | Reshape) and all(
+        n == 1 for n in node.inputs[0].type.shape
+    ):
+        inner = _parts(node.inputs[0])
+        rest = inner.rest if inner.rest is None or inner.rest.type.ndim == 0 else inner.rest.reshape(())
+        return Parts(inner.terms, rest)
     if isinstance(operation, Elemwise):
         return _of_elemwise(value, operation.scalar_op, node.inputs)
     return Parts(None, value)
@@ -126,6 +130,13 @@ def _of_sum(node: Any) -> Parts:
 
 
 def _flat(array: Variable) -> Variable:
+    if (
+        array.owner is not None
+        and isinstance(array.owner.op, DimShuffle)
+        and array.owner.inputs[0].type.ndim == 1
+    ):
+        if array.type.ndim > 1:
+            return array.owner.inputs[0]
     return array if array.type.ndim == 1 else array.reshape((int(np.prod(array.type.shape)),))
 
 
@@ -157,7 +168,11 @@ def _of_elemwise(value: Variable, operation: Any, inputs: list[Variable]) -> Par
         return result
     if isinstance(operation, scalar.Switch):
         return _of_switch(value, inputs)
-    if isinstance(operation, scalar.Log) and inputs[0].owner is not None and isinstance(inputs[0].owner.op, Prod):
+    if (
+        isinstance(operation, scalar.Log)
+        and inputs[0].owner is not None
+        and isinstance(inputs[0].owner.op, Prod)
+    ):
         array = inputs[0].owner.inputs[0]
         if len(inputs[0].owner.op.axis or range(array.type.ndim)) == array.type.ndim:
             return Parts(pt.log(_flat(array)), None)
@@ -206,7 +221,7 @@ def _refuse_coupling(*factors: Variable) -> None:
             if second is first:
                 continue
             for root in _mixing_roots(second):
-                if content & set(ancestors([root])):
+                if content & set(ancestors(root.owner.inputs)):
                     raise NoTerms("the data are coupled by a matrix, so the terms of the product are no data")
 
 
@@ -219,8 +234,10 @@ def _contents(variable: Variable) -> set[Variable]:
         if item.type.ndim == 0 or isinstance(item, Constant) or item in found:
             continue
         found.add(item)
-        if item.owner is not None and isinstance(item.owner.op, DimShuffle | Reshape | JoinDims | SplitDims):
-            todo.extend(item.owner.inputs[:1])
+        if item.owner is not None and isinstance(
+            item.owner.op, Elemwise | DimShuffle | Reshape | JoinDims | SplitDims
+        ):
+            todo.extend(item.owner.inputs if isinstance(item.owner.op, Elemwise) else item.owner.inputs[:1])
     return found
 
 
@@ -232,7 +249,9 @@ def _mixing_roots(variable: Variable) -> list[Variable]:
         if item in seen or item.owner is None or item.type.ndim == 0:
             continue
         seen.add(item)
-        if isinstance(item.owner.op, Elemwise | DimShuffle | Reshape | SpecifyShape | Subtensor | JoinDims | SplitDims):
+        if isinstance(
+            item.owner.op, Elemwise | DimShuffle | Reshape | SpecifyShape | Subtensor | JoinDims | SplitDims
+        ):
             todo.extend(item.owner.inputs)
         else:
             roots.append(item)

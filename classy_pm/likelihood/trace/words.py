@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-import numpy
+import numpy as np
 import pytensor
 import scipy
 
@@ -17,7 +17,9 @@ import classy_pm
 from classy_pm.errors import TraceError
 
 LIBRARIES = tuple(
-    Path(module.__file__).resolve().parent for module in (classy_pm, numpy, scipy, pytensor) if module.__file__
+    Path(module.__file__).resolve().parent
+    for module in (classy_pm, np, scipy, pytensor)
+    if module.__file__
 )
 
 # Name of the function of `branches` that calls the user's: frames outside of it are no business of ours.
@@ -47,7 +49,9 @@ class Place:
 
 @cache
 def _is_user_file(name: str) -> bool:
-    return not name.startswith("<frozen") and not any(Path(name).resolve().is_relative_to(root) for root in LIBRARIES)
+    return not name.startswith("<frozen") and not any(
+        Path(name).resolve().is_relative_to(root) for root in LIBRARIES
+    )
 
 
 def is_user_frame(frame: FrameType) -> bool:

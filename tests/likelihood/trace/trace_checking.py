@@ -9,6 +9,8 @@ import warnings
 import numpy as np
 import pytensor
 import pytensor.tensor as pt
+from pytensor.gradient import DisconnectedType, NullType
+
 from classy_pm.likelihood.trace import registry
 from classy_pm.likelihood.trace.array import is_traced, wrap
 from classy_pm.likelihood.trace.branches import call_user_function
@@ -17,7 +19,6 @@ from classy_pm.likelihood.trace.guard import guard
 from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.likelihood.trace.session import Session
-from pytensor.gradient import DisconnectedType, NullType
 
 
 def traced_graph(function, arrays):

@@ -33,7 +33,8 @@ def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> A
         The random variable.
     """
     assert prior.pymc_name is not None
-    build = _OURS.get(prior.pymc_name) or getattr(pm, prior.pymc_name)
+    own = getattr(prior, "distribution", None)
+    build = _OURS.get(prior.pymc_name) or (own if hasattr(own, "dist") else getattr(pm, prior.pymc_name))
     # A plain float that single precision can hold would become one.
     arguments = {key: np.float64(value) if is_number(value) else value for key, value in arguments.items()}
     shape = {"shape": prior.shape} if prior.shape else {}

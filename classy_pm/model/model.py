@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from classy_pm.errors import Faults, ModelError, UnknownNameError, did_you_mean
+from classy_pm.model.defaults import default_of
 from classy_pm.model.expressions import Expression, is_number
 from classy_pm.model.node import Node, as_child
 from classy_pm.model.prior import MissingPrior
@@ -77,13 +78,18 @@ class Model(Node):
     def _place_default(self, argument: Argument) -> None:
         if argument.kind == "tuple":
             for element in argument.elements:
-                self._set(element, MissingPrior())
+                self._set(element, self._default_prior(element))
         elif argument.kind == "parameter":
-            self._set(argument.name, MissingPrior() if argument.prior is None else argument.prior.copy())
+            own = argument.prior
+            self._set(argument.name, self._default_prior(argument.name) if own is None else own.copy())
         elif argument.kind == "model" and argument.component is not None:
             self._set(argument.name, Model(argument.component))
         else:
             self._set(argument.name, argument.default)
+
+    def _default_prior(self, name: str) -> Any:
+        default = default_of(self._cls, name)
+        return MissingPrior() if default is None else default
 
     def _argument(self, name: str) -> Argument | None:
         return next((item for item in read_signature(self._cls).arguments if item.name == name), None)

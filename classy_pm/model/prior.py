@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, Self, override
 
 import numpy as np
@@ -11,7 +12,27 @@ import numpy as np
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.expressions import Expression, is_number
 
-__all__ = ["AbstractPrior", "Array", "MissingPrior"]
+__all__ = ["AbstractPrior", "Array", "MissingPrior", "WidthModifier"]
+
+
+@dataclass(frozen=True)
+class WidthModifier:
+    """How wide the prior of a chained fit is: an absolute width, or one relative to the value.
+
+    Parameters
+    ----------
+    kind : {"Absolute", "Relative"}
+    value : float
+    """
+
+    kind: str
+    value: float
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("Absolute", "Relative") or not self.value > 0.0:
+            raise ModelError(
+                f"{self} is no width.", cure="Its kind is Absolute or Relative, and its value above zero."
+            )
 
 
 class AbstractPrior(Expression):
@@ -29,6 +50,9 @@ class AbstractPrior(Expression):
 
     pymc_name: ClassVar[str | None] = None
     shape: tuple[int, ...] = ()
+    # How wide a prior is that a later fit makes of this fit's posterior, and its limits.
+    width_modifier: WidthModifier | None = None
+    chained_limits: tuple[float, float] | None = None
 
     def __init__(self, **arguments: Any) -> None:
         faults = Faults()
@@ -158,6 +182,17 @@ class AbstractPrior(Expression):
     def copy(self) -> Self:
         """Return a prior of the same distribution that is another parameter."""
         return copy.copy(self)
+
+    @property
+    def family(self) -> str:
+        """What distribution it is, by name."""
+        return type(self).__name__
+
+    def with_arguments(self, arguments: dict[str, float | Expression]) -> Self:
+        """Return another parameter of the same family, with other arguments."""
+        other = self.copy()
+        other.arguments = dict(arguments)
+        return other
 
     @property
     def limits(self) -> tuple[float, float]:

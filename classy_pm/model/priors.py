@@ -17,6 +17,7 @@ from classy_pm.model.expressions import Expression, is_number
 from classy_pm.model.prior import AbstractPrior
 
 __all__ = [
+    "FAMILIES",
     "BetaPrior",
     "GammaPrior",
     "GaussianPrior",
@@ -457,3 +458,10 @@ class StudentTPrior(AbstractPrior):
     @override
     def pymc_arguments(self, nu: Any, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"nu": nu, "mu": mean, "sigma": sigma}
+
+
+FAMILIES: dict[str, type[AbstractPrior]] = {
+    name: value
+    for name, value in list(globals().items())
+    if isinstance(value, type) and issubclass(value, AbstractPrior) and value is not AbstractPrior
+}

@@ -56,7 +56,7 @@ def describe(layout: Layout) -> dict[str, Any]:
             [
                 parameter.name,
                 {
-                    "prior": type(parameter.prior).__name__,
+                    "prior": parameter.prior.family,
                     "shape": list(parameter.shape),
                     "arguments": {
                         name: value(argument) if isinstance(argument, Expression) else argument

@@ -27,14 +27,15 @@ class PriorGroup:
 
     Attributes
     ----------
-    family : type of AbstractPrior
+    family : AbstractPrior
+        One of them, for its formulas.
     positions : numpy.ndarray of int
         Where in the vector they are.
     arguments : dict of numpy.ndarray
         Each argument, an element a parameter.
     """
 
-    family: type[AbstractPrior]
+    family: AbstractPrior
     positions: np.ndarray
     arguments: dict[str, np.ndarray]
 
@@ -175,22 +176,22 @@ def make_plan(model: Node) -> Plan:
     layout.require_priors("fitted")
     if layout.size == 0:
         raise ModelError("The model has no free parameter.", cure="Give at least one parameter a prior.")
-    members: dict[type[AbstractPrior], list[int]] = {}
+    members: dict[tuple[str, ...], list[int]] = {}
     dependent: list[tuple[int, AbstractPrior]] = []
     for index, parameter in enumerate(layout.parameters):
         if any(True for _ in parameter.prior.inputs()):
             dependent.append((index, parameter.prior))
         else:
-            members.setdefault(type(parameter.prior), []).append(index)
-    groups = tuple(_group(layout, family, positions) for family, positions in members.items())
+            members.setdefault((parameter.prior.family, *parameter.prior.arguments), []).append(index)
+    groups = tuple(_group(layout, positions) for positions in members.values())
     return Plan(layout, layout.build, groups, tuple(dependent), describe(layout))
 
 
-def _group(layout: Layout, family: type[AbstractPrior], positions: list[int]) -> PriorGroup:
+def _group(layout: Layout, positions: list[int]) -> PriorGroup:
     priors = [layout.parameters[index].prior for index in positions]
     sizes = [layout.parameters[index].size for index in positions]
     arguments = {
         name: np.repeat([prior.arguments[name] for prior in priors], sizes) for name in priors[0].arguments
     }
     places = np.concatenate([np.arange(layout.size)[layout.slices[index]] for index in positions])
-    return PriorGroup(family, places, arguments)
+    return PriorGroup(priors[0], places, arguments)

@@ -27,6 +27,8 @@ RULE_MODULES = (
     "making",
     "products",
     "ordering",
+    "linear_algebra",
+    "fourier",
     "asking",
 )
 

@@ -1,0 +1,172 @@
+"""`Prior`: any univariate, continuous distribution of PyMC or PreliZ as a prior.
+
+This floor does not import PyMC. Who hands over one of its distributions has imported it, and its
+functions are taken from there.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, override
+
+import numpy as np
+
+from classy_pm.errors import ModelError
+from classy_pm.model.expressions import Expression
+from classy_pm.model.prior import AbstractPrior
+
+__all__ = ["Prior"]
+
+# Halvings of an interval until a quantile is as exact as a float can be.
+BISECTIONS = 120
+
+
+class Prior(AbstractPrior):
+    """A prior that is any univariate, continuous distribution of PyMC, or a PreliZ object.
+
+    Parameters
+    ----------
+    distribution : type or object
+        A PyMC distribution such as ``pm.Weibull``, or a PreliZ object such as ``pz.Gamma(2, 1)``.
+    **parameters : float or Expression
+        The PyMC distribution's parameters by their PyMC names; priors among them make a
+        hierarchical model.
+
+    Raises
+    ------
+    ModelError
+        If it is neither, if it is discrete or multivariate, or if the parameters do not fit.
+
+    Examples
+    --------
+    >>> import pymc as pm
+    >>> Prior(pm.Exponential, lam=2.0)
+    Prior(Exponential, lam=2.0)
+    """
+
+    def __init__(self, distribution: Any, **parameters: Any) -> None:
+        package = getattr(distribution, "__module__", type(distribution).__module__).partition(".")[0]
+        if inspect.isclass(distribution) and hasattr(distribution, "dist"):
+            super().__init__(**parameters)
+            self.distribution = distribution
+            self.frozen = None
+            _check_pymc(distribution, self.arguments)
+        elif package == "preliz" and not inspect.isclass(distribution) and not parameters:
+            super().__init__(**distribution.params_dict)
+            self.distribution = type(distribution)
+            self.frozen = distribution
+            if distribution.kind != "continuous":
+                raise ModelError(f"{type(distribution).__name__} is {distribution.kind}, not continuous.")
+        else:
+            raise ModelError(
+                f"{distribution!r} is no distribution that a prior can be made of.",
+                cure="Write Prior(pm.Gamma, alpha=2.0, beta=1.0) with a PyMC class, or Prior(pz.Gamma(2, 1)).",
+            )
+
+    @property
+    def pymc_name(self) -> str:  # type: ignore[override]
+        """The PyMC distribution's name."""
+        return self.distribution.__name__
+
+    @property
+    @override
+    def family(self) -> str:
+        return f"Prior({self.distribution.__module__.partition('.')[0]}:{self.distribution.__name__})"
+
+    @override
+    def _ppf(self, unit: Any, **arguments: Any) -> Any:  # type: ignore[override]
+        if self.frozen is not None:
+            return self.frozen.ppf(np.asarray(unit))
+        exact = _pymc_function(self.distribution, "icdf", tuple(arguments))
+        if exact is not None:
+            return exact(unit, **arguments)
+        return _invert(lambda value: self._cdf(value, **arguments), unit)
+
+    @override
+    def _cdf(self, value: Any, **arguments: Any) -> Any:  # type: ignore[override]
+        if self.frozen is not None:
+            return self.frozen.cdf(np.asarray(value))
+        function = _pymc_function(self.distribution, "logcdf", tuple(arguments))
+        if function is None:
+            raise ModelError(
+                f"PyMC knows neither quantiles nor probabilities of {self.pymc_name}, so it cannot be a prior.",
+                cure="Choose another family, or write the density into the likelihood.",
+            )
+        return np.exp(function(value, **arguments))
+
+    @override
+    def _logpdf(self, value: Any, **arguments: Any) -> Any:  # type: ignore[override]
+        if self.frozen is not None:
+            density = np.asarray(self.frozen.logpdf(np.asarray(value)))
+        else:
+            function = _pymc_function(self.distribution, "logp", tuple(arguments))
+            assert function is not None, "every PyMC distribution has a density"
+            density = function(value, **arguments)
+        return np.where(np.isnan(density), -np.inf, density)
+
+    def _support(self, **arguments: Any) -> tuple[Any, Any]:  # type: ignore[override]
+        return self._ppf(np.array(0.0), **arguments), self._ppf(np.array(1.0), **arguments)
+
+    def __repr__(self) -> str:
+        text = f"Prior({', '.join([self.pymc_name, *(f'{k}={v!r}' for k, v in self.arguments.items())])})"
+        return f"Array({self.shape}, {text})" if self.shape else text
+
+
+def _check_pymc(distribution: Any, arguments: dict[str, float | Expression]) -> None:
+    trial = {name: 0.5 if isinstance(value, Expression) else value for name, value in arguments.items()}
+    try:
+        variable = distribution.dist(**trial)
+    except Exception as error:
+        raise ModelError(
+            f"{distribution.__name__} cannot have the parameters {', '.join(arguments) or '(none)'}: {error}"
+        ) from error
+    if variable.ndim or variable.dtype.startswith(("int", "uint", "bool", "complex")):
+        raise ModelError(
+            f"{distribution.__name__} is {'multivariate' if variable.ndim else 'discrete'}; "
+            "a prior is a univariate, continuous distribution."
+        )
+
+
+@lru_cache(maxsize=256)
+def _pymc_function(distribution: Any, name: str, parameters: tuple[str, ...]) -> Callable[..., Any] | None:
+    """Return PyMC's function of a distribution on arrays; None where PyMC has none."""
+    pymc, pytensor = sys.modules["pymc"], sys.modules["pytensor"]
+    value = pytensor.tensor.dvector("value")
+    inputs = {parameter: pytensor.tensor.dvector(parameter) for parameter in parameters}
+    variable = distribution.dist(**inputs)
+    try:
+        graph = getattr(pymc, name)(variable, value)
+    except NotImplementedError:
+        return None
+    # A few calls, most of them on whole batches, do not repay compiling to machine code.
+    mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
+    compiled = pytensor.function([value, *inputs.values()], graph, mode=mode, on_unused_input="ignore")
+
+    def on_arrays(value: Any, **arguments: Any) -> Any:
+        arrays = np.broadcast_arrays(value, *(arguments[parameter] for parameter in parameters))
+        flat = [np.array(array, dtype=float).reshape(-1) for array in arrays]
+        try:
+            return compiled(*flat).reshape(arrays[0].shape)
+        except AssertionError as error:  # PyMC's check of a distribution's parameters
+            raise ModelError(f"{distribution.__name__}: {error}") from error
+
+    return on_arrays
+
+
+def _invert(cdf: Callable[[np.ndarray], np.ndarray], unit: Any) -> np.ndarray:
+    """Return quantiles by bisection of the distribution function."""
+    unit = np.asarray(unit, dtype=float)
+    low, high = np.full(unit.shape, -1.0), np.full(unit.shape, 1.0)
+    for _ in range(1020):  # doublings until the quantile is between them
+        below, above = cdf(low) > unit, cdf(high) < unit
+        if not np.any(below | above):
+            break
+        low, high = np.where(below, 2.0 * low, low), np.where(above, 2.0 * high, high)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        right = cdf(middle) < unit
+        low, high = np.where(right, middle, low), np.where(right, high, middle)
+    return 0.5 * (low + high)

@@ -31,6 +31,7 @@ __all__ = [
     "LogGaussianPrior",
     "LogUniformPrior",
     "Model",
+    "Prior",
     "Result",
     "Samples",
     "StudentTPrior",
@@ -57,6 +58,7 @@ _HOMES = {
     "LogUniformPrior": "classy_pm.model",
     "Model": "classy_pm.model",
     "NUTS": "classy_pm.search",
+    "Prior": "classy_pm.model",
     "Result": "classy_pm.result",
     "Samples": "classy_pm.result",
     "StudentTPrior": "classy_pm.model",
@@ -88,6 +90,7 @@ if TYPE_CHECKING:
         LogGaussianPrior,
         LogUniformPrior,
         Model,
+        Prior,
         StudentTPrior,
         UniformPrior,
     )

@@ -5,6 +5,7 @@ This floor knows classes and numbers; it imports neither PyMC nor PyTensor.
 
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.foreign import Prior
 from classy_pm.model.layout import FreeParameter, Layout
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
@@ -42,6 +43,7 @@ __all__ = [
     "Model",
     "Node",
     "Path",
+    "Prior",
     "StudentTPrior",
     "UniformPrior",
 ]

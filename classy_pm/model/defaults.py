@@ -28,28 +28,30 @@ from classy_pm.errors import ModelError, did_you_mean
 from classy_pm.model.prior import AbstractPrior, WidthModifier
 from classy_pm.model.priors import FAMILIES
 
-__all__ = ["default_of"]
+__all__ = ["defaults_of"]
 
 _TYPES = {name.removesuffix("Prior"): cls for name, cls in FAMILIES.items()}
 _TYPES["TruncatedGaussian"] = FAMILIES["GaussianPrior"]
 _ABOUT_CHAINING = ("width_modifier", "limits")
 
 
-def default_of(cls: Callable[..., Any], argument: str) -> Any:
-    """Return the default prior, or constant, of an argument; None where no file has one.
+def defaults_of(cls: Callable[..., Any]) -> dict[str, Any]:
+    """Return the default priors, and constants, that the files have for a class's arguments.
 
     Raises
     ------
     ConfigError
-        If the entry cannot be understood; the text names the file and the key.
+        If an entry cannot be understood; the text names the file and the key.
     """
+    defaults: dict[str, Any] = {}
     for folder in folders():
         index = _index(folder / "priors")
-        for base in cls.__mro__ if inspect.isclass(cls) else (cls,):
+        for base in (cls.__mro__ if inspect.isclass(cls) else (cls,)) if index else ():
             path, entries = index.get(f"{base.__module__}.{base.__qualname__}", (None, {}))
-            if path is not None and argument in entries:
-                return _prior(entries[argument], f"{path}: {base.__qualname__}.{argument}")
-    return None
+            for name, entry in entries.items():
+                if name not in defaults:
+                    defaults[name] = _prior(entry, f"{path}: {base.__qualname__}.{name}")
+    return defaults
 
 
 def _index(folder: Path) -> dict[str, tuple[Path, dict[str, Any]]]:
@@ -101,7 +103,9 @@ def _prior(entry: Any, place: str) -> Any:
     given = {name: value for name, value in entry.items() if name not in ("type", *_ABOUT_CHAINING)}
     unknown = [name for name in given if name not in known]
     if unknown:
-        raise ConfigError(f"{place}: {kind} has no argument `{unknown[0]}`.", cure=did_you_mean(unknown[0], known))
+        raise ConfigError(
+            f"{place}: {kind} has no argument `{unknown[0]}`.", cure=did_you_mean(unknown[0], known)
+        )
     try:
         prior: AbstractPrior = family(**{name: _number(value) for name, value in given.items()})
         modifier = entry.get("width_modifier")

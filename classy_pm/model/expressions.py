@@ -146,7 +146,7 @@ class Derived(Expression):
         return self.function(*operands)
 
     def __repr__(self) -> str:
-        return _render(self.function, self.operands)
+        return render(self)
 
 
 class Assertion:
@@ -223,7 +223,7 @@ class Assertion:
         )
 
     def __repr__(self) -> str:
-        return " & ".join(_render(part.comparison, (part.left, part.right)) for part in self.parts)
+        return render(self)
 
 
 def _compare(comparison: np.ufunc, left: Any, right: Any) -> Assertion:
@@ -247,8 +247,31 @@ _SYMBOLS = {
 }
 
 
-def _render(function: np.ufunc, operands: tuple[Any, ...]) -> str:
-    texts = [f"({item!r})" if isinstance(item, Derived) else repr(item) for item in operands]
+def render(item: Any, name_of: Callable[[Expression], str | None] = lambda item: None) -> str:
+    """Return an expression or assertion as text.
+
+    Parameters
+    ----------
+    item : Expression, Assertion or float
+    name_of : callable
+        Gives the name of an expression that has one; others are written out.
+    """
+    if isinstance(item, Assertion):
+        return " & ".join(_infix(part.comparison, (part.left, part.right), name_of) for part in item.parts)
+    name = name_of(item) if isinstance(item, Expression) else None
+    if name is not None:
+        return name
+    if isinstance(item, Derived):
+        return _infix(item.function, item.operands, name_of)
+    return repr(item)
+
+
+def _infix(function: np.ufunc, operands: tuple[Any, ...], name_of: Callable[[Expression], str | None]) -> str:
+    texts = [render(item, name_of) for item in operands]
     if function in _SYMBOLS:
-        return f" {_SYMBOLS[function]} ".join(texts)
+        bracketed = [
+            f"({text})" if isinstance(item, Derived) and item.function in _SYMBOLS else text
+            for item, text in zip(operands, texts, strict=True)
+        ]
+        return f" {_SYMBOLS[function]} ".join(bracketed)
     return f"{function.__name__}({', '.join(texts)})"

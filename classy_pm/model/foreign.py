@@ -63,7 +63,7 @@ class Prior(AbstractPrior):
         else:
             raise ModelError(
                 f"{distribution!r} is no distribution that a prior can be made of.",
-                cure="Write Prior(pm.Gamma, alpha=2.0, beta=1.0) with a PyMC class, or Prior(pz.Gamma(2, 1)).",
+                cure="Write Prior(pm.Gamma, alpha=2.0, beta=1.0) with PyMC's class, or Prior(pz.Gamma(2, 1)).",
             )
 
     @property
@@ -92,7 +92,7 @@ class Prior(AbstractPrior):
         function = _pymc_function(self.distribution, "logcdf", tuple(arguments))
         if function is None:
             raise ModelError(
-                f"PyMC knows neither quantiles nor probabilities of {self.pymc_name}, so it cannot be a prior.",
+                f"PyMC knows neither quantiles nor probabilities of {self.pymc_name}: it cannot be a prior.",
                 cure="Choose another family, or write the density into the likelihood.",
             )
         return np.exp(function(value, **arguments))

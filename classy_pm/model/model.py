@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from classy_pm.errors import Faults, ModelError, UnknownNameError, did_you_mean
-from classy_pm.model.defaults import default_of
+from classy_pm.model.defaults import defaults_of
 from classy_pm.model.expressions import Expression, is_number
 from classy_pm.model.node import Node, as_child
 from classy_pm.model.prior import MissingPrior
@@ -58,8 +58,9 @@ class Model(Node):
         object.__setattr__(self, "_cls", cls)
         object.__setattr__(self, "_extras", [])
         faults = Faults()
+        defaults = defaults_of(cls)
         for argument in read_signature(cls).arguments:
-            self._place_default(argument)
+            self._place_default(argument, defaults)
         for name, value in overrides.items():
             try:
                 self._assign(name, value)
@@ -75,21 +76,21 @@ class Model(Node):
     def _title(self) -> str:
         return getattr(self._cls, "__name__", repr(self._cls))
 
-    def _place_default(self, argument: Argument) -> None:
+    def _place_default(self, argument: Argument, defaults: dict[str, Any]) -> None:
+        def default(name: str) -> Any:
+            found = defaults.get(name)
+            return MissingPrior() if found is None else found
+
         if argument.kind == "tuple":
             for element in argument.elements:
-                self._set(element, self._default_prior(element))
+                self._set(element, default(element))
         elif argument.kind == "parameter":
             own = argument.prior
-            self._set(argument.name, self._default_prior(argument.name) if own is None else own.copy())
+            self._set(argument.name, default(argument.name) if own is None else own.copy())
         elif argument.kind == "model" and argument.component is not None:
             self._set(argument.name, Model(argument.component))
         else:
             self._set(argument.name, argument.default)
-
-    def _default_prior(self, name: str) -> Any:
-        default = default_of(self._cls, name)
-        return MissingPrior() if default is None else default
 
     def _argument(self, name: str) -> Argument | None:
         return next((item for item in read_signature(self._cls).arguments if item.name == name), None)

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import itertools
-from collections.abc import Iterator
-from typing import Any
+import json
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from classy_pm.errors import ModelError, UnknownNameError, did_you_mean
 from classy_pm.model.expressions import Assertion, Derived, Expression
+
+if TYPE_CHECKING:
+    from classy_pm.model.picture import ModelGraph
 
 __all__ = ["Node", "Path"]
 
@@ -177,12 +181,175 @@ class Node:
         layout = self._layout()
         return layout.instance(layout.draw(np.random.default_rng(random_seed)), ignore_assertions=True)
 
+    # -- models made of this one ------------------------------------------------------------------
+
+    def copy(self) -> Self:
+        """Return the same model with parameters of its own.
+
+        Returns
+        -------
+        Model or Collection
+            Equal in structure, priors, links and assertions; no parameter is shared with this one.
+        """
+        from classy_pm.model.edit import rebuild
+
+        return rebuild(self, lambda prior, arguments: prior.with_arguments(arguments))
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self.copy()
+
+    def __copy__(self) -> Self:
+        """Return another tree with the same parameters: both models share all of them."""
+        from classy_pm.model.edit import rebuild
+
+        return rebuild(self, lambda prior, arguments: prior)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_cached_layout"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+
+    def with_paths(self, paths: Iterable[Path | str]) -> Self:
+        """Return the model with these paths alone.
+
+        Parameters
+        ----------
+        paths : iterable of tuple of str, or of dotted names
+            A path keeps all below it.
+
+        Returns
+        -------
+        Model or Collection
+            Parts without any of them are left out; an argument that a class must have is fixed at its
+            default. The parameters are the same as in this model.
+
+        Raises
+        ------
+        ModelError
+            If a path is not in the model, or an argument without a default would be left out.
+        """
+        from classy_pm.model.edit import with_paths
+
+        return with_paths(self, paths)
+
+    def without_paths(self, paths: Iterable[Path | str]) -> Self:
+        """Return the model without these paths, and without what is below them.
+
+        Parameters
+        ----------
+        paths : iterable of tuple of str, or of dotted names
+
+        Returns
+        -------
+        Model or Collection
+            As of `with_paths`.
+        """
+        from classy_pm.model.edit import without_paths
+
+        return without_paths(self, paths)
+
+    def take_attributes(self, source: Any) -> None:
+        """Set every parameter and constant that another model or object has under the same path.
+
+        Parameters
+        ----------
+        source : Model, Collection or object
+            A model gives its priors and constants, an object its numbers.
+        """
+        from classy_pm.model.edit import take_attributes
+
+        take_attributes(self, source)
+
+    @staticmethod
+    def from_instance(instance: Any, free: tuple[type, ...] = ()) -> Any:
+        """Return the model whose constants are an object's attributes.
+
+        Parameters
+        ----------
+        instance : object
+            An object of a class that keeps its constructor's arguments as attributes; or an `Instance`,
+            a list or a dict of them.
+        free : tuple of type
+            Classes whose objects become models with free parameters instead.
+        """
+        from classy_pm.model.edit import from_instance
+
+        return from_instance(instance, free)
+
+    # -- plain data -------------------------------------------------------------------------------
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the model as plain data that JSON can hold.
+
+        Returns
+        -------
+        dict
+            Order, links, constants with their types, assertions and widths are kept; classes are
+            names.
+
+        Raises
+        ------
+        ModelError
+            If a constant cannot be written; the text names its path.
+        """
+        from classy_pm.model.serialise import model_to_dict
+
+        return model_to_dict(self)
+
+    @staticmethod
+    def from_dict(data: Any, classes: Iterable[Callable[..., Any]] = ()) -> Any:
+        """Return the model that `to_dict` described.
+
+        Parameters
+        ----------
+        data : dict
+        classes : iterable of type
+            Classes that the names are matched with; besides those, the classes of all modules that are
+            imported already. Nothing is imported, and no constructor is called.
+
+        Raises
+        ------
+        ModelError
+            If classes are missing, all of them named, or if the data are damaged.
+        """
+        from classy_pm.model.serialise import model_from_dict
+
+        return model_from_dict(data, classes)
+
+    def to_json(self) -> str:
+        """Return the model as JSON text; see `to_dict`."""
+        return json.dumps(self.to_dict(), allow_nan=False)
+
+    @staticmethod
+    def from_json(text: str, classes: Iterable[Callable[..., Any]] = ()) -> Any:
+        """Return the model that `to_json` wrote; see `from_dict`."""
+        try:
+            data = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise ModelError(f"The model is not JSON: {error}") from error
+        return Node.from_dict(data, classes)
+
+    # -- the model to look at ---------------------------------------------------------------------
+
     @property
     def info(self) -> str:
         """The model as text: each part, its parameters with their priors, and its constants."""
         from classy_pm.model.text import info_of
 
         return info_of(self)
+
+    def graph(self) -> ModelGraph:
+        """Return a picture of the model: parts, parameters, and what is shared.
+
+        Returns
+        -------
+        ModelGraph
+            Mermaid text that JupyterLab and GitHub draw; ``.graphviz()`` where it is installed.
+        """
+        from classy_pm.model.picture import ModelGraph
+
+        return ModelGraph.of(self)
 
     def _repr_html_(self) -> str:
         from classy_pm.model.text import html_of

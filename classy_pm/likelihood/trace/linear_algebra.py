@@ -183,7 +183,7 @@ def norm(x: Any, ord: Any = None, axis: Any = None, keepdims: bool = False) -> A
         result = np.expand_dims(pick(values, axis=-1), (row, column))
     else:
         raise ValueError("Invalid norm order for matrices.")
-    return result if keepdims else np.squeeze(result, axis=(row, column))
+    return result if keepdims else np.squeeze(result, axis=(row, column))[()]
 
 
 def _squared(x: Any) -> Any:

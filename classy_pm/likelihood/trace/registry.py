@@ -29,6 +29,8 @@ RULE_MODULES = (
     "ordering",
     "linear_algebra",
     "fourier",
+    "statistics",
+    "calculus",
     "asking",
 )
 

@@ -47,7 +47,7 @@ def _moving(*functions: Callable[..., Any]) -> None:
         function_rule(function)(lambda a, *args, _f=function, **kwargs: moved(_f, a, *args, **kwargs))
 
 
-_moving(np.rot90, np.tile, np.resize, np.diagonal, np.trim_zeros, np.flip, np.flipud, np.fliplr)
+_moving(np.rot90, np.tile, np.resize, np.diagonal, np.flip, np.flipud, np.fliplr)
 _moving(np.linalg.diagonal, np.delete)
 
 

@@ -1,0 +1,228 @@
+"""Models made of models: copies, parts, and values taken from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from classy_pm.errors import ModelError
+from classy_pm.model.collection import Collection, Instance
+from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.model import Model
+from classy_pm.model.node import Node, Path
+from classy_pm.model.prior import AbstractPrior, MissingPrior
+from classy_pm.model.signature import REQUIRED, read_signature
+
+__all__ = ["from_instance", "rebuild", "take_attributes", "with_paths", "without_paths"]
+
+
+class Copier:
+    """Copies expressions, each once: what is shared in the original is shared in the copy.
+
+    Parameters
+    ----------
+    new_prior : callable
+        Gives the prior that stands for one of the original, whose arguments are copied already.
+    """
+
+    def __init__(self, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any]) -> None:
+        self.new_prior = new_prior
+        self.made: dict[Expression, Any] = {}
+
+    def expression(self, item: Any) -> Any:
+        """Return the copy of an expression; anything else as it is."""
+        if not isinstance(item, Expression):
+            return item
+        if item not in self.made:
+            if isinstance(item, Derived):
+                self.made[item] = Derived(
+                    item.function, tuple(self.expression(part) for part in item.operands)
+                )
+            else:
+                assert isinstance(item, AbstractPrior)
+                arguments = {name: self.expression(value) for name, value in item.arguments.items()}
+                self.made[item] = self.new_prior(item, arguments)
+        return self.made[item]
+
+    def assertion(self, item: Assertion) -> Assertion:
+        """Return the copy of an assertion."""
+        parts = [
+            Assertion(part.comparison, self.expression(part.left), self.expression(part.right))
+            for part in item.parts
+        ]
+        parts[0].others = tuple(parts[1:])
+        return parts[0]
+
+
+def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any]) -> Any:
+    """Return a model of the same structure with other priors; links and assertions are kept.
+
+    Parameters
+    ----------
+    root : Model or Collection
+    new_prior : callable
+        Takes a prior and its arguments, already replaced, and gives what stands in its place.
+    """
+    copier = Copier(new_prior)
+    nodes: dict[int, Node] = {}
+
+    def copied(node: Node) -> Node:
+        if id(node) not in nodes:
+            new = empty_like(node)
+            nodes[id(node)] = new
+            for name, child in node.children():
+                new._set(name, copied(child) if isinstance(child, Node) else copier.expression(child))
+            for name, assertion in node._assertions:
+                new._assertions.append((name, copier.assertion(assertion)))
+        return nodes[id(node)]
+
+    return copied(root)
+
+
+def empty_like(node: Node) -> Node:
+    """Return a part of the same class without children or assertions."""
+    new = object.__new__(type(node))
+    Node.__init__(new)
+    if isinstance(node, Model):
+        object.__setattr__(new, "_cls", node._cls)
+        object.__setattr__(new, "_extras", list(node._extras))
+    elif isinstance(node, Collection):
+        object.__setattr__(new, "_container", node._container)
+    return new
+
+
+# -- parts -----------------------------------------------------------------------------------------
+
+
+def with_paths(root: Node, paths: Iterable[Path | str]) -> Any:
+    """Return the model with these paths alone; see `Node.with_paths`."""
+    wanted = _as_paths(root, paths)
+    return _selected(root, lambda path: any(path[: len(p)] == p for p in wanted))
+
+
+def without_paths(root: Node, paths: Iterable[Path | str]) -> Any:
+    """Return the model without these paths; see `Node.without_paths`."""
+    unwanted = _as_paths(root, paths)
+    return _selected(root, lambda path: not any(path[: len(p)] == p for p in unwanted))
+
+
+def _as_paths(root: Node, paths: Iterable[Path | str]) -> list[Path]:
+    from classy_pm.model.layout import walk
+
+    given = [tuple(path.split(".")) if isinstance(path, str) else tuple(path) for path in paths]
+    known = {path for path, _ in walk(root)}
+    missing = [f"{'.'.join(path)}: is not in the model" for path in given if path not in known]
+    if missing:
+        raise ModelError("The model has no such paths.", missing, cure="model.paths lists its parameters.")
+    return given
+
+
+def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
+    def selected(node: Node, path: Path) -> Node | None:
+        new = empty_like(node)
+        anything = False
+        for name, child in node.children():
+            here = (*path, name)
+            if isinstance(child, Node):
+                part = selected(child, here)
+                anything = anything or part is not None
+                if part is not None:
+                    new._set(name, part)
+                    continue
+            elif keep(here):
+                new._set(name, child)
+                anything = True
+                continue
+            if isinstance(node, Model):
+                if name in new._extras:  # type: ignore[attr-defined]
+                    new._extras.remove(name)  # type: ignore[attr-defined]
+                else:
+                    new._set(name, _constructor_default(node, name, here))
+        kept = set(_expressions(new))
+        for name, assertion in node._assertions:
+            if all(side in kept for _, side in assertion.inputs()):
+                new._assertions.append((name, assertion))
+        return new if anything else None
+
+    found = selected(root, ())
+    if found is None:
+        raise ModelError("Nothing of the model is left.", cure="model.paths lists its parameters.")
+    return found
+
+
+def _expressions(node: Node) -> Iterable[Expression]:
+    from classy_pm.model.layout import walk
+
+    for _, item in walk(node):
+        if isinstance(item, Expression):
+            yield item
+
+
+def _constructor_default(model: Model, name: str, path: Path) -> Any:
+    for argument in read_signature(model.cls).arguments:
+        if argument.name == name and argument.default is not REQUIRED:
+            return argument.default
+        if name in argument.elements and argument.default is not REQUIRED:
+            return argument.default[argument.elements.index(name)]
+    raise ModelError(
+        f"`{'.'.join(path)}` cannot be left out: {model._title()} has no default for it.",
+        cure="Fix it instead: model.x = 1.0.",
+    )
+
+
+# -- values from elsewhere -------------------------------------------------------------------------
+
+
+def take_attributes(root: Node, source: Any) -> None:
+    """Set every parameter and constant that the source has under the same path."""
+    for name, child in list(root.children()):
+        try:
+            value = source._get(name) if isinstance(source, Node) else getattr(source, name)
+        except AttributeError:
+            value = _element(source, name)
+        if value is REQUIRED or isinstance(value, MissingPrior):
+            continue
+        if isinstance(child, Node):
+            take_attributes(child, value)
+        else:
+            root._set(name, value)
+
+
+def _element(source: Any, name: str) -> Any:
+    """Return ``centre[0]`` of an object for ``centre_0``, or an item of a list or dict."""
+    if isinstance(source, (list, tuple)) and name.isdecimal() and int(name) < len(source):
+        return source[int(name)]
+    if isinstance(source, dict):
+        return source.get(name, REQUIRED)
+    whole, _, index = name.rpartition("_")
+    values = getattr(source, whole, None) if whole and index.isdecimal() else None
+    if isinstance(values, (tuple, list)) and int(index) < len(values):
+        return values[int(index)]
+    return REQUIRED
+
+
+def from_instance(instance: Any, free: tuple[type, ...] = ()) -> Any:
+    """Return the model of an object; see `Model.from_instance`."""
+    if isinstance(instance, Instance):
+        return Collection({name: from_instance(part, free) for name, part in instance.items()})
+    if isinstance(instance, list):
+        return [from_instance(part, free) for part in instance]
+    if isinstance(instance, dict):
+        return {name: from_instance(part, free) for name, part in instance.items()}
+    cls = type(instance)
+    if cls.__module__ == "builtins" or cls.__module__.partition(".")[0] == "numpy":
+        return instance
+    model = Model(cls)
+    if isinstance(instance, free):
+        return model
+    for argument in read_signature(cls).arguments:
+        if not hasattr(instance, argument.name):
+            raise ModelError(
+                f"{cls.__name__} has no attribute `{argument.name}`: its value cannot be read from an object.",
+                cure=f"Keep the argument as self.{argument.name}, or write Model({cls.__name__}, ...).",
+            )
+        model._assign(argument.name, from_instance(getattr(instance, argument.name), free))
+    for name, value in getattr(instance, "__dict__", {}).items():
+        if name not in model._children and not name.startswith("_") and model._argument(name) is None:
+            model.add_attribute(name, from_instance(value, free))
+    return model

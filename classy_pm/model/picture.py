@@ -1,0 +1,130 @@
+"""A model as a graph to look at: mermaid text, or graphviz where it is installed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from classy_pm.errors import ModelError
+from classy_pm.model.expressions import Expression, render
+from classy_pm.model.node import Node
+from classy_pm.model.prior import AbstractPrior
+from classy_pm.model.text import folded, prior_text
+
+__all__ = ["ModelGraph"]
+
+
+@dataclass(frozen=True)
+class Vertex:
+    """A part, a parameter or a derived parameter."""
+
+    key: str
+    label: str
+    kind: str  # "part", "parameter" or "derived"
+
+
+@dataclass(frozen=True)
+class ModelGraph:
+    """The parts of a model, its parameters, and which depend on which.
+
+    Attributes
+    ----------
+    vertices : tuple of Vertex
+    edges : tuple of (str, str)
+        Keys of two vertices: what is above and what is below it.
+    """
+
+    vertices: tuple[Vertex, ...]
+    edges: tuple[tuple[str, str], ...]
+
+    @classmethod
+    def of(cls, root: Node) -> ModelGraph:
+        """Draw a model; a run of equal parts is drawn once."""
+        names: dict[Any, str] = {parameter.prior: parameter.name for parameter in root._layout().parameters}
+        vertices: dict[str, Vertex] = {}
+        edges: dict[tuple[str, str], None] = {}
+        keys: dict[Any, str] = {}
+
+        def add(item: Any, label: str, kind: str) -> str:
+            # Equal numbers of other objects do not count: every item is alive while the graph is made.
+            key = keys.setdefault(id(item), f"n{len(keys)}")
+            vertices.setdefault(key, Vertex(key, label, kind))
+            return key
+
+        def expression(item: Expression, label: str) -> str:
+            known = id(item) in keys
+            kind = "parameter" if isinstance(item, AbstractPrior) else "derived"
+            look = prior_text(item, names) if isinstance(item, AbstractPrior) else render(item, names.get)
+            text = f"{names.get(item, label)}\n{look}"
+            key = add(item, text, kind)
+            if not known:
+                for role, other in item.inputs():
+                    edges[key, expression(other, role)] = None
+            return key
+
+        def node(item: Node, label: str) -> str:
+            known = id(item) in keys
+            key = add(item, f"{label}\n{item._title()}" if label else item._title(), "part")
+            if not known:
+                for name, child in _drawn(item):
+                    if isinstance(child, Node):
+                        edges[key, node(child, name)] = None
+                    elif isinstance(child, Expression):
+                        edges[key, expression(child, name)] = None
+            return key
+
+        node(root, "")
+        return cls(tuple(vertices.values()), tuple(edges))
+
+    @property
+    def mermaid(self) -> str:
+        """The graph as mermaid text."""
+        shapes = {"part": ('["', '"]'), "parameter": ('(["', '"])'), "derived": ('{{"', '"}}')}
+        lines = ["flowchart TD"]
+        for vertex in self.vertices:
+            before, after = shapes[vertex.kind]
+            lines.append(f"    {vertex.key}{before}{_escaped(vertex.label)}{after}")
+        lines += [f"    {above} --> {below}" for above, below in self.edges]
+        return "\n".join(lines)
+
+    def graphviz(self) -> Any:
+        """Return the graph as a ``graphviz.Digraph``.
+
+        Raises
+        ------
+        ModelError
+            If graphviz is not installed.
+        """
+        try:
+            import graphviz
+        except ImportError as error:
+            raise ModelError(
+                "The Python package graphviz is not installed.",
+                cure="print(model.graph()) gives mermaid text.",
+            ) from error
+        drawing = graphviz.Digraph()
+        shapes = {"part": "box", "parameter": "ellipse", "derived": "hexagon"}
+        for vertex in self.vertices:
+            drawing.node(vertex.key, vertex.label, shape=shapes[vertex.kind])
+        for above, below in self.edges:
+            drawing.edge(above, below)
+        return drawing
+
+    def __str__(self) -> str:
+        return self.mermaid
+
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
+        return {"text/plain": self.mermaid, "text/markdown": f"```mermaid\n{self.mermaid}\n```"}
+
+
+def _drawn(node: Node) -> Iterator[tuple[str, Any]]:
+    """Yield the children that are drawn: of a run of equal parts the first, named after all."""
+    for names, child in folded(node):
+        label = names[0] if len(names) == 1 else f"{names[0]} ... {names[-1]} ({len(names)} alike)"
+        yield label, child
+
+
+def _escaped(text: str) -> str:
+    text = text.replace("&", "&amp;").replace('"', "&quot;").replace("<", "&lt;").replace(">", "&gt;")
+    return text.replace("\n", "<br/>")

@@ -1,0 +1,290 @@
+"""Models as plain data and JSON, and back; no code is run that the data name.
+
+Classes are names, "module:qualname", matched with classes that are handed over or that have been imported
+already. Priors, links, order, assertions and the types of constants are kept exactly.
+"""
+
+from __future__ import annotations
+
+import base64
+import inspect
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import Faults, ModelError
+from classy_pm.model.collection import Collection
+from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.foreign import Prior
+from classy_pm.model.model import Model
+from classy_pm.model.node import Node
+from classy_pm.model.prior import AbstractPrior, MissingPrior, WidthModifier
+from classy_pm.model.priors import FAMILIES
+from classy_pm.model.signature import read_signature
+
+__all__ = ["model_from_dict", "model_to_dict", "reference_of"]
+
+FORMAT = "classy-model-1"
+
+
+def reference_of(cls: Callable[..., Any]) -> str:
+    """Return a class's or function's name, "module:qualname"."""
+    return f"{cls.__module__}:{cls.__qualname__}"
+
+
+def model_to_dict(root: Node) -> dict[str, Any]:
+    """Return a model as plain data; see `Node.to_dict`."""
+    return {"format": FORMAT, "root": _Writer().value(root, "")}
+
+
+def model_from_dict(data: Any, classes: Iterable[Callable[..., Any]] = ()) -> Any:
+    """Return the model that the data describe; see `Node.from_dict`."""
+    if not isinstance(data, dict) or data.get("format") != FORMAT:
+        raise ModelError(f"This is no model of the format {FORMAT}.")
+    reader = _Reader(classes)
+    reader.find_classes(data)
+    try:
+        model = reader.value(data["root"])
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        if isinstance(error, ModelError):
+            raise
+        raise ModelError(f"The data of the model are damaged: {type(error).__name__}: {error}") from error
+    if not isinstance(model, Node):
+        raise ModelError("The data of the model do not describe a Model or a Collection.")
+    return model
+
+
+class _Writer:
+    def __init__(self) -> None:
+        self.numbers: dict[int, int] = {}
+        self.kept: list[Any] = []  # so that no id is given twice
+
+    def value(self, item: Any, path: str) -> Any:
+        if isinstance(item, (Node, Expression)):
+            if id(item) in self.numbers:
+                return {"type": "same", "id": self.numbers[id(item)]}
+            number = self.numbers[id(item)] = len(self.numbers)
+            self.kept.append(item)
+            write = self.node if isinstance(item, Node) else self.expression
+            return {"id": number, **write(item, path)}
+        return self.constant(item, path)
+
+    def node(self, node: Any, path: str) -> dict[str, Any]:
+        children = {name: self.value(child, f"{path}.{name}".lstrip(".")) for name, child in node.children()}
+        common = {
+            "children": [[name, child] for name, child in children.items()],
+            "assertions": [[name, self.assertion(item, path)] for name, item in node._assertions],
+        }
+        if isinstance(node, Model):
+            return {"type": "model", "class": reference_of(node.cls), "extras": list(node._extras), **common}
+        return {"type": "collection", "container": node._container, **common}
+
+    def assertion(self, item: Assertion, path: str) -> list[Any]:
+        return [
+            [part.comparison.__name__, self.value(part.left, path), self.value(part.right, path)]
+            for part in item.parts
+        ]
+
+    def expression(self, item: Any, path: str) -> dict[str, Any]:
+        if isinstance(item, Derived):
+            operands = [self.value(part, path) for part in item.operands]
+            return {"type": "derived", "function": item.function.__name__, "operands": operands}
+        written: dict[str, Any] = {
+            "type": "prior",
+            "family": type(item).__name__,
+            "arguments": [[name, self.value(value, path)] for name, value in item.arguments.items()],
+        }
+        if isinstance(item, Prior):
+            package = "preliz" if item.frozen is not None else "pymc"
+            written["distribution"] = f"{package}:{item.pymc_name}"
+        if item.shape:
+            written["shape"] = list(item.shape)
+        if item.width_modifier is not None:
+            written["width_modifier"] = [item.width_modifier.kind, item.width_modifier.value]
+        if item.chained_limits is not None:
+            written["chained_limits"] = [self.constant(limit, path) for limit in item.chained_limits]
+        return written
+
+    def constant(self, item: Any, path: str) -> Any:
+        if item is None or type(item) in (bool, int, str):
+            return item
+        if type(item) is float:
+            return item if math.isfinite(item) else {"type": "float", "value": repr(item)}
+        if isinstance(item, (list, tuple)) and type(item) in (list, tuple):
+            items = [self.value(part, f"{path}[{index}]") for index, part in enumerate(item)]
+            return {"type": type(item).__name__, "items": items}
+        if type(item) is dict:
+            pairs = [
+                [self.value(key, path), self.value(value, f"{path}[{key!r}]")] for key, value in item.items()
+            ]
+            return {"type": "dict", "items": pairs}
+        if isinstance(item, (np.ndarray, np.generic)) and item.dtype.kind in "biufcUS":
+            array = np.asarray(item)
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+            data = base64.b64encode(np.ascontiguousarray(array).tobytes()).decode("ascii")
+            kind = "array" if isinstance(item, np.ndarray) else "scalar"
+            return {"type": kind, "dtype": array.dtype.str, "shape": list(array.shape), "data": data}
+        if inspect.isclass(item) or inspect.isfunction(item):
+            return {"type": "class", "class": reference_of(item)}
+        state = getattr(item, "__dict__", None)
+        if state is None or type(item).__module__ == "builtins":
+            raise ModelError(
+                f"`{path}` is {item!r}, which cannot be written as plain data.",
+                cure="Numbers, strings, arrays, lists, dicts and objects with attributes can.",
+            )
+        attributes = [[name, self.value(value, f"{path}.{name}")] for name, value in state.items()]
+        return {"type": "instance", "class": reference_of(type(item)), "attributes": attributes}
+
+
+class _Reader:
+    def __init__(self, classes: Iterable[Callable[..., Any]]) -> None:
+        self.classes: dict[str, Any] = {reference_of(cls): cls for cls in classes}
+        self.made: dict[int, Any] = {}
+
+    def find_classes(self, data: Any) -> None:
+        """Find all classes that the data name, or tell all that are missing."""
+        faults = Faults()
+        for reference in sorted(_references(data)):
+            found = self.classes.get(reference, _imported(reference))
+            if found is None:
+                faults.add(reference, "is not imported, and was not handed over")
+            self.classes[reference] = found
+        faults.raise_as(
+            ModelError,
+            "The model names classes that are not known here.",
+            cure="Import their modules, or hand the classes over: from_dict(data, classes=[Gaussian]).",
+        )
+
+    def value(self, data: Any) -> Any:
+        if not isinstance(data, dict):
+            return data
+        kind = data["type"]
+        if kind == "same":
+            return self.made[data["id"]]
+        if kind in ("model", "collection"):
+            return self.node(data)
+        if kind in ("prior", "derived"):
+            self.made[data["id"]] = made = self.expression(data)
+            return made
+        return self.constant(kind, data)
+
+    def node(self, data: dict[str, Any]) -> Node:
+        node: Any = object.__new__(Model if data["type"] == "model" else Collection)
+        Node.__init__(node)
+        self.made[data["id"]] = node
+        if isinstance(node, Model):
+            object.__setattr__(node, "_cls", self.classes[data["class"]])
+            object.__setattr__(node, "_extras", [str(name) for name in data["extras"]])
+        else:
+            if data["container"] not in ("instance", "list", "dict"):
+                raise ModelError(f"A collection cannot be a {data['container']!r}.")
+            object.__setattr__(node, "_container", data["container"])
+        for name, child in data["children"]:
+            node._set(name, self.value(child))
+        if isinstance(node, Model):
+            _check_arguments(node)
+        for name, parts in data["assertions"]:
+            node.add_assertion(self.assertion(parts), name)
+        return node
+
+    def assertion(self, parts: list[Any]) -> Assertion:
+        read = [Assertion(_ufunc(name), self.value(left), self.value(right)) for name, left, right in parts]
+        read[0].others = tuple(read[1:])
+        return read[0]
+
+    def expression(self, data: dict[str, Any]) -> Expression:
+        if data["type"] == "derived":
+            return Derived(_ufunc(data["function"]), tuple(self.value(part) for part in data["operands"]))
+        arguments = {str(name): self.value(value) for name, value in data["arguments"]}
+        prior: AbstractPrior
+        if data["family"] == "Prior":
+            prior = _foreign(data["distribution"], arguments)
+        elif data["family"] == "MissingPrior":
+            prior = MissingPrior()
+        elif data["family"] in FAMILIES:
+            prior = FAMILIES[data["family"]](**arguments)
+        else:
+            raise ModelError(
+                f"The prior {data['family']!r} is not known.", [f"known are {', '.join(FAMILIES)}"]
+            )
+        prior.shape = tuple(int(length) for length in data.get("shape", ()))
+        if "width_modifier" in data:
+            prior.width_modifier = WidthModifier(*data["width_modifier"])
+        if "chained_limits" in data:
+            prior.chained_limits = tuple(self.value(limit) for limit in data["chained_limits"])  # type: ignore[assignment]
+        return prior
+
+    def constant(self, kind: str, data: dict[str, Any]) -> Any:
+        if kind == "float":
+            return float(data["value"])
+        if kind in ("list", "tuple"):
+            items = [self.value(item) for item in data["items"]]
+            return items if kind == "list" else tuple(items)
+        if kind == "dict":
+            return {self.value(key): self.value(value) for key, value in data["items"]}
+        if kind in ("array", "scalar"):
+            dtype = np.dtype(data["dtype"])
+            if dtype.kind not in "biufcUS":
+                raise ModelError(f"An array of the type {dtype} is not read.")
+            array = np.frombuffer(base64.b64decode(data["data"]), dtype).reshape(data["shape"])
+            array = array.astype(dtype.newbyteorder("="))
+            return array if kind == "array" else array[()]
+        if kind == "class":
+            return self.classes[data["class"]]
+        if kind == "instance":
+            made = object.__new__(self.classes[data["class"]])
+            vars(made).update({name: self.value(value) for name, value in data["attributes"]})
+            return made
+        raise ModelError(f"The type {kind!r} is not known.")
+
+
+def _references(data: Any) -> set[str]:
+    """Return the classes that the data name anywhere."""
+    if isinstance(data, dict):
+        own = {data["class"]} if isinstance(data.get("class"), str) else set()
+        return own.union(*(_references(item) for item in data.values()))
+    if isinstance(data, list):
+        return set().union(*(_references(item) for item in data))
+    return set()
+
+
+def _imported(reference: str) -> Any:
+    """Return a class or function of a module that is imported already, or None."""
+    module_name, _, qualname = reference.partition(":")
+    found: Any = sys.modules.get(module_name)
+    for name in qualname.split("."):
+        found = vars(found).get(name) if hasattr(found, "__dict__") else None
+    matches = (inspect.isclass(found) or inspect.isfunction(found)) and reference_of(found) == reference
+    return found if matches else None
+
+
+def _ufunc(name: str) -> np.ufunc:
+    found = vars(np).get(name)
+    if not isinstance(found, np.ufunc):
+        raise ModelError(f"`{name}` is no function of NumPy that arithmetic on parameters can have.")
+    return found
+
+
+def _foreign(reference: str, arguments: dict[str, Any]) -> Prior:
+    package, _, name = reference.partition(":")
+    module = sys.modules.get(package) if package in ("pymc", "preliz") else None
+    distribution = getattr(module, name, None) if name.isidentifier() and not name.startswith("_") else None
+    if not inspect.isclass(distribution):
+        raise ModelError(
+            f"The model has a prior of {package}'s distribution {name}, which is not known here.",
+            cure=f"Write `import {package}` first.",
+        )
+    return Prior(distribution(**arguments)) if package == "preliz" else Prior(distribution, **arguments)
+
+
+def _check_arguments(model: Model) -> None:
+    """Refuse a model whose class has other arguments now."""
+    faults = Faults()
+    for argument in read_signature(model.cls).arguments:
+        for name in argument.elements or (argument.name,):
+            if name not in model._children:
+                faults.add(name, "is an argument of the class, and the data do not have it")
+    faults.raise_as(ModelError, f"{model._title()} has changed since the model was written.")

@@ -34,7 +34,9 @@ def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> A
     """
     assert prior.pymc_name is not None
     own = getattr(prior, "distribution", None)
-    build = _OURS.get(prior.pymc_name) or (own if hasattr(own, "dist") else getattr(pm, prior.pymc_name))
+    build: Any = own if hasattr(own, "dist") else _OURS.get(prior.pymc_name)
+    if build is None:
+        build = getattr(pm, prior.pymc_name)
     # A plain float that single precision can hold would become one.
     arguments = {key: np.float64(value) if is_number(value) else value for key, value in arguments.items()}
     shape = {"shape": prior.shape} if prior.shape else {}

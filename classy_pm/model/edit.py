@@ -72,8 +72,8 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
             nodes[id(node)] = new
             for name, child in node.children():
                 new._set(name, copied(child) if isinstance(child, Node) else copier.expression(child))
-            for name, assertion in node._assertions:
-                new._assertions.append((name, copier.assertion(assertion)))
+            for label, assertion in node._assertions:
+                new._assertions.append((label, copier.assertion(assertion)))
         return nodes[id(node)]
 
     return copied(root)
@@ -133,15 +133,15 @@ def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
                 new._set(name, child)
                 anything = True
                 continue
-            if isinstance(node, Model):
-                if name in new._extras:  # type: ignore[attr-defined]
-                    new._extras.remove(name)  # type: ignore[attr-defined]
+            if isinstance(node, Model) and isinstance(new, Model):
+                if name in new._extras:
+                    new._extras.remove(name)
                 else:
                     new._set(name, _constructor_default(node, name, here))
         kept = set(_expressions(new))
-        for name, assertion in node._assertions:
+        for label, assertion in node._assertions:
             if all(side in kept for _, side in assertion.inputs()):
-                new._assertions.append((name, assertion))
+                new._assertions.append((label, assertion))
         return new if anything else None
 
     found = selected(root, ())
@@ -215,10 +215,10 @@ def from_instance(instance: Any, free: tuple[type, ...] = ()) -> Any:
     model = Model(cls)
     if isinstance(instance, free):
         return model
-    for argument in read_signature(cls).arguments:
+    for argument in read_signature(model.cls).arguments:
         if not hasattr(instance, argument.name):
             raise ModelError(
-                f"{cls.__name__} has no attribute `{argument.name}`: its value cannot be read from an object.",
+                f"{cls.__name__} has no attribute `{argument.name}`: an object does not tell its value.",
                 cure=f"Keep the argument as self.{argument.name}, or write Model({cls.__name__}, ...).",
             )
         model._assign(argument.name, from_instance(getattr(instance, argument.name), free))

@@ -51,8 +51,8 @@ class Prior(AbstractPrior):
         package = getattr(distribution, "__module__", type(distribution).__module__).partition(".")[0]
         if inspect.isclass(distribution) and hasattr(distribution, "dist"):
             super().__init__(**parameters)
-            self.distribution = distribution
-            self.frozen = None
+            self.distribution: Any = distribution
+            self.frozen: Any = None
             _check_pymc(distribution, self.arguments)
         elif package == "preliz" and not inspect.isclass(distribution) and not parameters:
             super().__init__(**distribution.params_dict)

@@ -214,7 +214,7 @@ class _Reader:
         if "width_modifier" in data:
             prior.width_modifier = WidthModifier(*data["width_modifier"])
         if "chained_limits" in data:
-            prior.chained_limits = tuple(self.value(limit) for limit in data["chained_limits"])  # type: ignore[assignment]
+            prior.chained_limits = tuple(self.value(limit) for limit in data["chained_limits"])
         return prior
 
     def constant(self, kind: str, data: dict[str, Any]) -> Any:

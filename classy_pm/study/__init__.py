@@ -1,0 +1,1 @@
+"""Many fits: chains of them, grids, populations; nothing is here yet."""

@@ -242,7 +242,7 @@ def test_probing_by_copy_and_pickle_is_no_query(agg):
         assert not hasattr(path, probe)
         assert not hasattr(agg, probe)
     assert repr(copy.copy(path)) == "a.b"
-    assert repr(pickle.loads(pickle.dumps(path))) == "a.b"  # noqa: S301
+    assert repr(pickle.loads(pickle.dumps(path))) == "a.b"
 
 
 def test_a_catalogue_without_fits_answers_everything_with_nothing(location):

@@ -3,8 +3,11 @@
 import numpy as np
 import pymc as pm
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from pymc.testing import assert_equivalent_model
 from pytensor.compile.mode import Mode
+from strategies import models, scipys_log_prior
 
 import classy_pm as cpm
 from classy_pm.errors import ModelError, TraceError, TraceWarning
@@ -13,7 +16,6 @@ from classy_pm.graph.build import build_assertions, build_derived, build_paramet
 from classy_pm.graph.unconstrained import unconstrain
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.plan import make_plan
-
 
 MODE = Mode(linker="py", optimizer="fast_compile")  # nothing here repays compiling to machine code
 
@@ -185,3 +187,13 @@ def test_an_array_is_one_vector_random_variable():
     assert result.idata["posterior"]["table"].shape[2:] == (2, 2)
     assert "weights[2]" in result.summary().index and len(result.samples.median_pdf_vector) == 8
     assert result.max_log_likelihood_instance.weights.shape == (3,)
+
+
+@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@given(models(), st.integers(0, 2**32 - 1))
+def test_the_graphs_log_prior_of_random_trees_is_the_sum_of_scipys(model, seed):
+    plan, pymc_model = parameters_of(model)
+    vectors = plan.draws(3, seed)
+    expected = [scipys_log_prior(plan, vector) for vector in vectors]
+    np.testing.assert_allclose(plan.log_prior(vectors), expected, rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(log_prior_of(pymc_model, vectors, plan), expected, rtol=1e-9, atol=1e-9)

@@ -77,20 +77,30 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
     if shadow_of(f).dtype.kind in "biu":
         f = f.astype(np.float64)
     ndim = np.ndim(shadow_of(f))
-    axes = list(range(ndim)) if axis is None else [axis % ndim] if np.isscalar(axis) else [n % ndim for n in axis]
+    axes = (
+        list(range(ndim))
+        if axis is None
+        else [axis % ndim]
+        if np.isscalar(axis)
+        else [n % ndim for n in axis]
+    )
     spacings = list(varargs) or [1.0] * len(axes)
     if len(spacings) == 1:
         spacings *= len(axes)
     if len(spacings) != len(axes):
         raise TypeError("invalid number of arguments")
-    results = [_derivative(f, lift(spacing), n, edge_order) for n, spacing in zip(axes, spacings, strict=True)]
+    results = [
+        _derivative(f, lift(spacing), n, edge_order) for n, spacing in zip(axes, spacings, strict=True)
+    ]
     return results[0] if len(axes) == 1 else tuple(results)
 
 
 def _derivative(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     count = np.shape(shadow_of(f))[axis]
     if count < edge_order + 1:
-        raise ValueError("Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) elements are required.")
+        raise ValueError(
+            "Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) elements are required."
+        )
     if np.ndim(shadow_of(spacing)) == 0:
         steps: Any = np.ones(count - 1) * spacing
         uniform = True
@@ -105,7 +115,9 @@ def _derivative(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     if uniform:
         inner = (after - before) / (2.0 * h1)
     else:
-        inner = -(h2) / (h1 * (h1 + h2)) * before + (h2 - h1) / (h1 * h2) * middle + h1 / (h2 * (h1 + h2)) * after
+        inner = (
+            -(h2) / (h1 * (h1 + h2)) * before + (h2 - h1) / (h1 * h2) * middle + h1 / (h2 * (h1 + h2)) * after
+        )
     y = [_cut(f, axis, n, n + 1) for n in range(min(count, 3))]
     z = [_cut(f, axis, count - 1 - n, count - n) for n in range(min(count, 3))]
     first, last = _cut(h, axis, 0, 1), _cut(h, axis, count - 2, count - 1)
@@ -114,8 +126,16 @@ def _derivative(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     else:
         a1, a2 = first, _cut(h, axis, 1, 2)
         b1, b2 = _cut(h, axis, count - 3, count - 2), last
-        left = -(2 * a1 + a2) / (a1 * (a1 + a2)) * y[0] + (a1 + a2) / (a1 * a2) * y[1] - a1 / (a2 * (a1 + a2)) * y[2]
-        right = b2 / (b1 * (b1 + b2)) * z[2] - (b2 + b1) / (b1 * b2) * z[1] + (2 * b2 + b1) / (b2 * (b1 + b2)) * z[0]
+        left = (
+            -(2 * a1 + a2) / (a1 * (a1 + a2)) * y[0]
+            + (a1 + a2) / (a1 * a2) * y[1]
+            - a1 / (a2 * (a1 + a2)) * y[2]
+        )
+        right = (
+            b2 / (b1 * (b1 + b2)) * z[2]
+            - (b2 + b1) / (b1 * b2) * z[1]
+            + (2 * b2 + b1) / (b2 * (b1 + b2)) * z[0]
+        )
     return np.concatenate([left, inner, right], axis=axis)
 
 
@@ -156,7 +176,9 @@ def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * np.
     wrapped = np.mod(steps + half, period) - half
     wrapped = np.where(np.logical_and(np.equal(wrapped, -half), np.greater(steps, 0)), half, wrapped)
     correction = np.where(np.less(np.abs(steps), limit), 0.0, wrapped - steps)
-    return np.concatenate([_cut(p, axis, 0, 1), _cut(p, axis, 1, None) + np.cumsum(correction, axis=axis)], axis=axis)
+    return np.concatenate(
+        [_cut(p, axis, 0, 1), _cut(p, axis, 1, None) + np.cumsum(correction, axis=axis)], axis=axis
+    )
 
 
 # Polynomials, the highest power first
@@ -242,7 +264,9 @@ def poly(seq_of_zeros: Any) -> Any:
 
 
 @function_rule(np.polyfit, note="without `full` and `cov`")
-def polyfit(x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False) -> Any:
+def polyfit(
+    x: Any, y: Any, deg: int, rcond: Any = None, full: bool = False, w: Any = None, cov: Any = False
+) -> Any:
     """Fit a polynomial by least squares."""
     if full or cov:
         refuse("`np.polyfit` with `full` or `cov` has no equivalent in a graph")

@@ -41,7 +41,11 @@ def _plan(a: Any, s: Any, axes: Any) -> tuple[Any, list[int], list[int]]:
     if axes is None:
         axes = list(range(len(shape)))[-len(s) :] if s is not None else list(range(len(shape)))
     axes = [int(n) % len(shape) for n in axes]
-    lengths = [shape[n] for n in axes] if s is None else [shape[k] if n in (None, -1) else int(n) for n, k in zip(s, axes, strict=True)]
+    lengths = (
+        [shape[n] for n in axes]
+        if s is None
+        else [shape[k] if n in (None, -1) else int(n) for n, k in zip(s, axes, strict=True)]
+    )
     return a, lengths, axes
 
 
@@ -58,7 +62,9 @@ def _recorded(a: Any, shadow: Any, build: Any) -> Any:
 
     if is_constant(a):
         return folded(a._session, shadow)
-    return wrap(a._session, build(pair_of(a._session, a, np.result_type(a._shadow.dtype, np.float64))), shadow)
+    return wrap(
+        a._session, build(pair_of(a._session, a, np.result_type(a._shadow.dtype, np.float64))), shadow
+    )
 
 
 def _complex(a: Any, s: Any, axes: Any, norm: Any, inverse: bool) -> Any:
@@ -199,4 +205,3 @@ def ihfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = No
 
 for _function in (fft.fftshift, fft.ifftshift):
     function_rule(_function)(lambda x, axes=None, _f=_function: moved(_f, x, axes))
-

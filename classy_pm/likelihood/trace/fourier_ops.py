@@ -50,7 +50,9 @@ class ComplexTransform(Op):
         """Transform by NumPy."""
         # SciPy's transforms of single precision stay in it, NumPy's do not
         function = np.fft.ifftn if self.inverse else np.fft.fftn
-        result = function(inputs[0] + 1j * inputs[1], axes=self.axes, norm="forward" if self.inverse else "backward")
+        result = function(
+            inputs[0] + 1j * inputs[1], axes=self.axes, norm="forward" if self.inverse else "backward"
+        )
         outputs[0][0] = np.ascontiguousarray(result.real)
         outputs[1][0] = np.ascontiguousarray(result.imag)
 
@@ -147,7 +149,9 @@ def _multiplicity(length: int, axis: int, ndim: int) -> np.ndarray:
     return weights.reshape((1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
 
 
-def complex_transform(real: Variable, imaginary: Variable, axes: Sequence[int], inverse: bool) -> list[Variable]:
+def complex_transform(
+    real: Variable, imaginary: Variable, axes: Sequence[int], inverse: bool
+) -> list[Variable]:
     """Return the unscaled transform."""
     called_from_numba()
     return list(ComplexTransform(tuple(axes), inverse)(real, imaginary))

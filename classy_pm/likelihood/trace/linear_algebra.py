@@ -318,5 +318,3 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *, dtype: Any = None) -
         return c / c
     spread = np.sqrt(np.diagonal(c))
     return np.clip(c / spread[:, None] / spread[None, :], -1, 1)
-
-

@@ -15,7 +15,11 @@ def called_from_numba() -> None:
     """Tell numba's linker, once, how the operations are called."""
     try:
         import numba
-        from pytensor.link.numba.dispatch.basic import get_numba_type, numba_njit, register_funcify_and_cache_key
+        from pytensor.link.numba.dispatch.basic import (
+            get_numba_type,
+            numba_njit,
+            register_funcify_and_cache_key,
+        )
     except ImportError:
         return
     from classy_pm.likelihood.trace.fourier_ops import ComplexTransform, FromHalf, ToHalf

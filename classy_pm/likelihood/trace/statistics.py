@@ -30,7 +30,9 @@ def _keep(result: Any, shape: tuple[int, ...], axis: Any, lead: int = 0) -> Any:
 
 
 @function_rule(np.median)
-def median(a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False) -> Any:
+def median(
+    a: Any, axis: Any = None, out: Any = None, overwrite_input: bool = False, keepdims: bool = False
+) -> Any:
     """Return the median along axes."""
     a = as_traced(a)
     ordered = np.sort(_rows(a, axis), axis=-1)
@@ -80,7 +82,9 @@ def _quantile(a: Any, q: Any, axis: Any, method: str, keepdims: bool) -> Any:
     high = np.minimum(low + 1, count - 1)
     share = place - below
     first, second = _along_last(ordered, low), _along_last(ordered, high)
-    result = first + (second - first) * np.reshape(share, np.shape(shadow_of(share)) + (1,) * (np.ndim(shadow_of(ordered)) - 1))
+    result = first + (second - first) * np.reshape(
+        share, np.shape(shadow_of(share)) + (1,) * (np.ndim(shadow_of(ordered)) - 1)
+    )
     result = _nan_if_any(result, a, axis)
     result = _keep(result, np.shape(shadow_of(a)), axis, np.ndim(shadow_of(q))) if keepdims else result
     return result[()]
@@ -121,7 +125,11 @@ def _nan_free(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-for _function, _plain in ((np.nanmedian, np.median), (np.nanquantile, np.quantile), (np.nanpercentile, np.percentile)):
+for _function, _plain in (
+    (np.nanmedian, np.median),
+    (np.nanquantile, np.quantile),
+    (np.nanpercentile, np.percentile),
+):
     function_rule(_function, note="of arrays without NaN")(_nan_free(_plain))
 
 COUNTS = "counts are steps: they have no derivative"
@@ -140,7 +148,9 @@ def _edges(bins: Any, values: Any, span: Any) -> np.ndarray:
 def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None) -> Any:
     """Return counts, or sums of weights, in bins."""
     a = np.ravel(as_traced(a))
-    edges = _edges(bins, a, range) if is_traced(a) or np.ndim(bins) else np.histogram_bin_edges(a, bins, range)
+    edges = (
+        _edges(bins, a, range) if is_traced(a) or np.ndim(bins) else np.histogram_bin_edges(a, bins, range)
+    )
     inside = np.logical_and(a[:, None] >= edges[:-1], a[:, None] < edges[1:])
     last = np.logical_and(a[:, None] == edges[-1], np.arange(edges.size - 1) == edges.size - 2)
     inside = np.logical_or(inside, last)
@@ -148,7 +158,9 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
         counts = np.sum(inside, axis=0)
     else:
         weights = as_traced(weights)
-        counts = np.sum(np.where(inside, np.ravel(weights)[:, None], 0), axis=0).astype(shadow_of(weights).dtype)
+        counts = np.sum(np.where(inside, np.ravel(weights)[:, None], 0), axis=0).astype(
+            shadow_of(weights).dtype
+        )
     if density:
         counts = counts / (np.diff(edges) * np.sum(counts))
     return counts, edges
@@ -156,4 +168,3 @@ def histogram(a: Any, bins: Any = 10, range: Any = None, density: Any = None, we
 
 for _function in (np.histogram2d, np.histogramdd, np.histogram_bin_edges):
     refuse_function(_function, COUNTS, SMOOTH)
-

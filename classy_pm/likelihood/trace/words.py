@@ -17,9 +17,7 @@ import classy_pm
 from classy_pm.errors import TraceError
 
 LIBRARIES = tuple(
-    Path(module.__file__).resolve().parent
-    for module in (classy_pm, np, scipy, pytensor)
-    if module.__file__
+    Path(module.__file__).resolve().parent for module in (classy_pm, np, scipy, pytensor) if module.__file__
 )
 
 # Name of the function of `branches` that calls the user's: frames outside of it are no business of ours.

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-
 from trace_checking import check
 
 RANDOM = np.random.default_rng(0)
@@ -248,7 +247,7 @@ MAKING = [
 def evaluated(argument, expression):
     # the names are globals of the compiled function, as they are in a user's module
     names = {"np": np, "x": X.copy(), "a_plain": X.copy(), "c": C.copy()}
-    return eval(f"lambda {argument}: {expression}", names)  # noqa: S307 - a list in this file
+    return eval(f"lambda {argument}: {expression}", names)
 
 
 @pytest.mark.parametrize(

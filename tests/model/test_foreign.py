@@ -1,0 +1,65 @@
+"""Priors that are PyMC's or PreliZ's distributions."""
+
+import numpy as np
+import pymc as pm
+import pytest
+import scipy.stats as st
+
+from classy_pm.errors import ModelError
+from classy_pm.model import Array, Collection, GaussianPrior, Prior
+
+UNIT = np.linspace(0.01, 0.99, 25)
+PAIRS = [
+    (Prior(pm.Weibull, alpha=2.0, beta=3.0), st.weibull_min(2.0, scale=3.0)),
+    (Prior(pm.Cauchy, alpha=1.0, beta=2.0), st.cauchy(1.0, 2.0)),
+    (Prior(pm.InverseGamma, alpha=3.0, beta=2.0), st.invgamma(3.0, scale=2.0)),
+    (Prior(pm.Exponential, lam=2.0), st.expon(scale=0.5)),
+    (Prior(pm.Gumbel, mu=1.0, beta=2.0), st.gumbel_r(1.0, 2.0)),
+    (Prior(pm.Triangular, lower=0.0, c=1.0, upper=4.0), st.triang(0.25, 0.0, 4.0)),
+]
+
+
+@pytest.mark.parametrize(
+    ("prior", "scipy"), PAIRS, ids=lambda item: repr(item) if hasattr(item, "family") else ""
+)
+def test_pymcs_distributions_equal_scipys(prior, scipy):
+    values = scipy.ppf(UNIT)
+    np.testing.assert_allclose(prior.ppf(UNIT), values, rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(prior.cdf(values), scipy.cdf(values), rtol=1e-10)
+    np.testing.assert_allclose(prior.logpdf(values), scipy.logpdf(values), rtol=1e-10, atol=1e-12)
+
+
+def test_a_quantile_that_pymc_lacks_is_found_from_its_probabilities():
+    prior = Prior(pm.ExGaussian, mu=1.0, sigma=0.5, nu=2.0)
+    np.testing.assert_allclose(prior.cdf(prior.ppf(UNIT)), UNIT, rtol=1e-9)
+
+
+def test_outside_the_support_the_density_is_zero():
+    assert Prior(pm.Exponential, lam=1.0).logpdf(-1.0) == -np.inf
+
+
+def test_its_parameters_may_be_parameters():
+    model = Collection(x=Prior(pm.Laplace, mu=GaussianPrior(5.0, 0.1), b=1.0), y=Array(3, PAIRS[0][0]))
+    assert model.paths[:2] == [("x", "mu"), ("x",)]
+    assert model.instance_from_unit_vector([0.5, 0.5, 0.1, 0.5, 0.9]).x == pytest.approx(5.0)
+
+
+def test_prelizs_objects_are_priors():
+    preliz = pytest.importorskip("preliz")
+    prior = Prior(preliz.Gamma(2.0, 1.0))
+    np.testing.assert_allclose(prior.ppf(UNIT), st.gamma(2.0).ppf(UNIT), rtol=1e-9)
+    assert prior.arguments == {"alpha": 2.0, "beta": 1.0} and prior.pymc_name == "Gamma"
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: Prior(pm.Poisson, mu=3.0), "discrete"),
+        (lambda: Prior(pm.Gamma, alfa=1.0), "cannot have the parameters alfa"),
+        (lambda: Prior(3), "no distribution"),
+        (lambda: Prior(pm.VonMises, mu=0.0, kappa=1.0).ppf(0.5), "neither quantiles nor probabilities"),
+    ],
+)
+def test_what_cannot_be_a_prior_is_refused(make, words):
+    with pytest.raises(ModelError, match=words):
+        make()

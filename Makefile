@@ -81,11 +81,13 @@ $(RUN): pyproject.toml | $(UV_FILE)
 	        echo "or name one that is not on the PATH: make PYTHON=/path/to/python3.12 ..." >&2; \
 	        exit 1; }; \
 	fi
-	$(UV) pip install --python $(BIN)/python --editable .
+	@echo "Installing classy_pm and what it needs into .venv/ (a minute or so the first time)"
+	@$(UV) pip install --quiet --python $(BIN)/python --editable .
 	@touch $@
 
 $(DEV): $(RUN)
-	$(UV) pip install --python $(BIN)/python --editable . --group dev
+	@echo "Installing the developers' tools into .venv/"
+	@$(UV) pip install --quiet --python $(BIN)/python --editable . --group dev
 	@touch $@
 
 # A virtual environment keeps the machine's pip settings out; where Python comes without the parts to

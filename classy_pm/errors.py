@@ -115,7 +115,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     'Did you mean `sigma`?'
     """
     known = list(known)
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    inside = [other for other in known if len(name) > 2 and (name in other or other in name)]
+    near = inside[:2] or difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     if near:
         return f"Did you mean {' or '.join(f'`{match}`' for match in near)}?"
     if not known:

@@ -28,10 +28,10 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
     ----------
     model : Model or Collection
         Free parameters become random variables named by their paths, derived parameters
-        `Deterministic`s, and assertions `Potential`s.
+        ``Deterministic`` nodes, and assertions ``Potential`` nodes.
     analysis : Analysis
         Its log likelihood becomes an observed variable where the trace can be taken apart into
-        pointwise terms, else a `Potential`.
+        pointwise terms, else a ``Potential``.
     likelihood : {"auto", "trace", "blackbox"}
         "trace" raises where the likelihood cannot be traced; "auto" warns and calls it as a black
         box, which has no gradient.
@@ -104,7 +104,7 @@ def build_assertions(plan: Plan, variables: list[Any]) -> None:
 def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: list[Any]) -> None:
     """Add the log likelihood: observed terms where there are any, so that PyMC can tell them apart."""
     name = LIKELIHOOD_NAME
-    while name in plan.names:
+    while name in pm.modelcontext(None).named_vars:
         name += "_"
     if symbolic.terms is None:
         pm.Potential(name, symbolic.value_at(variables))

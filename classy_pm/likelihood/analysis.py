@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from types import ModuleType
 from typing import Any, ClassVar
 
 import numpy as np
@@ -69,17 +70,18 @@ def check_analysis(analysis: Any) -> None:
         If data hold NaN; every such array is named.
     """
     if not isinstance(analysis, Analysis):
+        name = analysis.__name__ if inspect.isclass(analysis) else "MyAnalysis"
         what = f"the class {analysis.__name__}" if inspect.isclass(analysis) else repr(analysis)
         raise LikelihoodError(
             f"An Analysis is needed, not {what}.",
-            cure="Write an instance of a subclass of classy_pm.Analysis, made with its data.",
+            cure=f"Write {name}(data, ...): an object of a subclass of classy_pm.Analysis.",
         )
     if type(analysis).log_likelihood_function is Analysis.log_likelihood_function:
         analysis.log_likelihood_function(None)
     if analysis.allow_nan:
         return
     faults = Faults()
-    for name, array in _arrays(vars(analysis)):
+    for name, array in _arrays(analysis):
         count = int(np.count_nonzero(np.isnan(array)))
         if count:
             first = tuple(int(index) for index in np.argwhere(np.isnan(array))[0])
@@ -92,18 +94,32 @@ def check_analysis(analysis: Any) -> None:
     )
 
 
-def _arrays(attributes: dict[str, Any], path: str = "") -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the arrays of floats among attributes, with their names; containers are looked into."""
-    for name, value in attributes.items():
-        here = f"{path}{name}"
-        if isinstance(value, np.ma.MaskedArray):
-            value = value.compressed()
-        if isinstance(value, np.ndarray):
-            if value.dtype.kind in "fc":
-                yield here, value
-        elif isinstance(value, (float, np.floating)):
-            yield here, np.asarray(value)
-        elif isinstance(value, dict):
-            yield from _arrays({str(key): item for key, item in value.items()}, f"{here}.")
-        elif isinstance(value, (list, tuple)):
-            yield from _arrays({str(index): item for index, item in enumerate(value)}, f"{here}.")
+def _arrays(item: Any, path: str = "", seen: tuple[int, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the arrays of floats in an object with their paths; attributes and containers are looked into."""
+    if isinstance(item, np.ma.MaskedArray):
+        item = item.compressed()
+    values = getattr(item, "values", None)
+    if not isinstance(item, np.ndarray) and isinstance(values, np.ndarray):  # pandas and xarray
+        item = values
+    if isinstance(item, np.ndarray) or type(item) in (float, complex) or isinstance(item, np.inexact):
+        array = np.asarray(item)
+        if array.dtype.kind in "fc":
+            yield path, array
+        return
+    if id(item) in seen or isinstance(item, (type, ModuleType)) or callable(item):
+        return
+    if isinstance(item, dict):
+        parts = {str(key): part for key, part in item.items()}
+    elif isinstance(item, (list, tuple)):
+        parts = {str(index): part for index, part in enumerate(item)}
+    else:
+        parts = attributes_of(item)
+    for name, part in parts.items():
+        yield from _arrays(part, f"{path}.{name}" if path else name, (*seen, id(item)))
+
+
+def attributes_of(item: Any) -> dict[str, Any]:
+    """Return an object's attributes, slots among them."""
+    slots = [name for base in type(item).__mro__ for name in np.atleast_1d(vars(base).get("__slots__", ()))]
+    found = {str(name): getattr(item, str(name)) for name in slots if hasattr(item, str(name))}
+    return {**found, **getattr(item, "__dict__", {})}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -24,8 +25,9 @@ __all__ = ["LikelihoodKind", "SymbolicLogLikelihood", "make_symbolic"]
 
 LikelihoodKind = Literal["auto", "trace", "blackbox"]
 
-# Draws from the prior at which a trace is compared with the user's function, and draws in which it
-# looks for a valid point of each branch.
+# Draws from the prior at which the user's function is tried, at which a trace is compared with it, and in
+# which a trace looks for a valid point of each branch.
+TRIAL_POINTS = 3
 PROOF_POINTS = 8
 WITNESSES = 200
 
@@ -112,6 +114,9 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
             f"likelihood={kind!r} is not known.", cure=did_you_mean(str(kind), get_args(LikelihoodKind))
         )
     plain = LogLikelihood(plan, analysis)
+    # A fault of the user's function is told as what it is, before it could be taken for one of the trace.
+    for vector in plan.draws(TRIAL_POINTS, random_seed=0):
+        plain(vector)
     inputs = tuple(pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters)
     reason = "it was asked for"
     if kind != "blackbox":
@@ -124,7 +129,7 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
             warnings.warn(
                 f"The likelihood is called as a black box, without a gradient: {reason}",
                 TraceWarning,
-                stacklevel=3,
+                skip_file_prefixes=(str(Path(__file__).parents[1]),),
             )
     value = BlackBoxLogLikelihood(plain)(*inputs)
     return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)

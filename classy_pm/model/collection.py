@@ -29,11 +29,15 @@ class Collection(Node):
     True
     """
 
-    _container: Literal["instance", "list", "dict"] = "instance"
+    _container: Literal["instance", "list", "tuple", "dict"] = "instance"
 
     def __init__(self, *parts: Any, **named: Any) -> None:
         super().__init__()
         if len(parts) == 1 and isinstance(parts[0], dict):
+            given = [str(name) for name in (*parts[0], *named)]
+            twice = sorted({name for name in given if given.count(name) > 1}) if len(set(given)) < len(given) else []
+            if twice:
+                raise ModelError(f"Two parts have the name `{'`, `'.join(twice)}`.", cure="Name each part once.")
             named = {**{str(name): part for name, part in parts[0].items()}, **named}
             parts = ()
         elif len(parts) == 1 and isinstance(parts[0], (list, tuple)):
@@ -44,12 +48,19 @@ class Collection(Node):
             self._set(name, as_child(part, path=name))
 
     @classmethod
-    def _of_container(cls, value: list[Any] | dict[Any, Any]) -> Collection:
-        """Make the collection that is a list or dict again in the instance."""
+    def _of_container(
+        cls, value: list[Any] | tuple[Any, ...] | dict[Any, Any], *, path: str = ""
+    ) -> Collection:
+        """Make the collection that is a list, tuple or dict again in the instance."""
         if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
-            raise ModelError("A dict of models needs names (str) as its keys.")
+            raise ModelError(
+                f"{f'`{path}`' if path else 'This'} is a dict of models or priors whose keys are not all names.",
+                cure="Write names (str) as its keys.",
+            )
         collection = cls(value)
-        object.__setattr__(collection, "_container", "list" if isinstance(value, list) else "dict")
+        kinds: dict[type, Literal["list", "tuple"]] = {list: "list", tuple: "tuple"}
+        kind = next((name for kind, name in kinds.items() if isinstance(value, kind)), "dict")
+        object.__setattr__(collection, "_container", kind)
         return collection
 
     def append(self, part: Any) -> None:
@@ -59,7 +70,10 @@ class Collection(Node):
         ----------
         part : class, Model, prior, number or object
         """
-        name = str(len(self._children))
+        number = len(self._children)
+        while str(number) in self._children:  # after a deletion
+            number += 1
+        name = str(number)
         self._set(name, as_child(part, path=name))
 
     def __setattr__(self, name: str, value: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from classy_pm.errors import ModelError
@@ -118,6 +118,8 @@ def _as_paths(root: Node, paths: Iterable[Path | str]) -> list[Path]:
 
 
 def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
+    pairs: list[tuple[Node, Node]] = []
+
     def selected(node: Node, path: Path) -> Node | None:
         new = empty_like(node)
         anything = False
@@ -138,15 +140,20 @@ def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
                     new._extras.remove(name)
                 else:
                     new._set(name, _constructor_default(node, name, here))
-        kept = set(_expressions(new))
-        for label, assertion in node._assertions:
-            if all(side in kept for _, side in assertion.inputs()):
-                new._assertions.append((label, assertion))
-        return new if anything else None
+        if not anything:
+            return None
+        pairs.append((node, new))
+        return new
 
     found = selected(root, ())
     if found is None:
         raise ModelError("Nothing of the model is left.", cure="model.paths lists its parameters.")
+    # An assertion may speak of parameters of other parts, so that these must all be there.
+    kept = {prior for expression in _expressions(found) for prior in _priors_under(expression)}
+    for node, new in pairs:
+        for label, assertion in node._assertions:
+            if all(kept.issuperset(_priors_under(side)) for _, side in assertion.inputs()):
+                new._assertions.append((label, assertion))
     return found
 
 
@@ -156,6 +163,14 @@ def _expressions(node: Node) -> Iterable[Expression]:
     for _, item in walk(node):
         if isinstance(item, Expression):
             yield item
+
+
+def _priors_under(expression: Expression) -> Iterator[AbstractPrior]:
+    """Yield the priors that an expression's value depends on, itself among them."""
+    if isinstance(expression, AbstractPrior):
+        yield expression
+    for _, other in expression.inputs():
+        yield from _priors_under(other)
 
 
 def _constructor_default(model: Model, name: str, path: Path) -> Any:
@@ -205,8 +220,8 @@ def from_instance(instance: Any, free: tuple[type, ...] = ()) -> Any:
     """Return the model of an object; see `Model.from_instance`."""
     if isinstance(instance, Instance):
         return Collection({name: from_instance(part, free) for name, part in instance.items()})
-    if isinstance(instance, list):
-        return [from_instance(part, free) for part in instance]
+    if type(instance) in (list, tuple):
+        return type(instance)(from_instance(part, free) for part in instance)
     if isinstance(instance, dict):
         return {name: from_instance(part, free) for name, part in instance.items()}
     cls = type(instance)

@@ -9,6 +9,7 @@ draws, or the traced arrays of a graph.
 
 from __future__ import annotations
 
+import itertools
 import numbers
 from collections.abc import Callable, Iterator
 from typing import Any, override
@@ -152,7 +153,9 @@ class Derived(Expression):
 class Assertion:
     """A comparison of parameters that must hold; where it does not, the density is zero.
 
-    Comparisons chain: ``(a < b) < c`` and ``(a < b) & (b < c)`` are the same assertion.
+    Comparisons chain: ``(a < b) < c`` and ``(a < b) & (b < c)`` are the same assertion. A chain
+    runs in one direction, and what it is compared with goes to the end where it runs on: ``c`` is
+    above all of ``a < b`` in ``(a < b) < c``, and below all of it in ``c < (a < b)``.
     """
 
     __array_priority__ = 1000.0
@@ -201,7 +204,17 @@ class Assertion:
         return both
 
     def _chain(self, comparison: np.ufunc, other: Any) -> Assertion:
-        return self & _compare(comparison, self.parts[-1].right, other)
+        """Lengthen the chain.
+
+        Python hands ``5.0 < (a < b)`` over as ``(a < b) > 5.0``, so that for a number the direction
+        alone tells on which side it was written.
+        """
+        if is_number(other) and _runs(self) == _MIRRORED[_direction(comparison)]:
+            return Assertion(_MIRROR[comparison], other, self.left) & self
+        if _runs(self) != _direction(comparison):
+            raise _no_chain(f"({self!r}) {_SYMBOLS[comparison]} {other!r}")
+        end = self.parts[-1].right
+        return self & _compare(comparison, end, other)
 
     def __lt__(self, other: Any) -> Assertion:
         return self._chain(np.less, other)
@@ -229,11 +242,42 @@ class Assertion:
 def _compare(comparison: np.ufunc, left: Any, right: Any) -> Assertion:
     """Compare two sides; where the right is itself an assertion, both hold (``a < (b < c)``)."""
     if isinstance(right, Assertion):
+        if _runs(right) != _direction(comparison):
+            raise _no_chain(f"{left!r} {_SYMBOLS[comparison]} ({right!r})")
         return Assertion(comparison, left, right.left) & right
     return Assertion(comparison, left, right)
 
 
+def _direction(comparison: np.ufunc) -> str:
+    return "up" if comparison in (np.less, np.less_equal) else "down"
+
+
+def _runs(assertion: Assertion) -> str | None:
+    """Return the direction in which an assertion runs; None if it is no chain in one direction."""
+    parts = assertion.parts
+    directions = {_direction(part.comparison) for part in parts}
+    joined = all(
+        one.right is other.left or (is_number(one.right) and one.right == other.left)
+        for one, other in itertools.pairwise(parts)
+    )
+    return directions.pop() if joined and len(directions) == 1 else None
+
+
+def _no_chain(text: str) -> ModelError:
+    return ModelError(
+        f"`{text}` does not say which of its sides are compared: it is no chain in one direction.",
+        cure="Write each comparison by itself: (a < b) & (b > c).",
+    )
+
+
 _COMPARISONS = (np.less, np.less_equal, np.greater, np.greater_equal)
+_MIRROR = {
+    np.less: np.greater,
+    np.less_equal: np.greater_equal,
+    np.greater: np.less,
+    np.greater_equal: np.less_equal,
+}
+_MIRRORED = {"up": "down", "down": "up"}
 _SYMBOLS = {
     np.add: "+",
     np.subtract: "-",

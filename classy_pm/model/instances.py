@@ -157,6 +157,8 @@ def _collection_step(node: Node, slot: Callable[[Any], int]) -> Callable[[int], 
         pick = _pick(_at(slots, offset))
         if container == "list":
             return lambda values: list(pick(values))
+        if container == "tuple":
+            return pick
         if container == "dict":
             return lambda values: dict(zip(names, pick(values), strict=True))
         return lambda values: Instance(dict(zip(names, pick(values), strict=True)))

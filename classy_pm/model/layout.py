@@ -312,6 +312,9 @@ class Layout:
         vector = vector if isinstance(vector, np.ndarray) else np.asarray(vector, dtype=float)
         return self.build(self.split(vector) if self.has_arrays else list(vector))
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "build"}
+
     @cached_property
     def build(self) -> Callable[[list[Any]], Any]:
         """The function from a list of the free parameters' values to the user's objects."""

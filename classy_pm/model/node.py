@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 import itertools
 import json
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from classy_pm.errors import ModelError, UnknownNameError, did_you_mean
-from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.expressions import Assertion, Expression
 
 if TYPE_CHECKING:
     from classy_pm.model.picture import ModelGraph
@@ -50,7 +51,7 @@ class Node:
         _LastChange.number = next(_changes)
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("_"):
+        if name.startswith("_") and name not in self.__dict__.get("_children", ()):
             raise AttributeError(name)
         return self._get(name)
 
@@ -69,6 +70,9 @@ class Node:
         self._get(name)
         del self._children[name]
         self._changed()
+
+    def __delitem__(self, name: str | int) -> None:
+        delattr(self, str(name))
 
     def __dir__(self) -> list[str]:
         return [*super().__dir__(), *self._children]
@@ -190,13 +194,20 @@ class Node:
         -------
         Model or Collection
             Equal in structure, priors, links and assertions; no parameter is shared with this one.
+            Constants are the same objects; `copy.deepcopy` gives a model with constants of its own.
         """
         from classy_pm.model.edit import rebuild
 
         return rebuild(self, lambda prior, arguments: prior.with_arguments(arguments))
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self.copy()
+        # Parameters and parts go through `memo`, so that what several models share, or a model and
+        # anything else that is copied with it, is shared by the copies.
+        new = object.__new__(type(self))
+        memo[id(self)] = new
+        for name, value in self.__getstate__().items():
+            new.__dict__[name] = value if name == "_cls" else copy.deepcopy(value, memo)
+        return new
 
     def __copy__(self) -> Self:
         """Return another tree with the same parameters: both models share all of them."""
@@ -369,8 +380,9 @@ def check_name(name: str) -> None:
 def as_child(value: Any, *, path: str = "") -> Any:
     """Return what stands in the tree for a value that a user hands over.
 
-    Classes become models; lists and dicts that hold anything to be fitted become collections that
-    are lists and dicts again in the instance; priors, models and constants stay what they are.
+    Classes become models; lists, tuples and dicts that hold anything to be fitted become collections
+    that are lists, tuples and dicts again in the instance; priors, models and constants stay what
+    they are.
     """
     from classy_pm.model.collection import Collection
     from classy_pm.model.model import Model
@@ -381,14 +393,39 @@ def as_child(value: Any, *, path: str = "") -> Any:
             cure="Hand it to add_assertion(...).",
         )
     if inspect.isclass(value):
+        refuse_class_of_priors(value, path)
         return Model(value)
-    if isinstance(value, (list, dict)) and _holds_parameters(value):
-        return Collection._of_container(value)
-    return value
+    if not _holds_parameters(value):
+        return value
+    if isinstance(value, (list, dict)) or type(value) is tuple:
+        return Collection._of_container(value, path=path)
+    if isinstance(value, (Node, Expression)):
+        return value
+    raise ModelError(
+        f"{f'`{path}` is a' if path else 'A'} {type(value).__name__} of priors, models or classes, "
+        "which have no names in it.",
+        cure="Write a list, a tuple or a dict.",
+    )
 
 
 def _holds_parameters(value: Any) -> bool:
-    """Return whether anything inside is not simply a constant."""
-    if isinstance(value, (list, dict)):
-        return any(_holds_parameters(item) for item in (value.values() if isinstance(value, dict) else value))
-    return isinstance(value, (Node, Expression, Derived)) or inspect.isclass(value)
+    """Return whether a value, or anything inside, is not simply a constant."""
+    if isinstance(value, dict):
+        return any(_holds_parameters(item) for item in (*value, *value.values()))
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return any(_holds_parameters(item) for item in value)
+    if isinstance(value, np.ndarray) and value.dtype == object:
+        return any(_holds_parameters(item) for item in value.flat)
+    return isinstance(value, (Node, Expression)) or inspect.isclass(value)
+
+
+def refuse_class_of_priors(cls: Any, path: str = "") -> None:
+    """Refuse a family of priors where one prior is meant: the parentheses were forgotten."""
+    from classy_pm.model.prior import AbstractPrior
+
+    if inspect.isclass(cls) and issubclass(cls, AbstractPrior):
+        arguments = ", ".join(f"{name}=..." for name in inspect.signature(cls).parameters)
+        raise ModelError(
+            f"{f'`{path}`' if path else 'This'} is the class {cls.__name__}, not a prior.",
+            cure=f"Write {cls.__name__}({arguments}).",
+        )

@@ -179,7 +179,7 @@ class _Reader:
             object.__setattr__(node, "_cls", self.classes[data["class"]])
             object.__setattr__(node, "_extras", [str(name) for name in data["extras"]])
         else:
-            if data["container"] not in ("instance", "list", "dict"):
+            if data["container"] not in ("instance", "list", "tuple", "dict"):
                 raise ModelError(f"A collection cannot be a {data['container']!r}.")
             object.__setattr__(node, "_container", data["container"])
         for name, child in data["children"]:

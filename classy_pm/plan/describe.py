@@ -7,17 +7,11 @@ first path at which they stand, so that what is shared is part of the descriptio
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from classy_pm.model import AbstractPrior, Assertion, Collection, Derived, Expression, Layout, Model, Node
 
-__all__ = ["class_reference", "describe"]
-
-
-def class_reference(cls: Callable[..., Any]) -> str:
-    """Return a class's or function's name, "module:qualname"."""
-    return f"{cls.__module__}:{cls.__qualname__}"
+__all__ = ["describe"]
 
 
 def describe(layout: Layout) -> dict[str, Any]:
@@ -26,7 +20,7 @@ def describe(layout: Layout) -> dict[str, Any]:
     Returns
     -------
     dict
-        "tree", "parameters" and "assertions"; constants stand in the tree as the objects they are.
+        "tree", "parameters" and "assertions"; classes and constants stand in the tree as they are.
     """
     names: dict[Expression, str] = {parameter.prior: parameter.name for parameter in layout.parameters}
 
@@ -43,7 +37,7 @@ def describe(layout: Layout) -> dict[str, Any]:
         # Children as pairs, because their order is the order of the parameters.
         children = [[name, value(child)] for name, child in item.children()]
         if isinstance(item, Model):
-            return {"model": class_reference(item.cls), "children": children}
+            return {"model": item.cls, "children": children}
         assert isinstance(item, Collection)
         return {"collection": item._container, "children": children}
 

@@ -7,6 +7,7 @@ of the model that determines a fit's answer.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.errors import ModelError
+from classy_pm.errors import Faults, ModelError
 from classy_pm.model import AbstractPrior, Derived, FreeParameter, Layout, Node, Path
 from classy_pm.plan.describe import describe
 
@@ -61,6 +62,14 @@ class Plan:
     groups: tuple[PriorGroup, ...]
     dependent: tuple[tuple[int, AbstractPrior], ...]
     identity: dict[str, Any]
+
+    def __getstate__(self) -> dict[str, Any]:
+        # What builds instances is made of closures, and is made again from the model.
+        return {name: value for name, value in self.__dict__.items() if name != "build"}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state)
+        self.__dict__["build"] = self.layout.build
 
     @property
     def parameters(self) -> tuple[FreeParameter, ...]:
@@ -170,12 +179,14 @@ def make_plan(model: Node) -> Plan:
     """
     if not isinstance(model, Node):
         raise ModelError(
-            f"{model!r} is not a model.", cure="Write Model(MyClass), or Collection(name=MyClass, ...)."
+            f"{model!r} is not a model.",
+            cure="The model comes first, fit(model, analysis): Model(MyClass) or Collection(name=MyClass).",
         )
     layout = Layout.of(model)
     layout.require_priors("fitted")
     if layout.size == 0:
         raise ModelError("The model has no free parameter.", cure="Give at least one parameter a prior.")
+    _check_names(layout)
     members: dict[tuple[str, ...], list[int]] = {}
     dependent: list[tuple[int, AbstractPrior]] = []
     for index, parameter in enumerate(layout.parameters):
@@ -185,6 +196,30 @@ def make_plan(model: Node) -> Plan:
             members.setdefault((parameter.prior.family, *parameter.prior.arguments), []).append(index)
     groups = tuple(_group(layout, positions) for positions in members.values())
     return Plan(layout, layout.build, groups, tuple(dependent), describe(layout))
+
+
+# Names that ArviZ and xarray keep for themselves.
+_TAKEN = ("chain", "draw", "sample")
+
+
+def _check_names(layout: Layout) -> None:
+    """Refuse names that would be given twice in the graph or in the result."""
+    faults = Faults()
+    derived = [".".join(path) for path, _ in layout.derived]
+    names = [parameter.name for parameter in layout.parameters]
+    assertions = [name for name, _ in layout.assertions]
+    for name, count in Counter([*names, *derived, *assertions]).items():
+        if count > 1:
+            faults.add(
+                name, "is the name of two things; an assertion is named by add_assertion(..., name=...)"
+            )
+        if name in _TAKEN:
+            faults.add(name, "is a name that every result has already; call the parameter otherwise")
+    for parameter in layout.parameters:
+        for axis in range(len(parameter.shape)):
+            if f"{parameter.name}_dim_{axis}" in names:
+                faults.add(f"{parameter.name}_dim_{axis}", f"is the name of an axis of {parameter.name}")
+    faults.raise_as(ModelError, "The model's names cannot be told apart.")
 
 
 def _group(layout: Layout, positions: list[int]) -> PriorGroup:

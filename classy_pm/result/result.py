@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
 from classy_pm.model import Node
@@ -90,17 +92,19 @@ class Result:
     @property
     def info(self) -> str:
         """The result as text: each parameter with its one sigma interval, and what was noticed."""
-        rows = [
-            f"{name:<40}{row['median']:>14.6g}  ({row['lower_1_sigma']:.6g}, {row['upper_1_sigma']:.6g})"
-            for name, row in trees.table_of(self.idata).items()
-        ]
+        rows = [f"{name:<40}{_with_interval(row)}" for name, row in trees.table_of(self.idata).items()]
         head = (
             f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; medians and one sigma intervals:"
         )
         return "\n".join([head, "", *rows, *(f"\nNote: {notice}" for notice in self.notices)])
 
-    def plot_corner(self) -> Figure:
+    def plot_corner(self, names: Sequence[str] | None = None) -> Figure:
         """Draw each pair of parameters, with their marginal distributions on the diagonal.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            The parameters to draw; all that are free by default.
 
         Returns
         -------
@@ -109,8 +113,23 @@ class Result:
         """
         from classy_pm.result.plots import plot_corner
 
-        return plot_corner(self.idata)
+        return plot_corner(self.idata, names)
 
     def __repr__(self) -> str:
-        names = self.samples.names
-        return f"Result({len(self.samples)} draws of {len(names)} parameters, {self.identifier[:12]})"
+        names, count = self.samples.names, len(self.notices)
+        notices = f"; {count} notice{'s' * (count > 1)}, see .notices" if count else ""
+        return (
+            f"Result({len(self.samples)} draws of {len(names)} parameters, {self.identifier[:12]}{notices})"
+        )
+
+
+def _with_interval(row: dict[str, float]) -> str:
+    """Return a median with its one sigma interval, to two digits of the smaller error."""
+    lower, median, upper = row["lower_1_sigma"], row["median"], row["upper_1_sigma"]
+    error = min(upper - median, median - lower)
+    if not (np.isfinite(error) and error > 0.0):
+        return f"{median:>16.6g}  ({lower:.6g}, {upper:.6g})"
+    digits = max(0, 1 - int(np.floor(np.log10(error))))
+    if digits > 12 or abs(median) >= 1e12:
+        return f"{median:>16.8g}  ({lower:.8g}, {upper:.8g})"
+    return f"{median:>16.{digits}f}  ({lower:.{digits}f}, {upper:.{digits}f})"

@@ -9,6 +9,7 @@ the pointwise terms where there are any.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,7 +30,8 @@ __all__ = [
 POSTERIOR = "posterior"
 SAMPLE_STATS = "sample_stats"
 POINTWISE = "log_likelihood"
-LOG_LIKELIHOOD = "log_likelihood"
+# Not `log_likelihood`: ArviZ would take that for pointwise terms.
+LOG_LIKELIHOOD = "total_log_likelihood"
 LOG_PRIOR = "log_prior"
 DIVERGING = "diverging"
 TERM = "likelihood_term"
@@ -154,9 +156,12 @@ def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:
     import arviz_stats
 
     posterior = tree[POSTERIOR].to_dataset()
-    stats = [arviz_stats.ess(posterior, method=method) for method in ("bulk", "tail")]
     several = posterior.sizes["chain"] > 1
-    r_hat = arviz_stats.rhat(posterior) if several else None
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Of draws that are all equal, or beyond all bounds, ArviZ cannot say much and warns: it is NaN.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        stats = [arviz_stats.ess(posterior, method=method) for method in ("bulk", "tail")]
+        r_hat = arviz_stats.rhat(posterior) if several else None
     ess = [scalars_of_summary(stat) for stat in stats]
     r_hats = scalars_of_summary(r_hat) if several else {}
     return {

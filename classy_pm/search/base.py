@@ -8,23 +8,27 @@ filed. A search itself is one file with one class: settings, and `_run`.
 from __future__ import annotations
 
 import time
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
 
-from classy_pm.catalog import Catalog, fit_key
-from classy_pm.likelihood import Analysis, check_analysis
+from classy_pm.catalog import Catalog
+from classy_pm.errors import SettingError
+from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.model import Node
-from classy_pm.plan import Plan, class_reference, make_plan
+from classy_pm.plan import Plan, make_plan
 from classy_pm.result import Result
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
+from classy_pm.search.identity import Identity
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
-from classy_pm.search.record import make_record
+from classy_pm.search.record import check_info, make_record
 from classy_pm.search.settings import Settings
+from classy_pm.search.stale import check_unchanged
 
 __all__ = ["Search"]
 
@@ -74,6 +78,8 @@ class Search(Settings):
         super().__init__(name=name, **settings)
         if isinstance(self.random_seed, np.random.Generator):
             self.random_seed = int(self.random_seed.integers(2**63))
+        if self.random_seed is not None and self.random_seed < 0:
+            raise SettingError(f"random_seed={self.random_seed} is below zero.")
 
     def _run(self, problem: Problem) -> Draws:
         """Draw from the posterior, or find what else the search finds."""
@@ -107,66 +113,69 @@ class Search(Settings):
         ClassyError
             If the model, the data, the search or the catalogue cannot be used; before anything
             is computed or written.
+        StaleFitError
+            If the catalogue has the fit, but the likelihood gives other values today: its code was
+            changed, or something that it takes from elsewhere than the analysis.
         """
         plan = make_plan(model)
         check_analysis(analysis)
-        payload = self._identity(plan, analysis)
-        key = fit_key(payload)
+        info = check_info(info or {})
+        identity = Identity.of(self, plan, analysis)
         report = Report(self.progress)
         store = catalog if isinstance(catalog, Catalog) or catalog is None else Catalog(catalog)
         try:
             if store is not None:
-                found = store.find(key)
+                found = store.find(identity.key)
                 if found is not None:
                     report.say(f"This fit is in {store.location} already: it is read, not run.")
-                    return Result(model, found.tree(), identifier=key, from_catalog=True)
+                    result = Result(model, found.tree(), identifier=identity.key, from_catalog=True)
+                    check_unchanged(result, LogLikelihood(plan, analysis))
+                    return result
                 store.check_writable()
             start = time.perf_counter()
-            tree = self._fit(plan, analysis, key, report)
-            result = Result(model, tree, identifier=key)
+            tree = self._fit(plan, analysis, identity, report)
+            result = Result(model, tree, identifier=identity.key)
             if store is not None:
                 seconds = time.perf_counter() - start
                 with report.stage("filing the fit"):
-                    store.file(make_record(self, plan, payload, key, tree, info or {}, seconds), tree)
+                    store.file(make_record(self, plan, identity, tree, info, seconds), tree)
+            for notice in result.notices:
+                report.say(f"Note: {notice}")
             return result
         finally:
             if store is not None and store is not catalog:
                 store.close()
 
-    def _identity(self, plan: Plan, analysis: Analysis) -> dict[str, Any]:
-        """Return everything that determines the answer."""
-        settings = {name: value for name, value in self.settings.items() if name not in self._not_identity}
-        return {
-            "model": plan.identity,
-            "data": vars(analysis),
-            "likelihood": {"analysis": class_reference(type(analysis))},
-            "search": {"search": type(self).__name__, "settings": settings},
-            "extra": {"random_seed": self.random_seed, "unique_tag": self.unique_tag},
-        }
+    def identifying_settings(self) -> dict[str, Any]:
+        """Return the settings that the answer depends on."""
+        return {name: value for name, value in self.settings.items() if name not in self._not_identity}
 
-    def _fit(self, plan: Plan, analysis: Analysis, key: str, report: Report) -> xr.DataTree:
+    def _fit(self, plan: Plan, analysis: Analysis, identity: Identity, report: Report) -> xr.DataTree:
         """Run the search, and compute from its draws all that every fit has."""
-        seed = int(key, 16) if self.random_seed is None else int(self.random_seed)  # type: ignore[arg-type]
+        seed = int(identity.key, 16) if self.random_seed is None else int(self.random_seed)  # type: ignore[arg-type]
         problem = Problem(plan, analysis, self.likelihood, seed, self.number_of_cores, report)
         draws = self._run(problem)
-        posterior, names = _posterior(plan, draws.vectors), [item.name for item in plan.parameters]
         pointwise = _pointwise(problem, draws)
         log_likelihood = draws.log_likelihood
         if log_likelihood is None:
-            log_likelihood = np.apply_along_axis(problem.log_likelihood, -1, draws.vectors)
-        notices = [*draws.notices, *_nan_notice(problem)]
+            flat = draws.vectors.reshape(-1, plan.size)
+            log_likelihood = np.reshape([problem.log_likelihood(v) for v in flat], draws.vectors.shape[:2])
+        notices = [*draws.notices, *_nan_notice(problem), *identity.changes(self, plan, analysis)]
         tree = make_tree(
-            posterior,
+            _posterior(plan, draws.vectors),
             log_likelihood,
             plan.log_prior(draws.vectors),
-            free=names,
+            free=plan.names,
             stats=draws.stats,
             pointwise=pointwise,
             attributes={
                 "search": type(self).__name__,
+                "settings": identity.description["search"]["settings"],
                 "name": self.name,
                 "unique_tag": self.unique_tag,
+                "random_seed": str(seed),
                 "seconds": report.seconds,
+                "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,
             },
         )

@@ -27,24 +27,34 @@ def diagnose(tree: xr.DataTree, notices: list[str]) -> xr.DataTree:
 
 
 def _notices(tree: xr.DataTree) -> Iterator[str]:
+    sizes = tree[trees.POSTERIOR].sizes
+    total = sizes["chain"] * sizes["draw"]
     if trees.has_stat(tree, trees.DIVERGING):
         diverging = int(np.sum(trees.stat_of(tree, trees.DIVERGING)))
-        if diverging:
+        if diverging > total // 2:
             yield (
-                f"{diverging} of {trees.draws_of(tree).shape[0]} draws "
-                "ended a divergent trajectory: parts of the posterior may not have been reached. "
-                "Raise target_accept, or reparameterise."
+                f"{diverging} of {total} draws ended a divergent trajectory: the posterior may have no end, "
+                "or no width. Is the sign of the log likelihood right?"
+            )
+        elif diverging:
+            yield (
+                f"{diverging} of {total} draws ended a divergent trajectory: parts of the posterior may not "
+                "have been reached. Raise target_accept, or reparameterise."
             )
     table = trees.table_of(tree)
-    chains = tree[trees.POSTERIOR].sizes["chain"]
+    if sizes["chain"] == 1:
+        yield "A single chain cannot show whether it has found all of the posterior. Run several."
     apart = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > MAX_R_HAT}
     if apart:
         yield (
             f"The chains do not agree: R-hat is {max(apart.values()):.3f} for {_worst(apart)} "
             f"(at most {MAX_R_HAT} is wanted). Draw longer, or look for several modes."
         )
-    needed = MIN_ESS_PER_CHAIN * min(chains, 4)
-    few = {name: -row["ess"] for name, row in table.items() if row["ess"] < needed}
+    needed = MIN_ESS_PER_CHAIN * min(sizes["chain"], 4)
+    # Where it is not defined there are too few draws, or none that differ.
+    few = {
+        name: -np.nan_to_num(row["ess"], nan=0.0) for name, row in table.items() if not row["ess"] >= needed
+    }
     if few:
         yield (
             f"There are {-max(few.values()):.0f} effective draws of {_worst(few)} "

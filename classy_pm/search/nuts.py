@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
 import numpy as np
 
-from classy_pm.errors import SearchError
+from classy_pm.errors import SearchError, TraceError
 from classy_pm.search.base import Search
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
-from classy_pm.search.start import Mode, find_modes
+from classy_pm.search.start import Mode, comparable, find_modes
 
 __all__ = ["NUTS"]
 
 # How many draws from the prior are looked at for a place to start.
 PRIOR_DRAWS = 400
+# At how many of them the user's own function is called, to see whether it is NaN.
+PLAIN_DRAWS = 50
 # Beyond this condition number of the correlation matrix a diagonal mass matrix is a poor one.
 CORRELATED = 10.0
 
@@ -71,34 +74,29 @@ class NUTS(Search):
             yield "target_accept", f"{self.target_accept} is not between 0 and 1"
 
     def _run(self, problem: Problem) -> Draws:
-        from classy_pm.graph.unconstrained import unconstrain
-
-        if not problem.symbolic.differentiable:
-            raise SearchError(
-                f"NUTS needs a gradient, and this likelihood is a black box: {problem.symbolic.reason}",
-                cure="Write the likelihood so that it can be traced, or use Emcee.",
-            )
+        _require_gradient(problem)
         compiled = _compile(problem)
-        order = _order(compiled)
         with problem.report.stage("finding the mode"):
-            vectors = problem.plan.draws(PRIOR_DRAWS, problem.rng(0))
-            points = unconstrain(problem.pymc_model, problem.plan, vectors, order)
-            modes = find_modes(_log_density(compiled), points)
-        raw = self._sample(compiled, modes[0], problem)
+            modes = _find_modes(problem, compiled)
+        raw = self._sample(compiled, comparable(modes), problem)
         return self._draws(raw, problem, modes)
 
-    def _sample(self, compiled: Any, mode: Mode, problem: Problem) -> Any:
+    def _sample(self, compiled: Any, modes: list[Mode], problem: Problem) -> Any:
         import nutpie
 
-        seeds = iter(range(2**31))
+        asked: Counter[int] = Counter()
 
         def start(seed: Any) -> np.ndarray:
-            # nutpie asks again where a point will not do; each answer is another one.
-            rng = problem.rng(1, int(seed) % 2**32, next(seeds))
+            # nutpie asks again, with the same seed, where a point will not do: each answer is another one.
+            # Nothing depends on which chain asks first.
+            number = int(seed) % 2**32
+            asked[number] += 1
+            rng = problem.rng(1, number, asked[number])
+            mode = modes[rng.integers(len(modes))]
             return mode.point + mode.scatter @ rng.standard_normal(mode.point.size)
 
         total = self.chains * (self.draws + self.tune)
-        correlated = mode.correlation > CORRELATED
+        correlated = modes[0].correlation > CORRELATED
         low_rank = self.mass_matrix == "low_rank" or (self.mass_matrix == "auto" and correlated)
         name = f"sampling {self.chains} chains with NUTS"
         with problem.report.stage(name, total=total) as stage:
@@ -138,14 +136,70 @@ class NUTS(Search):
                 "proof": dataclasses.asdict(problem.symbolic.proof) if problem.symbolic.proof else None,
                 "nutpie": str(settings),
             },
+            notices=_mode_notice(problem, modes),
         )
+
+
+def _require_gradient(problem: Problem) -> None:
+    """Trace the likelihood, or say why NUTS cannot run."""
+    if problem.likelihood == "auto":
+        problem.likelihood = "trace"
+    reason = "it was asked for as a black box."
+    try:
+        if problem.symbolic.differentiable:
+            return
+    except TraceError as error:
+        reason = str(error)
+    raise SearchError(
+        f"NUTS needs a gradient, and this likelihood has none: {reason}",
+        cure="Write the likelihood so that it can be traced, or use Emcee, which needs no gradient.",
+    )
+
+
+def _find_modes(problem: Problem, compiled: Any) -> list[Mode]:
+    """Find the modes, best first, on nutpie's unconstrained scale."""
+    from classy_pm.graph.unconstrained import unconstrain
+
+    vectors = problem.plan.draws(PRIOR_DRAWS, problem.rng(0))
+    plain = [problem.log_likelihood(vector) for vector in vectors[:PLAIN_DRAWS]]
+    points = unconstrain(problem.pymc_model, problem.plan, vectors, _order(compiled))
+    try:
+        return find_modes(_log_density(compiled), points)
+    except SearchError as error:
+        nan = problem.log_likelihood.nan_count
+        impossible = sum(value == -np.inf for value in plain) - nan
+        raise SearchError(
+            f"{error.message} The log likelihood is NaN at {nan} and -inf at {impossible} of {PLAIN_DRAWS}.",
+            cure=error.cure,
+        ) from None
+
+
+def _mode_notice(problem: Problem, modes: list[Mode]) -> list[str]:
+    """Say that there are several modes: no chain that stays in one of them can."""
+    weighty = comparable(modes)
+    if len(weighty) < 2:
+        return []
+    masses = np.exp([mode.log_mass - weighty[0].log_mass for mode in weighty])
+    shares = ", ".join(f"{share:.1%}" for share in masses / masses.sum())
+    text = (
+        f"{len(weighty)} modes were found from {PRIOR_DRAWS} draws of the prior, with about {shares} of the "
+        "probability. Chains start in each at random and may never cross, so how many draws each has means "
+        "little. If they are one model with its parts exchanged, order them with add_assertion(...); else "
+        "narrow the priors, or use Emcee or a nested search and compare."
+    )
+    return [text]
 
 
 def _compile(problem: Problem) -> Any:
     import nutpie
+    from pytensor.scalar.basic import autocast_float_as
 
     model = problem.pymc_model
-    with problem.report.stage("compiling the log density and its gradient"):
+    # PyMC writes numbers such as the 2.0 of its square roots, and PyTensor would make them float32.
+    with (
+        problem.report.stage("compiling the log density and its gradient"),
+        autocast_float_as("float64"),
+    ):
         compiled = nutpie.compile_pymc_model(model, var_names=list(problem.plan.names))
     compiled.logp_func.trust_input = True
     return compiled

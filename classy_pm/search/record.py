@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import uuid
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +15,11 @@ from classy_pm.catalog import (
     ParameterRecord,
     base_refs,
     class_ref,
-    describe,
-    part_key,
 )
 from classy_pm.model import REQUIRED
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
+from classy_pm.search.identity import Identity
 
 if TYPE_CHECKING:
     from classy_pm.search.base import Search
@@ -29,11 +27,18 @@ if TYPE_CHECKING:
 __all__ = ["make_record"]
 
 
+def check_info(info: dict[str, Any]) -> dict[str, Any]:
+    """Return what is stored with a fit as plain data, or refuse it before anything is computed."""
+    from classy_pm import catalog
+
+    check = getattr(catalog, "check_info", None)
+    return info if check is None else check(info)
+
+
 def make_record(
     search: Search,
     plan: Plan,
-    payload: dict[str, Any],
-    key: str,
+    identity: Identity,
     tree: xr.DataTree,
     info: dict[str, Any],
     seconds: float,
@@ -42,16 +47,15 @@ def make_record(
     table = trees.table_of(tree)
     log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
     diverging = trees.stat_of(tree, trees.DIVERGING) if trees.has_stat(tree, trees.DIVERGING) else None
-    described: Any = describe(payload)
     return FitRecord(
-        fit_key=key,
+        fit_key=identity.key,
         run_id=uuid.uuid4().hex,
         name=search.name,
         unique_tag=search.unique_tag or "",
         search=type(search).__name__,
-        settings=described["search"]["settings"],
-        payload=described,
-        model=described["model"],
+        settings=identity.description["search"]["settings"],
+        payload=identity.description,
+        model=identity.description["model"],
         components=tuple(
             ComponentRecord(".".join(path), class_ref(cls), base_refs(cls) if inspect.isclass(cls) else ())
             for path, cls in plan.layout.components
@@ -61,13 +65,13 @@ def make_record(
         seconds=seconds,
         max_log_likelihood=float(np.max(log_likelihood)),
         divergences=None if diverging is None else int(np.sum(diverging)),
-        max_rhat=_or_none(max(row["r_hat"] for row in table.values())),
-        min_ess=_or_none(min(row["ess"] for row in table.values())),
-        model_hash=part_key(payload["model"]),
-        data_hash=part_key(payload["data"]),
-        likelihood_hash=part_key(payload["likelihood"]),
-        search_hash=part_key(payload["search"]),
-        versions={name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
+        max_rhat=_or_none(np.max([row["r_hat"] for row in table.values()])),
+        min_ess=_or_none(np.min([row["ess"] for row in table.values()])),
+        model_hash=identity.hashes["model"],
+        data_hash=identity.hashes["data"],
+        likelihood_hash=identity.hashes["likelihood"],
+        search_hash=identity.hashes["search"],
+        versions=trees.attributes_of(tree)["versions"],
     )
 
 

@@ -13,7 +13,7 @@ from scipy import linalg, optimize
 
 from classy_pm.errors import SearchError
 
-__all__ = ["Mode", "find_modes"]
+__all__ = ["Mode", "comparable", "find_modes"]
 
 # From how many of the best draws the optimiser starts, and how many steps it may take.
 STARTS = 12
@@ -40,6 +40,11 @@ class Mode:
     point: np.ndarray
     log_density: float
     scatter: np.ndarray
+
+    @property
+    def log_mass(self) -> float:
+        """The log of the probability around it, up to a constant, where the density is nearly normal."""
+        return self.log_density + float(np.linalg.slogdet(self.scatter)[1])
 
     @property
     def correlation(self) -> float:
@@ -84,6 +89,12 @@ def find_modes(log_density: LogDensity, points: np.ndarray) -> list[Mode]:
         if not any(_same(mode, point, height) for mode in modes):
             modes.append(Mode(point, height, _scatter(log_density, point)))
     return modes
+
+
+def comparable(modes: list[Mode]) -> list[Mode]:
+    """Return the modes that hold more than a millionth of the probability of the largest, largest first."""
+    ordered = sorted(modes, key=lambda mode: -mode.log_mass)
+    return [mode for mode in ordered if mode.log_mass > ordered[0].log_mass - np.log(1e6)]
 
 
 def _finite(value: float) -> float:

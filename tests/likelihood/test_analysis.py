@@ -91,3 +91,21 @@ def test_any_other_exception_leaves_with_the_parameters_in_a_note(gaussian_model
     with pytest.raises(KeyError) as caught:
         log_likelihood(gaussian_model, KeyError("flux"))(VECTOR)
     assert any("intensity = 2.0" in note for note in caught.value.__notes__)
+
+
+def test_nan_is_found_in_slots_nested_objects_and_labelled_data():
+    import pandas as pd
+
+    class Dataset:
+        __slots__ = ("flux",)
+
+        def __init__(self):
+            self.flux = np.array([1.0, np.nan])
+
+    class Nested(Returns):
+        def __init__(self):
+            self.dataset = Dataset()
+            self.series = pd.Series([1.0, np.nan, 2.0])
+
+    with pytest.raises(DataError, match=r"(?s)dataset\.flux.*series"):
+        check_analysis(Nested())

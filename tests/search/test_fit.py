@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 import classy_pm as cpm
+from classy_pm.catalog import StaleFitError
 from classy_pm.errors import CatalogError, ClassyError
+from classy_pm.plan import make_plan
+from classy_pm.search.identity import Identity
 
 
 @pytest.fixture
@@ -12,21 +15,19 @@ def emcee():
     return cpm.Emcee(nwalkers=10, nsteps=40, random_seed=1)
 
 
-def test_a_fit_that_is_there_is_read_not_run(tmp_path, gaussian_model, gaussian_analysis, emcee):
+def test_a_fit_that_is_there_is_read_not_run(tmp_path, monkeypatch, gaussian_model, gaussian_analysis, emcee):
     database = tmp_path / "fits.sqlite"
     first = emcee.fit(gaussian_model, gaussian_analysis, catalog=database, info={"survey": "test"})
 
-    def fail(instance):
-        raise AssertionError("the fit was run again")
-
-    type(gaussian_analysis).log_likelihood_function, original = (
-        lambda self, instance: fail(instance),
-        type(gaussian_analysis).log_likelihood_function,
+    calls = []
+    original = type(gaussian_analysis).log_likelihood_function
+    monkeypatch.setattr(
+        type(gaussian_analysis),
+        "log_likelihood_function",
+        lambda self, instance: calls.append(1) or original(self, instance),
     )
-    try:
-        again = emcee.fit(gaussian_model, gaussian_analysis, catalog=database)
-    finally:
-        type(gaussian_analysis).log_likelihood_function = original
+    again = emcee.fit(gaussian_model, gaussian_analysis, catalog=database)
+    assert len(calls) == 3, "a few of its draws are looked at, and no more"
     assert again.identifier == first.identifier and again.from_catalog and not first.from_catalog
     np.testing.assert_array_equal(again.samples.parameter_lists, first.samples.parameter_lists)
     assert again.attributes["search"] == "Emcee" and again.notices == first.notices
@@ -38,10 +39,7 @@ def test_a_fit_that_is_there_is_read_not_run(tmp_path, gaussian_model, gaussian_
 
 def test_whatever_changes_the_answer_changes_the_identity(gaussian_model, gaussian_analysis, emcee):
     def identifier(model=gaussian_model, analysis=gaussian_analysis, search=emcee):
-        from classy_pm.catalog import fit_key
-        from classy_pm.plan import make_plan
-
-        return fit_key(search._identity(make_plan(model), analysis))
+        return Identity.of(search, make_plan(model), analysis).key
 
     base = identifier()
     assert identifier() == base
@@ -117,3 +115,63 @@ def test_a_fit_that_fails_leaves_an_empty_catalogue_folder(
             catalog=tmp_path / "fits.sqlite",
         )
     assert list(tmp_path.rglob("*.nc")) == [] and list(tmp_path.rglob("*.part")) == []
+
+
+def test_info_that_cannot_be_stored_is_refused_before_sampling(
+    tmp_path, gaussian_model, gaussian_analysis, emcee
+):
+    with pytest.raises(ClassyError, match="survey"):
+        emcee.fit(gaussian_model, gaussian_analysis, catalog=tmp_path / "f.sqlite", info={"survey": object()})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_analysis_that_its_likelihood_changes_is_told(gaussian_model, gaussian_analysis, emcee):
+    class Drifting(type(gaussian_analysis)):
+        def log_likelihood_function(self, instance):
+            self.data -= 1e-6
+            return super().log_likelihood_function(instance)
+
+    result = emcee.fit(gaussian_model, Drifting(gaussian_analysis.data, gaussian_analysis.noise_map))
+    assert any("was changed while it was fitted" in notice for notice in result.notices)
+
+
+def test_arviz_is_not_given_totals_for_pointwise_terms(gaussian_model, gaussian_analysis, emcee):
+    idata = emcee.fit(gaussian_model, gaussian_analysis).idata
+    assert "log_likelihood" not in idata.children and "log_likelihood" not in idata["sample_stats"]
+
+
+def test_a_result_can_be_pickled(gaussian_model, gaussian_analysis, emcee):
+    import pickle
+
+    result = emcee.fit(gaussian_model, gaussian_analysis)
+    again = pickle.loads(pickle.dumps(result))
+    assert again.samples.parameter_lists == result.samples.parameter_lists
+    assert again.instance.centre == result.instance.centre
+
+
+def test_info_shows_as_many_digits_as_the_posterior_has(gaussian_model, gaussian_analysis, emcee):
+    from classy_pm.result.result import _with_interval
+
+    row = {"lower_1_sigma": 5000.1229, "median": 5000.1234, "upper_1_sigma": 5000.1239}
+    assert "5000.12340" in _with_interval(row)
+
+
+OFFSET = 0.0
+
+
+def test_a_likelihood_that_was_changed_is_not_answered_by_an_old_fit(
+    tmp_path, monkeypatch, gaussian_model, gaussian_analysis, emcee
+):
+    class Global(type(gaussian_analysis)):
+        def log_likelihood_function(self, instance):
+            return super().log_likelihood_function(instance) + OFFSET
+
+    analysis = Global(gaussian_analysis.data, gaussian_analysis.noise_map)
+    emcee.fit(gaussian_model, analysis, catalog=tmp_path / "fits.sqlite")
+    monkeypatch.setitem(globals(), "OFFSET", 1.0)
+    with pytest.raises(StaleFitError, match="identity_version"):
+        emcee.fit(gaussian_model, analysis, catalog=tmp_path / "fits.sqlite")
+    monkeypatch.setattr(Global, "identity_version", 2, raising=False)
+    emcee.fit(gaussian_model, analysis, catalog=tmp_path / "fits.sqlite")
+    with cpm.Catalog(tmp_path / "fits.sqlite") as catalog:
+        assert len(catalog) == 2

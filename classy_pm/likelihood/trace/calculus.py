@@ -9,6 +9,7 @@ import numpy as np
 
 from classy_pm.likelihood.trace.array import is_traced
 from classy_pm.likelihood.trace.dispatch import lift, shadow_of
+from classy_pm.likelihood.trace.ordering import take
 from classy_pm.likelihood.trace.reductions import as_traced
 from classy_pm.likelihood.trace.registry import function_rule, refuse_function
 from classy_pm.likelihood.trace.words import refuse
@@ -146,7 +147,7 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
     if period is not None:
         xp = np.mod(xp, period)
         order = np.argsort(xp)
-        xp, fp, x = np.take(xp, order), np.take(fp, order), np.mod(x, period)
+        xp, fp, x = take(xp, order), take(fp, order), np.mod(x, period)
         xp = np.concatenate([xp[-1:] - period, xp, xp[:1] + period])
         fp = np.concatenate([fp[-1:], fp, fp[:1]])
     count = np.shape(shadow_of(xp))[0]
@@ -155,8 +156,8 @@ def interp(x: Any, xp: Any, fp: Any, left: Any = None, right: Any = None, period
         inside = np.broadcast_to(fp[0], np.shape(shadow_of(x)))
     else:
         place = np.clip(np.searchsorted(xp, x, side="right") - 1, 0, count - 2)
-        x0, x1 = np.take(xp, place), np.take(xp, place + 1)
-        y0, y1 = np.take(fp, place), np.take(fp, place + 1)
+        x0, x1 = take(xp, place), take(xp, place + 1)
+        y0, y1 = take(fp, place), take(fp, place + 1)
         width = np.where(np.equal(x1, x0), 1.0, x1 - x0)
         inside = y0 + (y1 - y0) / width * (x - x0)
     below = fp[0] if left is None else left

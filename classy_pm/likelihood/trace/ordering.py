@@ -29,6 +29,8 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "r
     elif mode == "wrap":
         indices = np.mod(indices, length)
     if not is_traced(a):
+        if not is_traced(indices):
+            return np.take(a, indices, axis=axis)
         a = _as_constant(a, indices)
     if not is_traced(indices) and indices.ndim == 0:
         indices = int(indices)

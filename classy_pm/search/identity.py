@@ -1,0 +1,76 @@
+"""What identifies a fit: everything that determines its answer, and nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from classy_pm.catalog import describe, fit_key, part_key
+from classy_pm.errors import IdentityError
+from classy_pm.likelihood import Analysis
+from classy_pm.plan import Plan
+
+if TYPE_CHECKING:
+    from classy_pm.search.base import Search
+
+__all__ = ["Identity"]
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A fit's identity, taken before anything runs.
+
+    Attributes
+    ----------
+    key : str
+        Equal for equal model, data, search and seed.
+    description : dict
+        What went into it, in plain data.
+    hashes : dict of str
+        Of each part, to find fits that have it in common.
+    """
+
+    key: str
+    description: dict[str, Any]
+    hashes: dict[str, str]
+
+    @classmethod
+    def of(cls, search: Search, plan: Plan, analysis: Analysis) -> Identity:
+        """Take the identity of a fit.
+
+        Raises
+        ------
+        IdentityError
+            If something in the analysis cannot be identified; the text names its path.
+        """
+        payload = {
+            "model": plan.identity,
+            "data": analysis_identity(analysis),
+            "likelihood": {"likelihood": type(analysis)},
+            "search": {"search": type(search).__name__, "settings": search.identifying_settings()},
+            "extra": {"random_seed": search.random_seed, "unique_tag": search.unique_tag},
+        }
+        description: Any = describe(payload)
+        return cls(fit_key(payload), description, {name: part_key(part) for name, part in payload.items()})
+
+    def changes(self, search: Search, plan: Plan, analysis: Analysis) -> list[str]:
+        """Say whether the analysis is another one now than when the identity was taken."""
+        try:
+            same = part_key(analysis_identity(analysis)) == self.hashes["data"]
+        except IdentityError:
+            same = False
+        if same:
+            return []
+        text = (
+            f"{type(analysis).__name__} was changed while it was fitted: if its data were, the draws are of "
+            "no use; if it counts or caches on itself, the fit will not be found again in a catalogue."
+        )
+        return [text]
+
+
+def analysis_identity(analysis: Analysis) -> Any:
+    """Return all of an analysis that its log likelihood can depend on, for the identity."""
+    from classy_pm import catalog
+
+    find = getattr(catalog, "analysis_identity", None)
+    return analysis if find is None else find(analysis, Analysis)

@@ -36,6 +36,7 @@ __all__ = [
     "Samples",
     "StudentTPrior",
     "UniformPrior",
+    "check_gradient",
     "ops",
     "to_pymc",
 ]
@@ -63,6 +64,7 @@ _HOMES = {
     "Samples": "classy_pm.result",
     "StudentTPrior": "classy_pm.model",
     "UniformPrior": "classy_pm.model",
+    "check_gradient": "classy_pm.likelihood",
     "ops": "classy_pm",
     "to_pymc": "classy_pm.graph",
 }
@@ -79,7 +81,7 @@ if TYPE_CHECKING:
     from classy_pm.catalog import Catalog
     from classy_pm.errors import ClassyError, FitException
     from classy_pm.graph import to_pymc
-    from classy_pm.likelihood import Analysis
+    from classy_pm.likelihood import Analysis, check_gradient
     from classy_pm.model import (
         Array,
         BetaPrior,

@@ -5,6 +5,7 @@ and never turns a stored text into code.
 """
 
 from classy_pm.catalog.aggregator import VIEWS, Aggregator
+from classy_pm.catalog.analyses import analysis_identity
 from classy_pm.catalog.catalog import Catalog
 from classy_pm.catalog.difference import Difference, differences
 from classy_pm.catalog.faults import (
@@ -15,7 +16,7 @@ from classy_pm.catalog.faults import (
     UntrustedFile,
 )
 from classy_pm.catalog.identity import canonical, describe, fit_key, part_key
-from classy_pm.catalog.records import ComponentRecord, FitRecord, ParameterRecord
+from classy_pm.catalog.records import ComponentRecord, FitRecord, ParameterRecord, check_info
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.references import base_refs, class_ref
 from classy_pm.catalog.stored import StoredFit
@@ -35,8 +36,10 @@ __all__ = [
     "StaleFitError",
     "StoredFit",
     "UntrustedFile",
+    "analysis_identity",
     "base_refs",
     "canonical",
+    "check_info",
     "class_ref",
     "describe",
     "differences",

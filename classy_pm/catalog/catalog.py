@@ -54,7 +54,7 @@ class Catalog:
     def __init__(
         self, location: str | os.PathLike[str], *, create: bool = True, read_only: bool = False
     ) -> None:
-        path = Path(location)
+        path = _as_path(location)
         if path.is_dir():
             raise CatalogError(
                 f"{str(path)!r} is a folder; a catalogue is a sqlite file.",
@@ -64,7 +64,7 @@ class Catalog:
         self.create = create and not read_only
         self.read_only = read_only
         self.database = Database(path, read_only=read_only)
-        self.layout = Layout(path.with_suffix(".files"))
+        self.layout = Layout.of(path)
         self.claims = Claims(self.layout)
         self._swept = read_only
 
@@ -76,11 +76,8 @@ class Catalog:
         self._must_write()
         layout.check_writable(self.location.parent)
         layout.check_writable(self.layout.fits)
-        if self.is_there():
-            with self.database.reading():
-                pass
-            if not os.access(self.location, os.W_OK):
-                raise layout.unwritable(self.location, PermissionError(13, "Permission denied"))
+        if self._check_index() and not os.access(self.location, os.W_OK):
+            raise layout.unwritable(self.location, PermissionError(13, "Permission denied"))
 
     def find(self, fit_key: str) -> StoredFit | None:
         """Return the fit with this identity if it is here, complete and with its file.
@@ -209,7 +206,16 @@ class Catalog:
         return recovery.verify(self.database, self.layout)
 
     def rebuild(self) -> Report:
-        """Make the index again from the files alone; no other process may be using it."""
+        """Make the index again from the files alone; no other process may be using it.
+
+        Whatever lies at the catalogue's path and is not a sound index of ours is moved beside it,
+        under a name that the report tells, and never overwritten.
+
+        Raises
+        ------
+        CatalogError
+            If there is no fit in the folder of files; nothing is changed then.
+        """
         self._must_write()
         return recovery.rebuild(self.database, self.layout)
 
@@ -242,11 +248,13 @@ class Catalog:
     def import_zip(self, source: str | os.PathLike[str]) -> Report:
         """Take in the fits of a zip that `export` has made; what is no fit is refused and listed."""
         self._must_write()
+        self._check_index()
         return exchange.import_zip(self.database, self.layout, Path(source))
 
     def import_folder(self, source: str | os.PathLike[str]) -> Report:
         """Take in copies of the fits in a folder, such as results from another machine's disk."""
         self._must_write()
+        self._check_index()
         return exchange.import_folder(self.database, self.layout, Path(source))
 
     def info_of(self, stored: StoredFit) -> dict[str, Any]:
@@ -309,6 +317,13 @@ class Catalog:
         if self.read_only:
             raise CatalogError(f"{str(self.location)!r} was opened with `read_only=True`.")
 
+    def _check_index(self) -> bool:
+        """Whether there is an index yet; an error if it is not one of ours."""
+        if not self.is_there():
+            return False
+        with self.database.reading():
+            return True
+
     def _row(self, fit_key: str) -> StoredFit | None:
         if not self.is_there():
             return None
@@ -322,3 +337,13 @@ class Catalog:
             return stored.path.stat().st_size == stored.nbytes
         except FileNotFoundError:
             return False
+
+
+def _as_path(location: object) -> Path:
+    text = os.fspath(location) if isinstance(location, os.PathLike) else location
+    if not isinstance(text, str) or "\0" in text:
+        raise CatalogError(
+            f"{location!r} is not the path of a catalogue.",
+            cure="Write a str or a pathlib.Path that names a sqlite file: Catalog('survey.sqlite').",
+        )
+    return Path(text)

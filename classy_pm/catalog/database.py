@@ -21,10 +21,11 @@ import sqlalchemy as sa
 from classy_pm.catalog import connections, migrations, tables
 from classy_pm.catalog.connections import PATIENCE, Snapshot, make_engine
 from classy_pm.catalog.faults import CatalogVersionError, DamagedFile, DiskFullError, UntrustedFile
-from classy_pm.catalog.layout import make_folder
+from classy_pm.catalog.layout import Layout, make_folder
 from classy_pm.catalog.records import now
 from classy_pm.errors import CatalogError
 
+SQLITE_FILE = b"SQLite format 3\0"  # how each of them begins
 OLDEST_SQLITE = (3, 37)  # the first with STRICT tables
 
 
@@ -192,13 +193,24 @@ def _marks(connection: sa.Connection) -> tuple[int, int]:
     return application, connection.exec_driver_sql("PRAGMA user_version").scalar_one()
 
 
+def _is_sqlite(path: Path) -> bool:
+    try:
+        with path.open("rb") as stream:
+            return stream.read(len(SQLITE_FILE)) == SQLITE_FILE
+    except OSError:
+        return True  # not known to be anything else
+
+
 def _translated(path: Path, error: sa.exc.DBAPIError | sqlite3.Error) -> CatalogError:
     place, reason = repr(str(path)), str(getattr(error, "orig", None) or error)
     if any(word in reason for word in ("not a database", "malformed", "corrupt", "unsupported file format")):
-        return DamagedFile(
-            f"The index {place} is damaged: {reason}.",
-            cure="The fits are in the folder beside it: `Catalog(...).rebuild()` makes the index again.",
-        )
+        if Layout.of(path).all_files():
+            cure = "The fits are in the folder beside it: `Catalog(...).rebuild()` makes the index again."
+            return DamagedFile(f"The index {place} is damaged: {reason}.", cure=cure)
+        if not _is_sqlite(path):
+            return CatalogError(f"{place} is not a catalogue (not a sqlite file).", cure="Give another path.")
+        cure = "There are no fits in a folder beside it to make it again from. Give another path."
+        return DamagedFile(f"The index {place} is damaged: {reason}.", cure=cure)
     if "disk is full" in reason or "disk I/O error" in reason:
         cure = "Make room and run again; what is in the catalogue is unharmed."
         return DiskFullError(f"The index {place} could not be written: {reason}.", cure=cure)

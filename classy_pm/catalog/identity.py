@@ -18,6 +18,7 @@ import hashlib
 import math
 import pathlib
 import re
+import sys
 import types
 import unicodedata
 import uuid
@@ -29,12 +30,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from classy_pm.catalog import arrays
-from classy_pm.catalog.references import class_ref, code_parts, has_hidden_state, slot_names
+from classy_pm.catalog.references import attributes_of, class_ref, closure_of, code_parts, has_hidden_state
 from classy_pm.errors import IdentityError
 
 HEADER = b"classy-identity-1\n"
 #: Sequences longer than this are described by their length and hash, to keep manifests small.
 LONGEST_SHOWN = 64
+#: Modules in which ufuncs have names, and what the identity calls them.
+UFUNCS = (("numpy", "builtins"), ("scipy.special", "scipy.special"), ("numpy._core.umath", "numpy"))
 CURE = "Define `__identity__(self)` on its class, returning plain data that tells such objects apart."
 
 
@@ -83,8 +86,9 @@ def canonical(value: object, path: str = "") -> bytes:
 
     Dictionaries and sets have no order; a list and a tuple differ, as do 1, 1.0 and True. Floats
     are exact, with one NaN and one zero. Arrays count with dtype, shape and contents, labelled
-    arrays with dims and coordinates, classes and functions by name, other objects by their class
-    and attributes, or by what their `__identity__` method returns.
+    arrays with dims and coordinates, classes by name and `identity_version`, functions by name and
+    by what they close over, local ones also by their code; other objects by their class, its
+    `identity_version`, and attributes, or by what their `__identity__` method returns.
 
     Parameters
     ----------
@@ -123,6 +127,31 @@ def _encode(value: object, path: str) -> Encoded:
         ) from None
 
 
+def has_hook(value: object) -> bool:
+    """Whether the class of an object says by `__identity__` what tells such objects apart."""
+    return not isinstance(value, type) and getattr(type(value), "__identity__", None) is not None
+
+
+def told_identity(value: Any, path: str = "") -> object:
+    """Return what `__identity__` of an object returns."""
+    if not callable(value.__identity__):
+        raise IdentityError(
+            f"{path or 'This value'}: `__identity__` of {class_ref(type(value))} is not a method.", cure=CURE
+        )
+    return value.__identity__()
+
+
+def class_version(cls: type) -> str | None:
+    """Return the `identity_version` of a class as text, or None if it has none."""
+    version = getattr(cls, "identity_version", None)
+    if version is not None and not isinstance(version, int | float | str | tuple):
+        raise IdentityError(
+            f"`identity_version` of {class_ref(cls)} is {version!r}.",
+            cure="Write a number or a str in the class: identity_version = 2.",
+        )
+    return None if version is None else str(version)
+
+
 def _leaf(tag: str, text: str | bytes, shown: object) -> Encoded:
     content = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return Encoded(b"%s %d\n" % (tag.encode(), len(content)) + content, shown)
@@ -153,14 +182,13 @@ class _Walk:
     def encode(self, value: object, path: str) -> Encoded:
         if id(value) in self.inside:
             raise IdentityError(f"{path or 'This value'} contains itself.", cure=CURE)
-        hook = getattr(type(value), "__identity__", None)
         handler = ATOMS.get(type(value))
         if handler is not None:
             return handler(value)
         self.inside.add(id(value))
         try:
-            if hook is not None and not isinstance(value, type):
-                plain = self.encode(hook(value), f"{path}.__identity__()")
+            if has_hook(value):
+                plain = self.encode(told_identity(value, path), f"{path}.__identity__()")
                 return self._object("identity", value, [plain], plain.shown)
             for kind, branch in BRANCHES:
                 if isinstance(value, kind):
@@ -172,10 +200,10 @@ class _Walk:
     def _object(self, tag: str, value: object, parts: Iterable[Encoded], shown: object) -> Encoded:
         """Encode parts under the name and version of the value's class."""
         ref = class_ref(type(value))
-        version = getattr(type(value), "identity_version", None)
+        version = class_version(type(value))
         head = [_leaf("class", ref, ref).code]
         if version is not None:
-            head.append(_leaf("version", str(version), None).code)
+            head.append(_leaf("version", version, None).code)
         return _branch(tag, [*head, *(part.code for part in parts)], {"class": ref, "is": shown})
 
     def _sequence(self, value: Iterable[object], path: str, tag: str = "list") -> Encoded:
@@ -217,15 +245,7 @@ class _Walk:
 
     def _attributes(self, value: object, path: str) -> Encoded:
         """Encode instance attributes and slots, without what `cached_property` has left there."""
-        names: dict[str, object] = {}
-        for name in slot_names(type(value)):
-            if hasattr(value, name):
-                names[name] = getattr(value, name)
-        names.update(getattr(value, "__dict__", {}))
-        for name in list(names):
-            if isinstance(getattr(type(value), name, None), functools.cached_property):
-                del names[name]
-        return self._mapping(names, path)
+        return self._mapping(attributes_of(value), path)
 
     def _enum(self, value: enum.Enum, path: str) -> Encoded:
         name = value.name if value.name is not None else repr(value.value)
@@ -253,20 +273,49 @@ class _Walk:
 
     def _class(self, value: type, path: str) -> Encoded:
         ref = class_ref(value)
-        version = getattr(value, "identity_version", None)
+        version = class_version(value)
         return _leaf("class", ref if version is None else f"{ref} {version}", ref)
 
     def _function(self, value: Any, path: str) -> Encoded:
         ref = class_ref(value)
-        if "<" not in ref:
+        # A decorated function has the name of the one inside, and its arguments in the closure.
+        named = code_parts(value) if "<" in ref else closure_of(value)
+        if value.__dict__:
+            named = [*named, ("__dict__", value.__dict__)]
+        if not named:
             return _leaf("function", ref, ref)
-        parts = [self.encode(part, f"{path}.{name}") for name, part in code_parts(value)]
+        parts = [self.encode(part, f"{path}.{name}") for name, part in named]
         return _branch("local function", [_leaf("function", ref, ref).code, *(p.code for p in parts)], ref)
 
     def _method(self, value: Any, path: str) -> Encoded:
         owner = self.encode(value.__self__, f"{path}.__self__")
-        name = _leaf("str", value.__name__, value.__name__)
-        return _branch("method", [owner.code, name.code], {"method": value.__name__, "of": owner.shown})
+        title = getattr(value, "__name__", "?")
+        codes = [owner.code, _leaf("str", title, title).code]
+        if isinstance(value, types.MethodType):
+            codes.append(self.encode(value.__func__, f"{path}.__func__").code)
+        return _branch("method", codes, {"method": title, "of": owner.shown})
+
+    def _ufunc(self, value: np.ufunc, path: str) -> Encoded:
+        """Encode a ufunc by its name, if that is where it can be found."""
+        name = value.__name__
+        for module, ref in UFUNCS:
+            if getattr(sys.modules.get(module), name, None) is value:
+                return _leaf("function", f"{ref}:{name}", f"{ref}:{name}")
+        raise IdentityError(
+            f"{path or 'This value'} is the ufunc {name!r}, which does not tell what it computes.",
+            cure="Keep the Python function that it was made from, or np.vectorize(function), instead.",
+        )
+
+    def _vectorize(self, value: np.vectorize, path: str) -> Encoded:
+        names = {
+            name: part for name, part in vars(value).items() if name not in ("_ufunc", "__doc__", "_doc")
+        }
+        attributes = self._mapping(names, path)
+        return self._object("vectorize", value, [attributes], attributes.shown)
+
+    def _cached(self, value: Any, path: str) -> Encoded:
+        content = self.encode(value.__wrapped__, f"{path}.__wrapped__")
+        return _branch("cached function", [content.code], content.shown)
 
     def _builtin(self, value: Any, path: str) -> Encoded:
         owner = getattr(value, "__self__", None)
@@ -277,7 +326,10 @@ class _Walk:
 
     def _partial(self, value: functools.partial[object], path: str) -> Encoded:
         content = self._list([value.func, value.args, dict(value.keywords)], path)
-        return _branch("partial", [content.code], {"partial": content.shown})
+        encoded = _branch("partial", [content.code], {"partial": content.shown})
+        if type(value) is functools.partial and not vars(value):
+            return encoded
+        return self._object("partial", value, [encoded, self._attributes(value, path)], encoded.shown)
 
     def _generator(self, value: np.random.Generator, path: str) -> Encoded:
         state = self._mapping(value.bit_generator.state, path)
@@ -371,6 +423,9 @@ BRANCHES: list[tuple[Any, Callable[[_Walk, Any, str], Encoded]]] = [
     (np.random.Generator, _Walk._generator),
     (types.FunctionType, _Walk._function),
     (types.MethodType, _Walk._method),
-    ((types.BuiltinFunctionType, np.ufunc), _Walk._builtin),
+    (types.BuiltinFunctionType, _Walk._builtin),
+    (np.ufunc, _Walk._ufunc),
+    (np.vectorize, _Walk._vectorize),
+    (type(functools.cache(len)), _Walk._cached),
     (functools.partial, _Walk._partial),
 ]

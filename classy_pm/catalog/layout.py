@@ -34,6 +34,11 @@ class Layout:
 
     files: Path
 
+    @classmethod
+    def of(cls, database: Path) -> Layout:
+        """Return the folder of files that lies beside a database."""
+        return cls(database.with_suffix(".files"))
+
     @property
     def fits(self) -> Path:
         """The folder of the fits' own files."""
@@ -53,6 +58,10 @@ class Layout:
     def quarantine(self) -> Path:
         """Where damaged files and duplicates are moved."""
         return self.files / "quarantine"
+
+    def all_files(self) -> list[Path]:
+        """Return every file in the folders of fits."""
+        return sorted(path for path in self.fits.glob("*/*") if not path.is_dir() or path.is_symlink())
 
     def fit_path(self, fit_key: str, run_id: str) -> Path:
         """Return where the file of a run lies, having checked both keys."""

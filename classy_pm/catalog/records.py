@@ -16,6 +16,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from classy_pm.errors import CatalogError
 
 #: Version of the manifest. Readers of all past versions are kept; see `FitRecord.from_manifest`.
@@ -30,6 +32,10 @@ NUMBERS = (
     *("seconds", "log_evidence", "log_evidence_error", "max_log_likelihood", "loo", "max_rhat", "min_ess"),
     *("divergences", "n_nonfinite", "grid_index"),
 )
+PLAIN = "Give str, numbers, bool, None, and lists or dicts of them."
+#: Notes deeper or longer than this are refused, so that the manifest around them can be read again.
+DEEPEST_INFO = DEEPEST_MANIFEST // 2
+LONGEST_INFO = LARGEST_MANIFEST // 2
 KINDS = ("fit", "grid", "sensitivity", "sbc", "dataset")
 
 
@@ -154,6 +160,9 @@ class FitRecord:
         fix("components", tuple(c._replace(base_refs=tuple(c.base_refs)) for c in self.components))
         fix("parameters", tuple(self.parameters))
         fix("tags", tuple(self.tags))
+        if isinstance(self.info, Mapping):
+            plain, faults = _plain_info(self.info)
+            fix("info", self.info if faults else plain)
         check_record(self)
 
     def to_manifest(self) -> str:
@@ -202,6 +211,89 @@ def now() -> str:
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
 
 
+def check_info(info: object) -> dict[str, Any]:
+    """Return the user's notes as the catalogue keeps them; call it before a long run.
+
+    Scalars of NumPy become Python's, tuples become lists, and kinds of dict become dicts.
+
+    Parameters
+    ----------
+    info : mapping of str to object
+        The notes: str, numbers, bool, None, and lists or dicts of them.
+
+    Raises
+    ------
+    CatalogError
+        If anything in it cannot be kept; each such key is named on a line of its own.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> check_info({"redshift": np.float32(0.5), "bands": ("g", "r")})
+    {'redshift': 0.5, 'bands': ['g', 'r']}
+    """
+    if isinstance(info, Mapping):
+        plain, faults = _plain_info(info)
+    else:
+        plain, faults = {}, [f"info: is {_kind(info)}, not a dict"]
+    if faults:
+        raise CatalogError("These notes cannot be kept in the catalogue.", faults, cure=PLAIN)
+    return plain
+
+
+def _plain_info(info: Mapping[Any, object]) -> tuple[dict[str, Any], list[str]]:
+    """Return notes as plain data, and what is wrong with them."""
+    faults: list[str] = []
+    plain: dict[str, Any] = _plain_note(info, "info", 0, faults)
+    if not faults and len(to_json(plain)) > LONGEST_INFO:
+        faults.append(f"info: is longer than {LONGEST_INFO} characters of JSON")
+    return plain, faults
+
+
+def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
+    if len(faults) > 100:  # a list that holds itself twice has no end
+        return None
+    if isinstance(value, np.generic) and value.dtype.kind in "biufU":
+        value = float(value) if isinstance(value, np.floating) else value.item()
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, float):
+        return float(value)
+    if type(value) is int:
+        if abs(value) >= 2**1000:
+            faults.append(f"{path}: is an integer of {value.bit_length()} bits, which is too large")
+        return value
+    if isinstance(value, str):
+        faults += [fault for fault in _text_faults(path, value) if "surrogate" in fault]
+        return str.__str__(value)
+    if not isinstance(value, Mapping | list | tuple):
+        advice = "; write its `.tolist()`" if isinstance(value, np.ndarray) else ""
+        faults.append(f"{path}: is {_kind(value)}, which cannot be kept{advice}")
+        return value
+    if depth >= DEEPEST_INFO:
+        faults.append(f"{path}: is nested deeper than {DEEPEST_INFO}")
+        return None
+    if isinstance(value, list | tuple):
+        return [_plain_note(item, f"{path}[{i}]", depth + 1, faults) for i, item in enumerate(value)]
+    content = {}
+    for key, item in value.items():
+        if not isinstance(key, str):
+            faults.append(f"{path}: the key {key!r} is {_kind(key)}, not a str")
+            continue
+        faults += _text_faults(f"{path}: the key", key)
+        place = f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]"
+        content[str.__str__(key)] = _plain_note(item, place, depth + 1, faults)
+    return content
+
+
+def _kind(value: object) -> str:
+    """Return the type of a value with its article: "an int", "a list"."""
+    if value is None:
+        return "None"
+    name = type(value).__name__
+    return f"{'an' if name[0] in 'aeiouAEIOU' and not name.startswith('u') else 'a'} {name}"
+
+
 def check_record(record: FitRecord) -> None:
     """Raise a CatalogError that names every field which the catalogue could not keep."""
     faults: list[str] = []
@@ -216,7 +308,7 @@ def check_record(record: FitRecord) -> None:
         faults += _text_faults(name, getattr(record, name))
     for name in ("settings", "payload", "model", "info", "versions", "extra"):
         if not isinstance(getattr(record, name), Mapping):
-            faults.append(f"{name}: is a {type(getattr(record, name)).__name__}, not a dict")
+            faults.append(f"{name}: is {_kind(getattr(record, name))}, not a dict")
     for name in NUMBERS:
         faults += _number_faults(name, getattr(record, name))
     for tag in record.tags:
@@ -235,9 +327,9 @@ def check_record(record: FitRecord) -> None:
         for name in SUMMARY:
             faults += _number_faults(f"parameters.{parameter.path}.{name}", getattr(parameter, name))
         if not isinstance(parameter.value, bool | int | float | str | None):
-            faults.append(f"parameters.{parameter.path}.value: is a {type(parameter.value).__name__}")
-    for key in record.info:
-        faults += _text_faults("info", key)
+            faults.append(f"parameters.{parameter.path}.value: is {_kind(parameter.value)}")
+    if isinstance(record.info, Mapping):
+        faults += _plain_info(record.info)[1]
     if faults:
         raise CatalogError("This record of a fit cannot be filed.", faults)
 
@@ -306,8 +398,8 @@ def _plain(value: object, path: str) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise CatalogError(
-        f"{path or 'This value'} is a {type(value).__name__}, which cannot be kept in the catalogue.",
-        cure="Give str, numbers, bool, None, and lists or dicts of them.",
+        f"{path or 'This value'} is {_kind(value)}, which cannot be kept in the catalogue.",
+        cure=PLAIN,
     )
 
 

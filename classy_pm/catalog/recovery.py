@@ -7,6 +7,8 @@ again. All of them are idempotent, may run beside fits, and delete nothing but u
 
 from __future__ import annotations
 
+import contextlib
+import os
 import secrets
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,7 +42,8 @@ class Report:
     damaged : list of str
         Fits whose file has changed; it is in quarantine, and they may be run again.
     set_aside : list of str
-        Files that are no fits of this catalogue, in quarantine with the reason.
+        Files that are no fits of this catalogue, in quarantine with the reason; after `rebuild` also
+        the file that lay where the index belongs and was none, under its new name beside it.
     checked : int
         Number of files looked at.
     """
@@ -81,7 +84,7 @@ def recover(database: Database, place: Layout) -> Report:
     """Make rows and files agree: adopt files without a row, mark rows without a file."""
     report = sweep(database, place)
     rows = _rows(database)
-    for path in all_files(place):
+    for path in place.all_files():
         report.checked += 1
         keys = layout.keys_of(path)
         if keys is None:
@@ -116,11 +119,13 @@ def verify(database: Database, place: Layout) -> Report:
 def rebuild(database: Database, place: Layout) -> Report:
     """Make the index again from the files, beside the old one, and put it in its place.
 
-    No other process should be using the catalogue.
+    No other process should be using the catalogue. Without a fit to make an index from nothing is
+    changed; an old index that is not sound is moved to another name, because it may be no index.
     """
     report = Report()
     found: list[tuple[FitRecord, Path]] = []
-    for path in all_files(place):
+    faults: list[tuple[Path, str]] = []
+    for path in place.all_files():
         report.checked += 1
         try:
             guard.check(path)
@@ -129,8 +134,16 @@ def rebuild(database: Database, place: Layout) -> Report:
                 raise CatalogError("The keys in its manifest are not those of its name.")
             found.append((record, path))
         except CatalogError as error:
-            filing.set_aside(place, path, error.message)
-            report.set_aside.append(path.name)
+            faults.append((path, error.message))
+    if not found:
+        raise CatalogError(
+            f"There is no fit in {str(place.fits)!r}, and so nothing to make an index from.",
+            [f"{path.name}: {reason}" for path, reason in faults[:20]],
+            cure="Check the path of the catalogue; nothing was changed.",
+        )
+    for path, reason in faults:
+        filing.set_aside(place, path, reason)
+        report.set_aside.append(path.name)
     fresh = Database(database.path.with_name(f".{database.path.name}.{secrets.token_hex(8)}.rebuild"))
     try:
         with fresh.writing():
@@ -140,6 +153,8 @@ def rebuild(database: Database, place: Layout) -> Report:
             filing.enter(fresh, place, record, written)
             report.adopted.append(record.fit_key)
         fresh.close()
+        if database.exists() and not _is_sound(database):
+            report.set_aside.append(_move_index_aside(database.path))
         database.close()
         # The old log must be gone before the new index has the name, or it would be played into it.
         for suffix in ("-wal", "-shm", "-journal"):
@@ -150,11 +165,6 @@ def rebuild(database: Database, place: Layout) -> Report:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{fresh.path}{suffix}").unlink(missing_ok=True)
     return report
-
-
-def all_files(place: Layout) -> list[Path]:
-    """Return every file in the folders of fits."""
-    return sorted(path for path in place.fits.glob("*/*") if not path.is_dir() or path.is_symlink())
 
 
 def _adopt(database: Database, place: Layout, path: Path, report: Report) -> None:
@@ -201,3 +211,26 @@ def _check_index(database: Database) -> None:
             faults[:5],
             cure="The fits are in the folder beside it: `rebuild()` makes the index again.",
         )
+
+
+def _is_sound(database: Database) -> bool:
+    try:
+        _check_index(database)
+    except CatalogError:
+        return False
+    finally:
+        database.close()
+    return True
+
+
+def _move_index_aside(path: Path) -> str:
+    """Give what lies in the place of the index, with its log, a name that nothing has; return it."""
+    suffixes = ("-wal", "-shm", "-journal", "")  # the file last: its log must not stay behind it
+    number = 1
+    while any(os.path.lexists(f"{path}.set-aside-{number}{suffix}") for suffix in suffixes):
+        number += 1
+    target = f"{path}.set-aside-{number}"
+    for suffix in suffixes:
+        with contextlib.suppress(FileNotFoundError):
+            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
+    return Path(target).name

@@ -6,6 +6,7 @@ hands over. Nothing here turns a text into a class.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import types
@@ -79,6 +80,12 @@ def code_parts(function: types.FunctionType) -> list[tuple[str, object]]:
         ("__kwdefaults__", function.__kwdefaults__),
         ("__code__", _code(function.__code__)),
     ]
+    return parts + closure_of(function)
+
+
+def closure_of(function: types.FunctionType) -> list[tuple[str, object]]:
+    """Return the variables that a function closes over, by name."""
+    parts: list[tuple[str, object]] = []
     for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
         try:
             content = cell.cell_contents
@@ -87,6 +94,19 @@ def code_parts(function: types.FunctionType) -> list[tuple[str, object]]:
         # A function that calls itself holds itself; its name says enough.
         parts.append((name, "itself" if content is function else content))
     return parts
+
+
+def attributes_of(value: object) -> dict[str, object]:
+    """Return instance attributes and slots, without what `cached_property` has left there."""
+    names: dict[str, object] = {}
+    for name in slot_names(type(value)):
+        if hasattr(value, name):
+            names[name] = getattr(value, name)
+    names.update(getattr(value, "__dict__", {}))
+    for name in list(names):
+        if isinstance(getattr(type(value), name, None), functools.cached_property):
+            del names[name]
+    return names
 
 
 def _code(code: types.CodeType) -> tuple[object, ...]:

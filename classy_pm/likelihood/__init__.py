@@ -3,12 +3,21 @@
 from typing import TYPE_CHECKING, Any
 
 from classy_pm.likelihood.analysis import Analysis, check_analysis
+from classy_pm.likelihood.check import GradientCheck, check_gradient
 from classy_pm.likelihood.evaluate import LogLikelihood
 
 if TYPE_CHECKING:
     from classy_pm.likelihood.symbolic import SymbolicLogLikelihood, make_symbolic
 
-__all__ = ["Analysis", "LogLikelihood", "SymbolicLogLikelihood", "check_analysis", "make_symbolic"]
+__all__ = [
+    "Analysis",
+    "GradientCheck",
+    "LogLikelihood",
+    "SymbolicLogLikelihood",
+    "check_analysis",
+    "check_gradient",
+    "make_symbolic",
+]
 
 
 def __getattr__(name: str) -> Any:

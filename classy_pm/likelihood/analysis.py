@@ -58,6 +58,36 @@ class Analysis:
             cure="Write log_likelihood_function(self, instance) in the class.",
         )
 
+    def log_likelihood_gradient(self, instance: Any) -> Any:
+        """Return the gradient of the log likelihood, where it cannot be traced but is known. Optional.
+
+        Parameters
+        ----------
+        instance : object
+            What the model describes, with numbers for its parameters.
+
+        Returns
+        -------
+        numpy.ndarray, shape (total_free_parameters,)
+            In the order of ``model.paths``; compare it with `check_gradient`.
+        """
+        raise LikelihoodError(f"{type(self).__name__} has no log_likelihood_gradient.")
+
+    def log_likelihood_pointwise(self, instance: Any) -> Any:
+        """Return the terms whose sum is the log likelihood, one a datum, for LOO. Optional.
+
+        Without it they are taken from the trace, where it is a sum that can be taken apart.
+
+        Parameters
+        ----------
+        instance : object
+
+        Returns
+        -------
+        numpy.ndarray, shape (data,)
+        """
+        raise LikelihoodError(f"{type(self).__name__} has no log_likelihood_pointwise.")
+
 
 def check_analysis(analysis: Any) -> None:
     """Refuse what is no analysis, and data that no likelihood can be computed from.

@@ -52,6 +52,55 @@ class LogLikelihood:
             raise LikelihoodError(f"The log likelihood is +inf. {self._at(vector)}")
         return float(value)
 
+    @property
+    def has_gradient(self) -> bool:
+        """Whether the analysis gives the gradient itself."""
+        return type(self.analysis).log_likelihood_gradient is not Analysis.log_likelihood_gradient
+
+    @property
+    def has_pointwise(self) -> bool:
+        """Whether the analysis gives the pointwise terms itself."""
+        return type(self.analysis).log_likelihood_pointwise is not Analysis.log_likelihood_pointwise
+
+    def gradient(self, vector: np.ndarray) -> np.ndarray:
+        """Return the analysis' own gradient at one vector, shape (size,); zero where it is impossible."""
+        try:
+            with np.errstate(all="ignore"):
+                gradient = self.analysis.log_likelihood_gradient(self.plan.build(self.split(vector)))
+        except FitException:
+            return np.zeros(self.plan.size)
+        except Exception as error:
+            error.add_note(self._at(vector))
+            raise
+        array = np.asarray(gradient)
+        if array.shape != (self.plan.size,) or array.dtype.kind not in "biuf":
+            raise LikelihoodError(
+                f"{type(self.analysis).__name__}.log_likelihood_gradient returned an array of shape "
+                f"{array.shape}, not one number for each of the {self.plan.size} free parameters.",
+                cure=f"In the order of model.paths: {', '.join(self.plan.element_names)}.",
+            )
+        return array.astype(float)
+
+    def pointwise(self, vector: np.ndarray) -> np.ndarray:
+        """Return the analysis' own pointwise terms at one vector; they must add up to its log likelihood.
+
+        Raises
+        ------
+        LikelihoodError
+            If they do not.
+        """
+        with np.errstate(all="ignore"):
+            terms = np.asarray(self.analysis.log_likelihood_pointwise(self.plan.build(self.split(vector))))
+        total = self(vector)
+        if terms.ndim != 1 or not np.isclose(terms.sum(), total, rtol=1e-8, atol=1e-8, equal_nan=True):
+            raise LikelihoodError(
+                f"{type(self.analysis).__name__}.log_likelihood_pointwise returned an array of shape "
+                f"{terms.shape} with the sum {terms.sum()!r}, the log likelihood is {total!r}. "
+                f"{self._at(vector)}",
+                cure="Return a vector whose sum is the log likelihood, constants included.",
+            )
+        return terms
+
     def _as_number(self, value: Any, vector: np.ndarray) -> float:
         number = np.asarray(value)
         if number.shape != () or number.dtype.kind not in "biuf":

@@ -63,7 +63,7 @@ class SymbolicLogLikelihood:
     @property
     def differentiable(self) -> bool:
         """Whether the graph has a gradient."""
-        return self.kind == "trace"
+        return self.kind == "trace" or self.plain.has_gradient
 
     def value_at(self, parameters: Sequence[Any]) -> Any:
         """Return the value's graph for other variables in the place of the inputs."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any, Literal
 
-from classy_pm.errors import ModelError, UnknownNameError, did_you_mean
+from classy_pm.errors import Faults, ModelError, UnknownNameError, did_you_mean
 from classy_pm.model.node import Node, as_child
 
 __all__ = ["Collection", "Instance"]
@@ -34,10 +35,11 @@ class Collection(Node):
     def __init__(self, *parts: Any, **named: Any) -> None:
         super().__init__()
         if len(parts) == 1 and isinstance(parts[0], dict):
-            given = [str(name) for name in (*parts[0], *named)]
-            twice = sorted({name for name in given if given.count(name) > 1}) if len(set(given)) < len(given) else []
-            if twice:
-                raise ModelError(f"Two parts have the name `{'`, `'.join(twice)}`.", cure="Name each part once.")
+            count = Counter(str(name) for name in (*parts[0], *named))
+            faults = Faults()
+            for name in (name for name, times in count.items() if times > 1):
+                faults.add(name, "is the name of two parts")
+            faults.raise_as(ModelError, "Each part of a Collection needs a name of its own.")
             named = {**{str(name): part for name, part in parts[0].items()}, **named}
             parts = ()
         elif len(parts) == 1 and isinstance(parts[0], (list, tuple)):
@@ -53,13 +55,13 @@ class Collection(Node):
     ) -> Collection:
         """Make the collection that is a list, tuple or dict again in the instance."""
         if isinstance(value, dict) and not all(isinstance(name, str) for name in value):
+            what = f"`{path}`" if path else "This"
             raise ModelError(
-                f"{f'`{path}`' if path else 'This'} is a dict of models or priors whose keys are not all names.",
+                f"{what} is a dict of models or priors, and its keys are not all names.",
                 cure="Write names (str) as its keys.",
             )
         collection = cls(value)
-        kinds: dict[type, Literal["list", "tuple"]] = {list: "list", tuple: "tuple"}
-        kind = next((name for kind, name in kinds.items() if isinstance(value, kind)), "dict")
+        kind = "dict" if isinstance(value, dict) else "list" if isinstance(value, list) else "tuple"
         object.__setattr__(collection, "_container", kind)
         return collection
 

@@ -47,10 +47,11 @@ def defaults_of(cls: Callable[..., Any]) -> dict[str, Any]:
     for folder in folders():
         index = _index(folder / "priors")
         for base in (cls.__mro__ if inspect.isclass(cls) else (cls,)) if index else ():
-            path, entries = index.get(f"{base.__module__}.{base.__qualname__}", (None, {}))
+            named = getattr(base, "__qualname__", "")  # an object that can be called has none
+            path, entries = index.get(f"{getattr(base, '__module__', '')}.{named}", (None, {}))
             for name, entry in entries.items():
                 if name not in defaults:
-                    defaults[name] = _prior(entry, f"{path}: {base.__qualname__}.{name}")
+                    defaults[name] = _prior(entry, f"{path}: {named}.{name}")
     return defaults
 
 
@@ -70,22 +71,27 @@ def _index_of(folder: Path, files: tuple[tuple[Path, int], ...]) -> dict[str, tu
         if not isinstance(content, dict):
             raise ConfigError(f"{path} does not hold classes with their arguments.")
         module = ".".join(path.relative_to(folder).with_suffix("").parts)
-        for name, entries in _classes(content):
+        for name, entries in _classes(content, path):
             index[f"{module}.{name}"] = (path, entries)
             if "." in name:
                 index.setdefault(name, (path, entries))
     return index
 
 
-def _classes(content: dict[Any, Any], above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+def _classes(content: dict[Any, Any], path: Path, above: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield every mapping whose values are entries, with its dotted key."""
     for key, value in content.items():
         if isinstance(value, dict):
+            unnamed = [other for other in (key, *value) if not isinstance(other, str)]
+            if unnamed:
+                raise ConfigError(
+                    f"{path}: {above}{key}: `{unnamed[0]}` is not a name.", cure="Keys are names."
+                )
             name = f"{above}{key}"
             if any(isinstance(entry, dict) and "type" in entry for entry in value.values()):
                 yield name, value
             else:
-                yield from _classes(value, f"{name}.")
+                yield from _classes(value, path, f"{name}.")
 
 
 def _prior(entry: Any, place: str) -> Any:
@@ -96,7 +102,7 @@ def _prior(entry: Any, place: str) -> Any:
         return None
     if kind == "Constant":
         return entry.get("value")
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise ConfigError(f"{place} has the unknown type `{kind}`.", cure=did_you_mean(str(kind), _TYPES))
     family = _TYPES[kind]
     known = inspect.signature(family).parameters
@@ -104,7 +110,7 @@ def _prior(entry: Any, place: str) -> Any:
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ConfigError(
-            f"{place}: {kind} has no argument `{unknown[0]}`.", cure=did_you_mean(unknown[0], known)
+            f"{place}: {kind} has no argument `{unknown[0]}`.", cure=did_you_mean(str(unknown[0]), known)
         )
     try:
         prior: AbstractPrior = family(**{name: _number(value) for name, value in given.items()})

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from classy_pm.errors import ModelError
+from classy_pm.errors import Faults, ModelError
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.model import Model
@@ -177,7 +177,7 @@ def _constructor_default(model: Model, name: str, path: Path) -> Any:
     for argument in read_signature(model.cls).arguments:
         if argument.name == name and argument.default is not REQUIRED:
             return argument.default
-        if name in argument.elements and argument.default is not REQUIRED:
+        if name in argument.elements and isinstance(argument.default, tuple):
             return argument.default[argument.elements.index(name)]
     raise ModelError(
         f"`{'.'.join(path)}` cannot be left out: {model._title()} has no default for it.",
@@ -190,6 +190,12 @@ def _constructor_default(model: Model, name: str, path: Path) -> Any:
 
 def take_attributes(root: Node, source: Any) -> None:
     """Set every parameter and constant that the source has under the same path."""
+    faults = Faults()
+    _take_attributes(root, source, (), faults)
+    faults.raise_as(ModelError, "Some attributes cannot be taken; all others were.")
+
+
+def _take_attributes(root: Node, source: Any, path: Path, faults: Faults) -> None:
     for name, child in list(root.children()):
         try:
             value = source._get(name) if isinstance(source, Node) else getattr(source, name)
@@ -198,9 +204,14 @@ def take_attributes(root: Node, source: Any) -> None:
         if value is REQUIRED or isinstance(value, MissingPrior):
             continue
         if isinstance(child, Node):
-            take_attributes(child, value)
-        else:
-            root._set(name, value)
+            _take_attributes(child, value, (*path, name), faults)
+            continue
+        try:
+            if isinstance(child, Expression) and (value is None or isinstance(value, (str, bytes, bool))):
+                raise ModelError(f"{value!r} is neither a number nor a prior")
+            root[name] = value
+        except ModelError as error:
+            faults.add(".".join((*path, name)), error.message)
 
 
 def _element(source: Any, name: str) -> Any:

@@ -271,14 +271,14 @@ def _no_chain(text: str) -> ModelError:
 
 
 _COMPARISONS = (np.less, np.less_equal, np.greater, np.greater_equal)
-_MIRROR = {
+_MIRROR: dict[np.ufunc, np.ufunc] = {
     np.less: np.greater,
     np.less_equal: np.greater_equal,
     np.greater: np.less,
     np.greater_equal: np.less_equal,
 }
 _MIRRORED = {"up": "down", "down": "up"}
-_SYMBOLS = {
+_SYMBOLS: dict[np.ufunc, str] = {
     np.add: "+",
     np.subtract: "-",
     np.multiply: "*",

@@ -60,10 +60,11 @@ class Prior(AbstractPrior):
             self.frozen = distribution
             if distribution.kind != "continuous":
                 raise ModelError(f"{type(distribution).__name__} is {distribution.kind}, not continuous.")
+            _check_preliz(distribution)
         else:
             raise ModelError(
                 f"{distribution!r} is no distribution that a prior can be made of.",
-                cure="Write Prior(pm.Gamma, alpha=2.0, beta=1.0) with PyMC's class, or Prior(pz.Gamma(2, 1)).",
+                cure="Write Prior(pm.Gamma, alpha=2.0, beta=1.0), or Prior(pz.Gamma(2, 1)).",
             )
 
     @property
@@ -74,7 +75,10 @@ class Prior(AbstractPrior):
     @property
     @override
     def family(self) -> str:
-        return f"Prior({self.distribution.__module__.partition('.')[0]}:{self.distribution.__name__})"
+        package = self.distribution.__module__.partition(".")[0]
+        # PreliZ's formulas belong to one object and its numbers: no two with different numbers are alike.
+        own = "" if self.frozen is None else "".join(f", {k}={v!r}" for k, v in self.arguments.items())
+        return f"Prior({package}:{self.distribution.__name__}{own})"
 
     @override
     def _ppf(self, unit: Any, **arguments: Any) -> Any:  # type: ignore[override]
@@ -128,30 +132,79 @@ def _check_pymc(distribution: Any, arguments: dict[str, float | Expression]) -> 
             f"{distribution.__name__} is {'multivariate' if variable.ndim else 'discrete'}; "
             "a prior is a univariate, continuous distribution."
         )
+    if trial == arguments:
+        density = _compiled(distribution, "logp", tuple(arguments))
+        try:
+            density(*(np.array([number]) for number in (0.5, *trial.values())))
+        except AssertionError as error:  # PyMC's check of a distribution's parameters
+            numbers = ", ".join(f"{name}={value}" for name, value in arguments.items())
+            raise ModelError(
+                f"{distribution.__name__} cannot have {numbers}: it needs {str(error).splitlines()[0]}."
+            ) from error
+
+
+def _check_preliz(frozen: Any) -> None:
+    """Refuse a PreliZ object that the graph could not hold as PyMC's distribution of its name."""
+    name = type(frozen).__name__
+    pymc = sys.modules.get("pymc")
+    try:
+        if hasattr(frozen, "base_dist") or hasattr(frozen, "dist"):
+            raise TypeError(f"{name} changes another distribution")
+        if pymc is not None:
+            getattr(pymc, name).dist(**frozen.params_dict)
+    except Exception as error:
+        raise ModelError(
+            f"PyMC has no {name} with the parameters {', '.join(frozen.params_dict)}: {error}",
+            cure="Write the prior with PyMC's class, for example Prior(pm.TruncatedNormal, mu=0.0, sigma=1.0, "
+            "lower=0.0).",
+        ) from error
 
 
 @lru_cache(maxsize=256)
-def _pymc_function(distribution: Any, name: str, parameters: tuple[str, ...]) -> Callable[..., Any] | None:
-    """Return PyMC's function of a distribution on arrays; None where PyMC has none."""
+def _compiled(distribution: Any, name: str, parameters: tuple[str, ...]) -> Callable[..., Any]:
+    """Return PyMC's function of a distribution on vectors; it raises where parameters are impossible.
+
+    Raises
+    ------
+    NotImplementedError
+        If PyMC has none.
+    """
     pymc, pytensor = sys.modules["pymc"], sys.modules["pytensor"]
     value = pytensor.tensor.dvector("value")
     inputs = {parameter: pytensor.tensor.dvector(parameter) for parameter in parameters}
     variable = distribution.dist(**inputs)
-    try:
-        graph = getattr(pymc, name)(variable, value)
-    except NotImplementedError:
-        return None
+    graph = getattr(pymc, name)(variable, value)
     # A few calls, most of them on whole batches, do not repay compiling to machine code.
     mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
-    compiled = pytensor.function([value, *inputs.values()], graph, mode=mode, on_unused_input="ignore")
+    return pytensor.function(  # type: ignore[no-any-return]
+        [value, *inputs.values()], graph, mode=mode, on_unused_input="ignore"
+    )
+
+
+def _pymc_function(distribution: Any, name: str, parameters: tuple[str, ...]) -> Callable[..., Any] | None:
+    """Return PyMC's function of a distribution on arrays; None where PyMC has none.
+
+    It is NaN where an argument, a parameter itself, has a value that the distribution cannot have.
+    """
+    try:
+        compiled = _compiled(distribution, name, parameters)
+    except NotImplementedError:
+        return None
 
     def on_arrays(value: Any, **arguments: Any) -> Any:
         arrays = np.broadcast_arrays(value, *(arguments[parameter] for parameter in parameters))
         flat = [np.array(array, dtype=float).reshape(-1) for array in arrays]
+        return possible(*flat).reshape(arrays[0].shape)
+
+    def possible(*flat: np.ndarray) -> Any:
         try:
-            return compiled(*flat).reshape(arrays[0].shape)
-        except AssertionError as error:  # PyMC's check of a distribution's parameters
-            raise ModelError(f"{distribution.__name__}: {error}") from error
+            return compiled(*flat)
+        except AssertionError:  # PyMC refuses all for one: halve until it stands alone
+            size = len(flat[0])
+            if size == 1:
+                return np.array([np.nan])
+            halves = ([part[: size // 2] for part in flat], [part[size // 2 :] for part in flat])
+            return np.concatenate([possible(*half) for half in halves])
 
     return on_arrays
 

@@ -78,6 +78,17 @@ def evaluator(known: dict[Expression, Any]) -> Callable[[Expression], Any]:
     return value_of
 
 
+def _real_numbers(values: Any, what: str) -> np.ndarray:
+    """Return values as an array of floats; refuse what are no real numbers."""
+    try:
+        array = np.asarray(values)
+    except ValueError:
+        array = np.empty((), dtype=object)  # lists of unequal lengths
+    if array.dtype.kind not in "iuf":
+        raise ModelError(f"{what} is a list or array of real numbers, not {values!r}.")
+    return array.astype(float, copy=False)
+
+
 def walk(node: Node, path: Path = (), above: tuple[Node, ...] = ()) -> Iterator[tuple[Path, Any]]:
     """Yield everything in a tree with its path, depth first: parts before their children."""
     if any(node is other for other in above):
@@ -193,7 +204,8 @@ class Layout:
         if not self.has_arrays:
             return list(np.moveaxis(vectors, -1, 0))
         return [
-            vectors[..., place].reshape(vectors.shape[:-1] + parameter.shape)[()]
+            # A copy: a user's class may change its array in place, and the vector belongs to a search.
+            vectors[..., place].reshape(vectors.shape[:-1] + parameter.shape).copy()[()]
             for parameter, place in zip(self.parameters, self.slices, strict=True)
         ]
 
@@ -219,9 +231,13 @@ class Layout:
         -------
         numpy.ndarray, shape (..., size)
         """
-        unit = np.asarray(unit, dtype=float)
+        unit = _real_numbers(unit, "A unit vector")
         if unit.shape[-1:] != (self.size,):
             raise ModelError(f"A unit vector of {self.size} numbers is needed, not of shape {unit.shape}.")
+        if not np.all((unit >= 0.0) & (unit <= 1.0)):
+            raise ModelError(
+                "The numbers of a unit vector are probabilities, from 0 to 1; these are not all."
+            )
         self.require_priors("mapped from the unit cube")
         if (
             self.has_arrays and unit.ndim > 1
@@ -272,14 +288,17 @@ class Layout:
             vectors = self.vector_from_unit(rng.random((missing if not tried else 1000, self.size)))
             if self.assertions:
                 vectors = vectors[self.assertions_hold(vectors)]
+            # The arguments of a prior may be drawn where it has no distribution: a width below zero.
+            vectors = vectors[~np.isnan(vectors).any(axis=-1)]
             kept.append(vectors[:missing])
             missing -= len(kept[-1])
             tried += 1000
             if missing == number and tried > MAX_REJECTIONS:
                 names = ", ".join(f"`{assertion!r}`" for _, assertion in self.assertions)
                 raise ModelError(
-                    f"None of {tried} draws from the priors meets the assertions {names}.",
-                    cure="Choose priors of which at least some draws meet them.",
+                    f"None of {tried} draws from the priors "
+                    + (f"meets the assertions {names}." if names else "gives priors that exist."),
+                    cure="Choose priors of which at least some draws do.",
                 )
         return np.concatenate(kept)
 
@@ -291,33 +310,47 @@ class Layout:
         for parameter in self.parameters:
             if isinstance(parameter.prior, MissingPrior):
                 faults.add(parameter.name, "has no prior")
-        for path, value in self.constants:
-            if value is REQUIRED:
-                faults.add(".".join(path), "has no value and no default")
+        faults.lines += self._missing_arguments().lines
         faults.raise_as(
             ModelError,
             f"The model cannot be {purpose} yet.",
             cure="Set each, for example model.sigma = UniformPrior(0.0, 10.0), or fix it: model.sigma = 1.0.",
         )
 
+    def _missing_arguments(self) -> Faults:
+        faults = Faults()
+        for path, value in self.constants:
+            if value is REQUIRED:
+                faults.add(".".join(path), "has no value and no default")
+        return faults
+
     def instance(self, vector: Any, *, ignore_assertions: bool = False) -> Any:
         """Return the user's objects at one vector of values."""
-        if len(vector) != self.size:
-            raise ModelError(
-                f"The model has {self.size} free parameters; a vector of {len(vector)} was given.",
-                cure=f"In order: {', '.join('.'.join(path) for path in self.element_paths)}.",
-            )
+        if type(vector) is not np.ndarray or vector.dtype != np.float64 or vector.shape != (self.size,):
+            vector = self._checked(vector)
         if self.assertions and not ignore_assertions and not self.assertions_hold(vector):
             raise FitException(f"An assertion of the model does not hold at {list(vector)}.")
-        vector = vector if isinstance(vector, np.ndarray) else np.asarray(vector, dtype=float)
         return self.build(self.split(vector) if self.has_arrays else list(vector))
 
     def __getstate__(self) -> dict[str, Any]:
         return {name: value for name, value in self.__dict__.items() if name != "build"}
 
+    def _checked(self, vector: Any) -> np.ndarray:
+        """Return a vector as an array, or refuse it."""
+        array = _real_numbers(vector, "A vector")
+        if array.shape != (self.size,):
+            given = str(array.size) if array.ndim == 1 else f"the shape {array.shape}"
+            raise ModelError(
+                f"The model has {self.size} free parameters; a vector of {given} was given.",
+                cure=f"In order: {', '.join('.'.join(path) for path in self.element_paths)}.",
+            )
+        return array
+
     @cached_property
     def build(self) -> Callable[[list[Any]], Any]:
         """The function from a list of the free parameters' values to the user's objects."""
+        faults = self._missing_arguments()
+        faults.raise_as(ModelError, "The model gives no instance yet.", cure="Set each of them.")
         return compile_instances(self.root, self.position)
 
 

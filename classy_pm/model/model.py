@@ -9,9 +9,9 @@ from typing import Any
 from classy_pm.errors import Faults, ModelError, UnknownNameError, did_you_mean
 from classy_pm.model.defaults import defaults_of
 from classy_pm.model.expressions import Expression, is_number
-from classy_pm.model.node import Node, as_child
+from classy_pm.model.node import Node, as_child, check_name, refuse_class_of_priors
 from classy_pm.model.prior import MissingPrior
-from classy_pm.model.signature import REQUIRED, Argument, read_signature
+from classy_pm.model.signature import REQUIRED, Argument, endless_nesting, read_signature
 
 __all__ = ["Model"]
 
@@ -27,6 +27,12 @@ class Model(Node):
         Arguments that are not left as they are: a number fixes a parameter, a prior frees it, a
         class or `Model` nests another model. Names that the constructor does not have are set as
         attributes on the instance after its construction.
+
+    Notes
+    -----
+    An argument whose name is one of a model's own attributes or methods (``cls``, ``info``, ``paths``,
+    ``copy``, ...) is set as any other, ``model.info = 1.0``, and read as ``model["info"]``: what stands
+    after the dot is the model's own.
 
     Raises
     ------
@@ -55,12 +61,16 @@ class Model(Node):
                 f"{cls!r} is {'an object' if not inspect.ismodule(cls) else 'a module'}, not a class.",
                 cure="Write Model(MyClass), with the class itself, or a function.",
             )
+        refuse_class_of_priors(cls)
         object.__setattr__(self, "_cls", cls)
         object.__setattr__(self, "_extras", [])
         faults = Faults()
         defaults = defaults_of(cls)
         for argument in read_signature(cls).arguments:
-            self._place_default(argument, defaults)
+            if argument.kind == "model" and argument.name in overrides:
+                self._set(argument.name, REQUIRED)  # its place; a class that holds itself has no default
+            else:
+                self._place_default(argument, defaults)
         for name, value in overrides.items():
             try:
                 self._assign(name, value)
@@ -82,12 +92,19 @@ class Model(Node):
             return MissingPrior() if found is None else found
 
         if argument.kind == "tuple":
-            for element in argument.elements:
-                self._set(element, default(element))
+            for element, own in zip(argument.elements, argument.element_priors, strict=True):
+                self._set(element, default(element) if own is None else own.copy())
         elif argument.kind == "parameter":
             own = argument.prior
             self._set(argument.name, default(argument.name) if own is None else own.copy())
         elif argument.kind == "model" and argument.component is not None:
+            circle = endless_nesting(argument.component)
+            if circle:
+                names = " of ".join(item.__name__ for item in circle)
+                raise ModelError(
+                    f"`{argument.name}` of {self._title()} is a {names}, and so on without end.",
+                    cure=f"Say what it is: Model({self._title()}, {argument.name}=...).",
+                )
             self._set(argument.name, Model(argument.component))
         else:
             self._set(argument.name, argument.default)
@@ -98,7 +115,7 @@ class Model(Node):
     # -- setting --------------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:
-        if name.startswith("_"):
+        if name.startswith("_") and self._argument(name) is None:
             object.__setattr__(self, name, value)
         else:
             self._assign(name, value)
@@ -112,13 +129,15 @@ class Model(Node):
         if argument is not None and argument.kind == "tuple":
             self._assign_tuple(argument, value)
             return
-        if argument is None and name not in self._children:
+        is_new = argument is None and name not in self._children
+        if is_new:
             self._check_new_name(name)
-            if not signature.takes_any_keyword:
-                self._extras.append(name)
         child = as_child(value, path=name)
+        check_name(name)
+        if is_new and not signature.takes_any_keyword:
+            self._extras.append(name)
         if argument is not None:
-            _check_fits(argument, child)
+            _check_fits(argument, value, child)
         elif name in signature.names and not (isinstance(child, Expression) or is_number(child)):
             raise ModelError(f"`{name}` is one number of a tuple; {value!r} is neither a number nor a prior.")
         self._set(name, child)
@@ -134,23 +153,31 @@ class Model(Node):
 
     def _check_new_name(self, name: str) -> None:
         """Refuse a name that is most likely a misspelt one, or that the instance could not carry."""
-        known = (*read_signature(self._cls).names, *self._extras)
+        signature = read_signature(self._cls)
+        known = (*signature.names, *self._extras)
         near = [other for other in known if _is_misspelt(name, other)]
-        if near:
+        if near and (not signature.takes_any_keyword or inspect.isclass(self._cls)):
             raise UnknownNameError(
                 f"{self._title()} has no argument `{name}`.",
                 cure=f"{did_you_mean(name, near)} A new attribute of that very name is set by "
                 f'model.add_attribute("{name}", value).',
             )
+        if signature.takes_any_keyword:
+            return
         if not inspect.isclass(self._cls):
             raise UnknownNameError(
                 f"The function {self._title()} has no argument `{name}`.",
                 cure=did_you_mean(name, known) or None,
             )
-        if not _can_carry(self._cls, name):
+        self._check_place(name)
+
+    def _check_place(self, name: str) -> None:
+        """Refuse an attribute that could not be set on an instance."""
+        obstacle = _obstacle(self._cls, name)
+        if obstacle:
             raise UnknownNameError(
-                f"{self._title()} has no argument `{name}`, and its __slots__ leave no place for it.",
-                cure=did_you_mean(name, known) or None,
+                f"{self._title()} has no argument `{name}`, and {obstacle}.",
+                cure=did_you_mean(name, read_signature(self._cls).names) or None,
             )
 
     def add_attribute(self, name: str, value: Any) -> None:
@@ -163,9 +190,21 @@ class Model(Node):
         value : float, prior, class, Model, list, dict or object
             What is set after construction; priors and models become parameters.
         """
+        child = as_child(value, path=name)
         if name not in self._children:
+            self._check_place(name)
             self._extras.append(name)
-        self._set(name, as_child(value, path=name))
+        self._set(name, child)
+
+    def __delattr__(self, name: str) -> None:
+        if name in read_signature(self._cls).names:
+            raise ModelError(
+                f"`{name}` is an argument of {self._title()}, which cannot do without it.",
+                cure=f"Fix it instead, for example model.{name} = 1.0.",
+            )
+        super().__delattr__(name)
+        if name in self._extras:
+            self._extras.remove(name)
 
     def _get(self, name: str) -> Any:
         argument = self._argument(name)
@@ -181,8 +220,21 @@ class Model(Node):
         return f"Model({self._title()}, {self.total_free_parameters} free parameters)"
 
 
-def _check_fits(argument: Argument, child: Any) -> None:
+def _check_fits(argument: Argument, value: Any, child: Any) -> None:
     """Refuse what can never be the value of a parameter."""
+    name = argument.name
+    if argument.is_float and isinstance(value, (list, tuple, dict, set, frozenset)):
+        raise ModelError(
+            f"`{name}` is one number; {value!r} is a {type(value).__name__}.",
+            cure=f"Write {name}=1.0, {name}=UniformPrior(0.0, 1.0), or Array(3, UniformPrior(0.0, 1.0)).",
+        )
+    package = type(value).__module__.partition(".")[0]
+    if argument.is_float and package in ("scipy", "preliz") and hasattr(value, "ppf"):
+        instead = "GaussianPrior(mean=0.0, sigma=1.0), or Prior(pm.Normal, mu=0.0, sigma=1.0)"
+        raise ModelError(
+            f"`{name}` is a parameter, and {package}'s distributions are no priors.",
+            cure=f"Write {name}={instead if package == 'scipy' else 'Prior(...) around it'}.",
+        )
     if argument.kind != "parameter" or isinstance(child, (Expression, Node)) or is_number(child):
         return
     if isinstance(child, (str, bytes, bool)) or (child is None and argument.default is not None):
@@ -192,9 +244,18 @@ def _check_fits(argument: Argument, child: Any) -> None:
         )
 
 
-def _can_carry(cls: Any, name: str) -> bool:
-    """Return whether instances of a class have a place for an attribute of this name."""
-    return cls.__dictoffset__ != 0 or hasattr(cls, name)  # a slot is an attribute of its class
+def _obstacle(cls: Any, name: str) -> str | None:
+    """Return why instances of a class cannot be given an attribute of this name, if they cannot."""
+    if not inspect.isclass(cls):
+        return "a function's result is not given attributes"
+    dataclass = getattr(cls, "__dataclass_params__", None)
+    if dataclass is not None and dataclass.frozen:
+        return "its instances are frozen"
+    found = inspect.getattr_static(cls, name, None)
+    if isinstance(found, property):
+        return None if found.fset is not None else "its property of that name cannot be set"
+    has_place = cls.__dictoffset__ != 0 or hasattr(type(found), "__set__")  # a slot has a setter
+    return None if has_place else "its __slots__ leave no place for it"
 
 
 def _is_misspelt(name: str, other: str) -> bool:

@@ -402,8 +402,8 @@ def as_child(value: Any, *, path: str = "") -> Any:
     if isinstance(value, (Node, Expression)):
         return value
     raise ModelError(
-        f"{f'`{path}` is a' if path else 'A'} {type(value).__name__} of priors, models or classes, "
-        "which have no names in it.",
+        f"{f'`{path}`' if path else 'This'} is a {type(value).__name__}, which cannot hold priors, models "
+        "or classes.",
         cure="Write a list, a tuple or a dict.",
     )
 

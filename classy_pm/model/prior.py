@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, override
 
 import numpy as np
 
-from classy_pm.errors import Faults, ModelError
+from classy_pm.errors import Faults, ModelError, did_you_mean
 from classy_pm.model.expressions import Expression, is_number
 
 __all__ = ["AbstractPrior", "Array", "MissingPrior", "WidthModifier"]
@@ -40,7 +42,9 @@ class AbstractPrior(Expression):
 
     A subclass names its arguments in its constructor and hands them to this one; it gives the
     formulas `_ppf`, `_cdf` and `_logpdf` (static, on arrays), its `_support`, the faults that its
-    arguments can have, and the PyMC distribution that it is.
+    arguments can have, and the PyMC distribution that it is. Of its arguments, those that are
+    parameters themselves can take values that no distribution of the family has: there the density
+    is zero and the quantiles are NaN, whatever the formulas give.
 
     Parameters
     ----------
@@ -53,6 +57,18 @@ class AbstractPrior(Expression):
     # How wide a prior is that a later fit makes of this fit's posterior, and its limits.
     width_modifier: WidthModifier | None = None
     chained_limits: tuple[float, float] | None = None
+    # Which arguments must be above zero, and which two must stand in this order: no distribution of
+    # the family has others.
+    positive: ClassVar[tuple[str, ...]] = ()
+    ordered: ClassVar[tuple[str, str] | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "__init__" in vars(cls):
+            cls.__init__ = _naming_wrong_arguments(cls.__init__)  # type: ignore[method-assign]
+        for name, impossible in (("_logpdf", -np.inf), ("_ppf", np.nan)):
+            if isinstance(vars(cls).get(name), staticmethod) and (cls.positive or cls.ordered):
+                setattr(cls, name, staticmethod(_where_possible(cls, getattr(cls, name), impossible)))
 
     def __init__(self, **arguments: Any) -> None:
         faults = Faults()
@@ -61,10 +77,14 @@ class AbstractPrior(Expression):
                 continue
             if not is_number(value):
                 faults.add(name, f"{value!r} is neither a real number nor a prior")
-            elif np.isnan(float(value)):
-                faults.add(name, "is NaN")
-            else:
+                continue
+            try:
                 arguments[name] = float(value)
+            except OverflowError:
+                faults.add(name, "is too large for a float")
+                continue
+            if np.isnan(arguments[name]):
+                faults.add(name, "is NaN")
         self.arguments: dict[str, float | Expression] = arguments
         if not faults.lines:
             for name, text in self._faults(**arguments):
@@ -91,7 +111,24 @@ class AbstractPrior(Expression):
 
     def _faults(self, **arguments: Any) -> Iterator[tuple[str, str]]:
         """Yield (argument, fault) for arguments that no distribution of this family has."""
-        return iter(())
+        for name in self.positive:
+            if is_number(arguments[name]) and not 0.0 < arguments[name] < np.inf:
+                yield name, f"{arguments[name]} is not a positive, finite number"
+        if self.ordered is not None:
+            low, high = (arguments[name] for name in self.ordered)
+            if is_number(low) and is_number(high) and not low < high:
+                yield self.ordered[0], f"{low} is not below {self.ordered[1]} = {high}"
+
+    @classmethod
+    def possible(cls, arguments: Mapping[str, Any]) -> Any:
+        """Return whether there is a distribution with these arguments (floats or arrays)."""
+        possible: Any = True
+        for name in cls.positive:
+            possible = possible & (arguments[name] > 0.0)
+        if cls.ordered is not None:
+            low, high = cls.ordered
+            possible = possible & (arguments[low] < arguments[high])
+        return possible
 
     def pymc_arguments(self, **arguments: Any) -> dict[str, Any]:
         """Return the arguments of the PyMC distribution `pymc_name` for these arguments.
@@ -208,6 +245,45 @@ class AbstractPrior(Expression):
     def shown_arguments(self) -> Mapping[str, float | Expression]:
         """Return the arguments that are worth showing."""
         return self.arguments
+
+
+def _naming_wrong_arguments(constructor: Callable[..., None]) -> Callable[..., None]:
+    """Let a constructor tell in our own words which arguments it does not have, or misses."""
+    signature = inspect.signature(constructor)
+    names = [name for name in signature.parameters if name != "self"]
+
+    @functools.wraps(constructor)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        try:
+            constructor(self, *args, **kwargs)
+        except TypeError:
+            try:
+                signature.bind(self, *args, **kwargs)
+            except TypeError as error:
+                wrong = next((name for name in kwargs if name not in names), None)
+                raise ModelError(
+                    f"{type(self).__name__}: {error}.",
+                    cure=f"Its arguments are {', '.join(f'`{name}`' for name in names)}."
+                    if wrong is None
+                    else did_you_mean(wrong, names),
+                ) from None
+            raise
+
+    return __init__
+
+
+def _where_possible(
+    family: type[AbstractPrior], formula: Callable[..., Any], impossible: float
+) -> Callable[..., Any]:
+    """Let a formula give this value where no distribution of the family has the arguments."""
+
+    @functools.wraps(formula)
+    def guarded(value: Any, **arguments: Any) -> Any:
+        possible = family.possible(arguments)
+        result = formula(value, **arguments)
+        return result if np.all(possible) else np.where(possible, result, impossible)[()]
+
+    return guarded
 
 
 def Array(shape: int | tuple[int, ...], prior: AbstractPrior) -> AbstractPrior:

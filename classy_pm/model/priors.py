@@ -32,17 +32,6 @@ _LOG_ROOT_2PI = 0.5 * np.log(2.0 * np.pi)
 _ROOT_2 = np.sqrt(2.0)
 
 
-def _ordered(lower: Any, upper: Any) -> Iterator[tuple[str, str]]:
-    """Yield the fault of limits that hold nothing between them."""
-    if is_number(lower) and is_number(upper) and not lower < upper:
-        yield "lower_limit", f"{lower} is not below upper_limit = {upper}"
-
-
-def _positive(name: str, value: Any) -> Iterator[tuple[str, str]]:
-    if is_number(value) and not 0.0 < value < np.inf:
-        yield name, f"{value} is not a positive, finite number"
-
-
 def _finite(**values: Any) -> Iterator[tuple[str, str]]:
     for name, value in values.items():
         if is_number(value) and not np.isfinite(value):
@@ -68,13 +57,14 @@ class UniformPrior(AbstractPrior):
     """
 
     pymc_name = "Uniform"
+    ordered = ("lower_limit", "upper_limit")
 
     def __init__(self, lower_limit: Any = 0.0, upper_limit: Any = 1.0) -> None:
         super().__init__(lower_limit=lower_limit, upper_limit=upper_limit)
 
     def _faults(self, lower_limit: Any, upper_limit: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
         yield from _finite(lower_limit=lower_limit, upper_limit=upper_limit)
-        yield from _ordered(lower_limit, upper_limit)
+        yield from super()._faults(lower_limit=lower_limit, upper_limit=upper_limit)
 
     @staticmethod
     def _support(lower_limit: Any, upper_limit: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -112,14 +102,11 @@ class LogUniformPrior(AbstractPrior):
     """
 
     pymc_name = "LogUniform"  # not in PyMC: classy_pm.graph.priors builds it
+    positive = ("lower_limit", "upper_limit")
+    ordered = ("lower_limit", "upper_limit")
 
     def __init__(self, lower_limit: Any = 1e-6, upper_limit: Any = 1.0) -> None:
         super().__init__(lower_limit=lower_limit, upper_limit=upper_limit)
-
-    def _faults(self, lower_limit: Any, upper_limit: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
-        yield from _positive("lower_limit", lower_limit)
-        yield from _positive("upper_limit", upper_limit)
-        yield from _ordered(lower_limit, upper_limit)
 
     @staticmethod
     def _support(lower_limit: Any, upper_limit: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -174,6 +161,9 @@ class GaussianPrior(AbstractPrior):
     10.0
     """
 
+    positive = ("sigma",)
+    ordered = ("lower_limit", "upper_limit")
+
     def __init__(self, mean: Any, sigma: Any, lower_limit: Any = -np.inf, upper_limit: Any = np.inf) -> None:
         super().__init__(mean=mean, sigma=sigma, lower_limit=lower_limit, upper_limit=upper_limit)
 
@@ -181,8 +171,7 @@ class GaussianPrior(AbstractPrior):
         self, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any
     ) -> Iterator[tuple[str, str]]:
         yield from _finite(mean=mean)
-        yield from _positive("sigma", sigma)
-        yield from _ordered(lower_limit, upper_limit)
+        yield from super()._faults(mean=mean, sigma=sigma, lower_limit=lower_limit, upper_limit=upper_limit)
 
     @property
     def truncated(self) -> bool:
@@ -255,13 +244,14 @@ class LogGaussianPrior(AbstractPrior):
     """
 
     pymc_name = "LogNormal"
+    positive = ("sigma",)
 
     def __init__(self, mean: Any, sigma: Any) -> None:
         super().__init__(mean=mean, sigma=sigma)
 
     def _faults(self, mean: Any, sigma: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
         yield from _finite(mean=mean)
-        yield from _positive("sigma", sigma)
+        yield from super()._faults(mean=mean, sigma=sigma)
 
     @staticmethod
     def _support(mean: Any, sigma: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -301,12 +291,10 @@ class HalfGaussianPrior(AbstractPrior):
     """
 
     pymc_name = "HalfNormal"
+    positive = ("sigma",)
 
     def __init__(self, sigma: Any = 1.0) -> None:
         super().__init__(sigma=sigma)
-
-    def _faults(self, sigma: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
-        yield from _positive("sigma", sigma)
 
     @staticmethod
     def _support(sigma: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -341,13 +329,10 @@ class BetaPrior(AbstractPrior):
     """
 
     pymc_name = "Beta"
+    positive = ("alpha", "beta")
 
     def __init__(self, alpha: Any, beta: Any) -> None:
         super().__init__(alpha=alpha, beta=beta)
-
-    def _faults(self, alpha: Any, beta: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
-        yield from _positive("alpha", alpha)
-        yield from _positive("beta", beta)
 
     @staticmethod
     def _support(alpha: Any, beta: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -385,13 +370,10 @@ class GammaPrior(AbstractPrior):
     """
 
     pymc_name = "Gamma"
+    positive = ("alpha", "beta")
 
     def __init__(self, alpha: Any, beta: Any) -> None:
         super().__init__(alpha=alpha, beta=beta)
-
-    def _faults(self, alpha: Any, beta: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
-        yield from _positive("alpha", alpha)
-        yield from _positive("beta", beta)
 
     @staticmethod
     def _support(alpha: Any, beta: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -431,14 +413,14 @@ class StudentTPrior(AbstractPrior):
     """
 
     pymc_name = "StudentT"
+    positive = ("nu", "sigma")
 
     def __init__(self, nu: Any, mean: Any = 0.0, sigma: Any = 1.0) -> None:
         super().__init__(nu=nu, mean=mean, sigma=sigma)
 
     def _faults(self, nu: Any, mean: Any, sigma: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
-        yield from _positive("nu", nu)
         yield from _finite(mean=mean)
-        yield from _positive("sigma", sigma)
+        yield from super()._faults(nu=nu, mean=mean, sigma=sigma)
 
     @staticmethod
     def _ppf(unit: Any, nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]

@@ -193,16 +193,23 @@ def _posterior(plan: Plan, vectors: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def _pointwise(problem: Problem, draws: Draws) -> np.ndarray | None:
-    """Return the log likelihood's terms at each draw, where the graph has been made and has terms."""
-    if "symbolic" not in vars(problem) or problem.symbolic.terms is None:
+    """Return the log likelihood's terms at each draw: the user's own, or those of the graph if made."""
+    plain, flat = problem.log_likelihood, draws.vectors.reshape(-1, problem.plan.size)
+    if plain.has_pointwise:
+        length = plain.pointwise(flat[0]).size
+    elif "symbolic" in vars(problem) and problem.symbolic.terms is not None:
+        (length,) = problem.symbolic.terms.type.shape
+    else:
         return None
-    (length,) = problem.symbolic.terms.type.shape
-    if length * draws.vectors[..., 0].size > MAX_POINTWISE:
+    if length * len(flat) > MAX_POINTWISE:
         draws.notices.append(
             f"The pointwise log likelihood ({length} terms a draw) was left out: it is too large to keep."
         )
         return None
     with problem.report.stage("computing the pointwise log likelihood"):
+        if plain.has_pointwise:
+            terms = np.array([plain.pointwise(vector) for vector in flat])
+            return terms.reshape(*draws.vectors.shape[:2], length)
         return problem.symbolic.terms_of(draws.vectors)
 
 

@@ -142,7 +142,7 @@ class NUTS(Search):
 
 def _require_gradient(problem: Problem) -> None:
     """Trace the likelihood, or say why NUTS cannot run."""
-    if problem.likelihood == "auto":
+    if problem.likelihood == "auto" and not problem.log_likelihood.has_gradient:
         problem.likelihood = "trace"
     reason = "it was asked for as a black box."
     try:
@@ -152,7 +152,8 @@ def _require_gradient(problem: Problem) -> None:
         reason = str(error)
     raise SearchError(
         f"NUTS needs a gradient, and this likelihood has none: {reason}",
-        cure="Write the likelihood so that it can be traced, or use Emcee, which needs no gradient.",
+        cure="Write the likelihood so that it can be traced, give the analysis a log_likelihood_gradient, "
+        "or use Emcee, which needs no gradient.",
     )
 
 

@@ -7,6 +7,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymc.testing import assert_equivalent_model
 from pytensor.compile.mode import Mode
+from pytensor.scalar.basic import autocast_float_as
 from strategies import models, scipys_log_prior
 
 import classy_pm as cpm
@@ -37,7 +38,8 @@ def parameters_of(model):
 
 def log_prior_of(pymc_model, vectors, plan):
     names = plan.names
-    logp = pymc_model.compile_logp(jacobian=False, mode=MODE)
+    with autocast_float_as("float64"):  # or PyMC's own square root of 2.0 would be that of a float32
+        logp = pymc_model.compile_logp(jacobian=False, mode=MODE)
     points = unconstrain(
         pymc_model, plan, vectors, [pymc_model.rvs_to_values[pymc_model[n]].name for n in names]
     )

@@ -195,7 +195,12 @@ def _record(
     session = traced._session
     kinds = tuple(_kind(item) for item in inputs)
     signature = {} if dtype is None else {"signature": (None,) * ufunc.nin + (np.dtype(dtype),) * ufunc.nout}
-    loop = ufunc.resolve_dtypes(kinds + (None,) * ufunc.nout, **signature)
+    none = (None,) * ufunc.nout
+    try:
+        loop = ufunc.resolve_dtypes(kinds + none, **signature)
+    except TypeError:  # some ufuncs have no loop that a bare Python number leads to
+        strong = tuple(np.dtype(kind) for kind in kinds)
+        loop = ufunc.resolve_dtypes(strong + none, **signature)
     if all(is_constant(item) for item in inputs if is_traced(item)):
         return _each(result, lambda part, _: folded(session, part))
     pairs = [pair_of(session, item, kind) for item, kind in zip(inputs, loop, strict=False)]

@@ -22,6 +22,7 @@ def called_from_numba() -> None:
         )
     except ImportError:
         return
+    from classy_pm.likelihood.trace.array_ufuncs import ArrayUfunc, ComplexUfunc
     from classy_pm.likelihood.trace.fourier_ops import ComplexTransform, FromHalf, ToHalf
 
     def by_python(op: Any, node: Any, **kwargs: Any) -> tuple[Any, None]:
@@ -43,5 +44,5 @@ def called_from_numba() -> None:
 
         return perform, None
 
-    for kind in (ComplexTransform, ToHalf, FromHalf):
+    for kind in (ComplexTransform, ToHalf, FromHalf, ArrayUfunc, ComplexUfunc):
         register_funcify_and_cache_key(kind)(by_python)

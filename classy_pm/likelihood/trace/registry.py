@@ -31,6 +31,7 @@ RULE_MODULES = (
     "fourier",
     "statistics",
     "calculus",
+    "special",
     "asking",
 )
 
@@ -189,8 +190,6 @@ def coverage() -> list[Coverage]:
             if name.startswith("_"):
                 continue
             if isinstance(item, np.ufunc):
-                if module is scipy.special and item in (getattr(np, n, None) for n in (name,)):
-                    continue
                 rule: UfuncRule | FunctionRule | None = UFUNCS.get(item)
                 kind = "ufunc"
             elif type(item).__name__ == "_ArrayFunctionDispatcher":

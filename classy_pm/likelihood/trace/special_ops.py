@@ -13,10 +13,18 @@ from typing import Any
 import numpy as np
 from pytensor.gradient import grad_undefined
 from pytensor.scalar.basic import ScalarOp, as_scalar
+from pytensor.scalar.basic import abs as scalar_abs
 from pytensor.scalar.basic import get_scalar_type as scalar_type
+from pytensor.scalar.basic import maximum as scalar_maximum
 from pytensor.tensor.elemwise import Elemwise
 
 Derivative = Callable[..., Sequence[Any]]
+
+# In the place of a derivative: by differences; and of an argument that is a whole number.
+STENCIL = "stencil"
+WHOLE = "whole"
+# Step of the differences: the fourth-order error and the rounding error are equal at about 1e-12.
+STEP = 2e-4
 
 
 class UfuncOp(ScalarOp):
@@ -58,30 +66,38 @@ class UfuncOp(ScalarOp):
         """Compute one number."""
         return self._ufunc()(*inputs)
 
-    def derivatives(self, inputs: Sequence[Any], output: Any) -> Sequence[Any] | None:
-        """Return the derivative by each argument: a scalar expression, or None where there is none."""
+    def derivatives(self, inputs: Sequence[Any], output: Any) -> Sequence[Any]:
+        """Return the derivative by each argument: a scalar expression, `STENCIL` or `WHOLE`."""
+        from classy_pm.likelihood.trace import registry
+
+        registry.load()  # an operation that was pickled may be the first to be asked
         derivative = DERIVATIVES.get(self.path)
-        return None if derivative is None else derivative(*inputs, output)
+        return [STENCIL] * len(inputs) if derivative is None else derivative(*inputs, output)
+
+    def _differences(self, inputs: Sequence[Any], index: int) -> Any:
+        """Return the derivative by one argument by central differences of fourth order."""
+        width = scalar_maximum(scalar_abs(inputs[index]), 1.0) * STEP
+
+        def at(steps: float) -> Any:
+            moved = inputs[index] + steps * width
+            return self(*inputs[:index], moved, *inputs[index + 1 :])
+
+        return (8.0 * (at(1.0) - at(-1.0)) - (at(2.0) - at(-2.0))) / (12.0 * width)
 
     def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
         """Return the cotangents of the arguments."""
         (cotangent,) = cotangents
         if "float" not in outputs[0].type.dtype:
             return [item.zeros_like(dtype="float64") for item in inputs]
-        derivatives = self.derivatives(inputs, outputs[0])
-        if derivatives is None:
-            derivatives = [None] * len(inputs)
         result = []
-        for index, (item, slope) in enumerate(zip(inputs, derivatives, strict=True)):
+        for index, (item, slope) in enumerate(zip(inputs, self.derivatives(inputs, outputs[0]), strict=True)):
             if "float" not in item.type.dtype:
                 result.append(item.zeros_like(dtype="float64"))
-            elif slope is None:
-                result.append(
-                    grad_undefined(
-                        self, index, item, f"the derivative of {self.path} by argument {index + 1} is unknown"
-                    )
-                )
+            elif isinstance(slope, str) and slope == WHOLE:
+                why = f"argument {index + 1} of {self.path} is a whole number"
+                result.append(grad_undefined(self, index, item, why))
             else:
+                slope = self._differences(inputs, index) if isinstance(slope, str) else slope
                 result.append(cotangent * slope)
         return result
 
@@ -102,12 +118,13 @@ class UfuncOp(ScalarOp):
         return self.name
 
 
-DERIVATIVES: dict[str, Derivative | None] = {}
+DERIVATIVES: dict[str, Derivative] = {}
 
 
 def numpy_op(name: str, nin: int, derivative: Derivative | None) -> Elemwise:
     """Return the operation of a NumPy ufunc and note its derivative."""
-    DERIVATIVES[name] = derivative
+    if derivative is not None:
+        DERIVATIVES[name] = derivative
     return Elemwise(UfuncOp(name, nin))
 
 

@@ -13,11 +13,11 @@ import numpy as np
 import pytensor
 import scipy
 
-import classy_pm
 from classy_pm.errors import TraceError
 
-LIBRARIES = tuple(
-    Path(module.__file__).resolve().parent for module in (classy_pm, np, scipy, pytensor) if module.__file__
+LIBRARIES = (
+    Path(__file__).resolve().parents[2],
+    *(Path(module.__file__).resolve().parent for module in (np, scipy, pytensor) if module.__file__),
 )
 
 # Name of the function of `branches` that calls the user's: frames outside of it are no business of ours.

@@ -23,7 +23,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="classy-pm", description="Fit plain Python classes with PyMC.")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     demo = commands.add_parser("demo", help="fit a Gaussian to measured data, file the fit and draw it")
-    demo.add_argument("--folder", type=Path, default=Path("classy_pm_demo"), help="folder to write into (default: classy_pm_demo)")
+    folder = Path("classy_pm_demo")
+    demo.add_argument("--folder", type=Path, default=folder, help=f"folder to write into (default: {folder})")
     given = parser.parse_args(arguments)
     try:
         return _demo(given.folder)

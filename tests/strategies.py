@@ -22,7 +22,7 @@ class Leaf:
 
 
 class Branch:
-    def __init__(self, leaf: Leaf, factor=2.0, others: list | None = None):
+    def __init__(self, leaf: Leaf, factor=2.0, others: list | tuple | None = None):
         self.leaf, self.factor, self.others = leaf, factor, others
 
 
@@ -64,7 +64,10 @@ def models(draw):
             return Model(Leaf, centre=(value(), value()), width=value())
         if kind == "branch":
             others = [node(depth - 1) for _ in range(draw(st.integers(0, 2)))]
-            return Model(Branch, leaf=node(depth - 1), factor=value(), others=others or None)
+            kind = draw(st.sampled_from([list, tuple]))
+            return Model(
+                Branch, leaf=node(depth - 1), factor=value(), others=kind(others) if others else None
+            )
         count = draw(st.integers(1, 3))
         return Collection({f"part_{index}": node(depth - 1) for index in range(count)})
 

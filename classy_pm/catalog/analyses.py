@@ -15,6 +15,7 @@ from classy_pm.catalog.references import attributes_of, class_ref, closure_of, h
 
 #: Dunder methods that no answer depends on, some of which Python or dataclasses make.
 IRRELEVANT = {"__repr__", "__str__", "__annotate__", "__annotate_func__", "__init_subclass__"}
+CACHED = type(functools.cache(len))
 #: Builtin containers, whose contents are no attributes.
 CONTAINERS = (list, tuple, dict, set, frozenset, str, bytes, bytearray, int, float, complex, np.ndarray)
 
@@ -93,7 +94,7 @@ def _is_data(name: str, value: object) -> bool:
         return False
     if isinstance(value, functools.partial):
         return True
-    if isinstance(value, type) or inspect.isroutine(value) or hasattr(value, "__wrapped__"):
+    if isinstance(value, type) or inspect.isroutine(value):
         return False
     return not hasattr(type(value), "__get__")
 
@@ -109,8 +110,10 @@ def _functions(value: Any) -> Iterator[types.FunctionType]:
             yield from _functions(function)
     elif isinstance(value, functools.cached_property | functools.partialmethod):
         yield from _functions(value.func)
-    elif not isinstance(value, type) and isinstance(getattr(value, "__wrapped__", None), types.FunctionType):
-        yield value.__wrapped__  # of functools.cache
+    elif isinstance(value, CACHED):
+        yield from _functions(value.__wrapped__)
+    elif isinstance(getattr(value, "py_func", None), types.FunctionType) and not isinstance(value, type):
+        yield value.py_func  # compiled by numba
 
 
 def _close_over(

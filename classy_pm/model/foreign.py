@@ -22,6 +22,8 @@ __all__ = ["Prior"]
 
 # Halvings of an interval until a quantile is as exact as a float can be.
 BISECTIONS = 120
+# What PyMC's check of a distribution's parameters raises: its ParameterValueError is the one or the other.
+_IMPOSSIBLE = (AssertionError, ValueError)
 
 
 class Prior(AbstractPrior):
@@ -136,7 +138,7 @@ def _check_pymc(distribution: Any, arguments: dict[str, float | Expression]) -> 
         density = _compiled(distribution, "logp", tuple(arguments))
         try:
             density(*(np.array([number]) for number in (0.5, *trial.values())))
-        except AssertionError as error:  # PyMC's check of a distribution's parameters
+        except _IMPOSSIBLE as error:
             numbers = ", ".join(f"{name}={value}" for name, value in arguments.items())
             raise ModelError(
                 f"{distribution.__name__} cannot have {numbers}: it needs {str(error).splitlines()[0]}."
@@ -155,8 +157,7 @@ def _check_preliz(frozen: Any) -> None:
     except Exception as error:
         raise ModelError(
             f"PyMC has no {name} with the parameters {', '.join(frozen.params_dict)}: {error}",
-            cure="Write the prior with PyMC's class, for example Prior(pm.TruncatedNormal, mu=0.0, sigma=1.0, "
-            "lower=0.0).",
+            cure="Write it with PyMC's class, for example Prior(pm.TruncatedNormal, mu=0, sigma=1, lower=0).",
         ) from error
 
 
@@ -176,9 +177,10 @@ def _compiled(distribution: Any, name: str, parameters: tuple[str, ...]) -> Call
     graph = getattr(pymc, name)(variable, value)
     # A few calls, most of them on whole batches, do not repay compiling to machine code.
     mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
-    return pytensor.function(  # type: ignore[no-any-return]
+    compiled: Callable[..., Any] = pytensor.function(
         [value, *inputs.values()], graph, mode=mode, on_unused_input="ignore"
     )
+    return compiled
 
 
 def _pymc_function(distribution: Any, name: str, parameters: tuple[str, ...]) -> Callable[..., Any] | None:
@@ -199,7 +201,7 @@ def _pymc_function(distribution: Any, name: str, parameters: tuple[str, ...]) ->
     def possible(*flat: np.ndarray) -> Any:
         try:
             return compiled(*flat)
-        except AssertionError:  # PyMC refuses all for one: halve until it stands alone
+        except _IMPOSSIBLE:  # PyMC refuses all for one: halve until it stands alone
             size = len(flat[0])
             if size == 1:
                 return np.array([np.nan])

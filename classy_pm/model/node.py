@@ -98,7 +98,11 @@ class Node:
 
         Examples
         --------
-        >>> model.add_assertion(model.sigma > 5.0, name="broad")  # doctest: +SKIP
+        >>> from classy_pm.model import Collection, UniformPrior
+        >>> model = Collection(sigma=UniformPrior(0.0, 10.0))
+        >>> model.add_assertion(model.sigma > 5.0, name="broad")
+        >>> bool(model.random_instance(random_seed=1).sigma > 5.0)
+        True
         """
         if not isinstance(assertion, Assertion):
             raise ModelError(

@@ -181,6 +181,7 @@ class AbstractPrior(Expression):
 
         Examples
         --------
+        >>> from classy_pm.model import UniformPrior
         >>> float(UniformPrior(0.0, 10.0).ppf(0.25))
         2.5
         """
@@ -198,6 +199,7 @@ class AbstractPrior(Expression):
 
         Examples
         --------
+        >>> from classy_pm.model import UniformPrior
         >>> float(UniformPrior(0.0, 1.0).logpdf(2.0))
         -inf
         """
@@ -260,12 +262,15 @@ def _naming_wrong_arguments(constructor: Callable[..., None]) -> Callable[..., N
             try:
                 signature.bind(self, *args, **kwargs)
             except TypeError as error:
-                wrong = next((name for name in kwargs if name not in names), None)
+                family = type(self).__name__
+                wrong = [name for name in kwargs if name not in names]
+                if wrong:
+                    raise ModelError(
+                        f"{family} has no argument `{wrong[0]}`.", cure=did_you_mean(wrong[0], names)
+                    ) from None
                 raise ModelError(
-                    f"{type(self).__name__}: {error}.",
-                    cure=f"Its arguments are {', '.join(f'`{name}`' for name in names)}."
-                    if wrong is None
-                    else did_you_mean(wrong, names),
+                    f"{family} cannot be made of these arguments: {error}.",
+                    cure=f"Its arguments are {', '.join(f'`{name}`' for name in names)}.",
                 ) from None
             raise
 

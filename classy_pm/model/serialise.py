@@ -32,6 +32,11 @@ FORMAT = "classy-model-1"
 
 def reference_of(cls: Callable[..., Any]) -> str:
     """Return a class's or function's name, "module:qualname"."""
+    if not hasattr(cls, "__qualname__"):
+        raise ModelError(
+            f"{cls!r} has no name that plain data could give.",
+            cure="Write a class, or a function with def, in a module.",
+        )
     return f"{cls.__module__}:{cls.__qualname__}"
 
 

@@ -15,7 +15,7 @@ from typing import Any, ClassVar, Literal
 import numpy as np
 import xarray as xr
 
-from classy_pm.catalog import Catalog
+from classy_pm.catalog import Catalog, check_info
 from classy_pm.errors import SettingError
 from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.model import Node
@@ -26,7 +26,7 @@ from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
-from classy_pm.search.record import check_info, make_record
+from classy_pm.search.record import make_record
 from classy_pm.search.settings import Settings
 from classy_pm.search.stale import check_unchanged
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from classy_pm.catalog import describe, fit_key, part_key
+from classy_pm.catalog import analysis_identity, describe, fit_key, part_key
 from classy_pm.errors import IdentityError
 from classy_pm.likelihood import Analysis
 from classy_pm.plan import Plan
@@ -45,7 +45,7 @@ class Identity:
         """
         payload = {
             "model": plan.identity,
-            "data": analysis_identity(analysis),
+            "data": analysis_identity(analysis, Analysis),
             "likelihood": {"likelihood": type(analysis)},
             "search": {"search": type(search).__name__, "settings": search.identifying_settings()},
             "extra": {"random_seed": search.random_seed, "unique_tag": search.unique_tag},
@@ -56,7 +56,7 @@ class Identity:
     def changes(self, search: Search, plan: Plan, analysis: Analysis) -> list[str]:
         """Say whether the analysis is another one now than when the identity was taken."""
         try:
-            same = part_key(analysis_identity(analysis)) == self.hashes["data"]
+            same = part_key(analysis_identity(analysis, Analysis)) == self.hashes["data"]
         except IdentityError:
             same = False
         if same:
@@ -66,11 +66,3 @@ class Identity:
             "no use; if it counts or caches on itself, the fit will not be found again in a catalogue."
         )
         return [text]
-
-
-def analysis_identity(analysis: Analysis) -> Any:
-    """Return all of an analysis that its log likelihood can depend on, for the identity."""
-    from classy_pm import catalog
-
-    find = getattr(catalog, "analysis_identity", None)
-    return analysis if find is None else find(analysis, Analysis)

@@ -27,14 +27,6 @@ if TYPE_CHECKING:
 __all__ = ["make_record"]
 
 
-def check_info(info: dict[str, Any]) -> dict[str, Any]:
-    """Return what is stored with a fit as plain data, or refuse it before anything is computed."""
-    from classy_pm import catalog
-
-    check = getattr(catalog, "check_info", None)
-    return info if check is None else check(info)
-
-
 def make_record(
     search: Search,
     plan: Plan,

@@ -2,7 +2,7 @@
 
 import functools
 from dataclasses import dataclass, field
-from typing import Annotated, Optional, Tuple, Union
+from typing import Annotated, Optional, Tuple, Union  # noqa: UP035
 
 import numpy as np
 import pytest

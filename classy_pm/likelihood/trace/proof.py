@@ -213,8 +213,9 @@ def _error_of_slope(
                 continue
             return 0.0, np.nan
         slope = (above - below) / (right - left)
-        noise = 1e-13 * max(abs(above), abs(below)) / width
-        error = max(abs(slope - given) - noise, 0.0) / max(abs(slope), abs(given), 1e-6 * size, 1e-6)
+        # what rounding of the value does to the difference, at most
+        noise = 1e-14 * max(abs(above), abs(below)) / width
+        error = abs(slope - given) / max(abs(slope), abs(given), 1e-6 * size, 1e-6, noise / GRADIENT_RTOL)
         if np.isnan(error):
             error = np.inf
         if error < best:

@@ -221,7 +221,7 @@ def _argument(name: str, hint: Any, default: Any, positional: bool) -> Argument:
         return argument(
             "tuple",
             elements=tuple(f"{name}_{index}" for index in range(length)),
-            element_priors=tuple(own or prior for own in element_priors),
+            element_priors=tuple(prior if own is None else own for own in element_priors),
         )
     if hint is None or hint is _UNKNOWN:
         is_parameter = _is_float(default) or (default is REQUIRED and hint is None)

@@ -122,6 +122,10 @@ def test_a_changed_file_is_read_again_and_another_folder_can_be_chosen(profiles,
         ("{type: Gaussian, mean: zero, sigma: 1.0}", "cannot be a prior"),
         ("{type: Uniform, width_modifier: {type: Tiny, value: 1.0}}", "no width"),
         ("[1, 2", "not YAML"),
+        ("{type: [1]}", "unknown type"),
+        ("{type: {a: 1}}", "unknown type"),
+        ("{type: Uniform, 3: 1.0}", "no argument `3`"),
+        ("{type: Uniform}\n  3: {type: Uniform}", "`3` is not a name"),
     ],
 )
 def test_a_faulty_entry_names_the_file_and_the_cure(profiles, tmp_path, entry, words):

@@ -1,5 +1,7 @@
 """Chains of comparisons mean what is written, or are refused."""
 
+# ruff: noqa: SIM300 - on which side a number is written is what is tested
+
 import operator
 
 import pytest
@@ -15,7 +17,7 @@ def model():
 
 def text_of(assertion, model):
     names = {id(prior): name for name, prior in model.children()}
-    parts = [
+    return [
         (
             names.get(id(part.left), part.left),
             part.comparison.__name__,
@@ -23,7 +25,6 @@ def text_of(assertion, model):
         )
         for part in assertion.parts
     ]
-    return parts
 
 
 LESS, GREATER = "less", "greater"

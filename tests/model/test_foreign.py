@@ -6,7 +6,8 @@ import pytest
 import scipy.stats as st
 
 from classy_pm.errors import ModelError
-from classy_pm.model import Array, Collection, GaussianPrior, Prior
+from classy_pm.model import Array, Collection, GaussianPrior, Prior, UniformPrior
+from classy_pm.plan import make_plan
 
 UNIT = np.linspace(0.01, 0.99, 25)
 PAIRS = [
@@ -57,9 +58,34 @@ def test_prelizs_objects_are_priors():
         (lambda: Prior(pm.Poisson, mu=3.0), "discrete"),
         (lambda: Prior(pm.Gamma, alfa=1.0), "cannot have the parameters alfa"),
         (lambda: Prior(3), "no distribution"),
+        (lambda: Prior(pm.Gamma, alpha=-1.0, beta=1.0), "alpha > 0"),
         (lambda: Prior(pm.VonMises, mu=0.0, kappa=1.0).ppf(0.5), "neither quantiles nor probabilities"),
     ],
 )
 def test_what_cannot_be_a_prior_is_refused(make, words):
     with pytest.raises(ModelError, match=words):
         make()
+
+
+def test_each_of_prelizs_objects_keeps_its_own_density():
+    preliz = pytest.importorskip("preliz")
+    model = Collection(a=Prior(preliz.Normal(0.0, 1.0)), b=Prior(preliz.Normal(5.0, 2.0)))
+    expected = st.norm(0.0, 1.0).logpdf(0.5) + st.norm(5.0, 2.0).logpdf(0.5)
+    assert make_plan(model).log_prior([0.5, 0.5]) == pytest.approx(expected)
+
+
+def test_a_preliz_object_that_pymc_has_no_distribution_for_is_refused():
+    preliz = pytest.importorskip("preliz")
+    for frozen in (preliz.Truncated(preliz.Gamma(2.0, 1.0), 0.0, 3.0), preliz.BetaScaled(2.0, 3.0, 0.0, 4.0)):
+        with pytest.raises(ModelError, match=f"PyMC has no {type(frozen).__name__}"):
+            Prior(frozen)
+
+
+def test_where_a_parameter_makes_a_distribution_impossible_its_density_is_zero():
+    model = Collection(alpha=UniformPrior(-1.0, 1.0))
+    model.x = Prior(pm.Gamma, alpha=model.alpha, beta=1.0)
+    plan = make_plan(model)
+    density = plan.log_prior([[-0.5, 0.5], [0.5, 0.5], [-0.1, 0.5], [0.9, 0.5]])
+    np.testing.assert_array_equal(np.isfinite(density), [False, True, False, True])
+    assert density[1] == pytest.approx(st.gamma(0.5).logpdf(0.5) - np.log(2.0))
+    assert np.all(plan.draws(50, random_seed=1)[:, 0] > 0.0)

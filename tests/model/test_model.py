@@ -1,10 +1,13 @@
 """Composing models: what becomes a parameter, what is refused, and what instances are."""
 
 import threading
+from collections import namedtuple
+from dataclasses import dataclass
 from typing import Annotated
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from classy_pm.errors import FitException, ModelError, UnknownNameError
 from classy_pm.model import Collection, GaussianPrior, LogUniformPrior, Model, UniformPrior
@@ -225,3 +228,157 @@ def test_info_and_html_name_every_parameter(gaussian):
     for name in ("line", "centre", "UniformPrior", "2.0", "no prior yet", "is line.centre"):
         assert name in model.info
     assert "<table>" in model._repr_html_()
+
+
+def test_tuples_of_models_are_tuples_of_instances_and_survive_plain_data():
+    model = Collection(lights=(Light, UniformPrior(), 2.0))
+    assert model.total_free_parameters == 5
+    for same in (model, model.copy(), Collection.from_json(model.to_json(), classes=[Light])):
+        lights = same.instance_from_vector(np.arange(5.0)).lights
+        assert type(lights) is tuple and isinstance(lights[0], Light) and lights[1:] == (4.0, 2.0)
+    assert model.with_paths(["lights.1"]).instance_from_vector([0.5]).lights == (0.5,)
+    assert Collection(numbers=(1.0, 2)).numbers == (1.0, 2)
+
+
+Point = namedtuple("Point", "x y")
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {UniformPrior()},
+        frozenset([Light]),
+        np.array([UniformPrior(), 1.0], dtype=object),
+        np.array([[Model(Light)]], dtype=object),
+        Point(UniformPrior(), 1.0),
+        [1.0, {"deep": {UniformPrior()}}],
+        {UniformPrior(): 1.0},
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_priors_and_models_where_they_would_be_constants_are_refused(value):
+    for compose in (lambda: Collection(x=value), lambda: Model(Counted, extra=value)):
+        with pytest.raises(ModelError, match=r"a list, a tuple or a dict|names \(str\)"):
+            compose()
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        ((1.0, 2.0), "is a tuple"),
+        ([UniformPrior(), 1.0], "is a list"),
+        ({"mean": 1.0}, "is a dict"),
+        (
+            UniformPrior,
+            r"(?s)is the class UniformPrior.*UniformPrior\(lower_limit=\.\.\., upper_limit=\.\.\.\)",
+        ),
+        (scipy.stats.norm(0.0, 1.0), "(?s)scipy's distributions are no priors.*GaussianPrior"),
+    ],
+    ids=["tuple", "list", "dict", "class", "scipy"],
+)
+def test_what_is_no_number_is_no_value_of_a_parameter(value, words, gaussian):
+    with pytest.raises(ModelError, match=words):
+        gaussian.centre = value
+    with pytest.raises(ModelError, match=words):
+        Model(Counted, keyed=value)
+
+
+@pytest.mark.parametrize("compose", [lambda: Collection(x=UniformPrior), lambda: Model(UniformPrior)])
+def test_a_class_of_priors_is_nowhere_a_part(compose):
+    with pytest.raises(ModelError, match="is the class UniformPrior"):
+        compose()
+
+
+@dataclass(frozen=True)
+class Frozen:
+    x: float = 0.0
+
+
+class Slotted:
+    __slots__ = ("other", "x")
+
+    def __init__(self, x: float = 0.0):
+        self.x = x
+
+    def method(self):
+        return self.x
+
+
+class Computed:
+    def __init__(self, x: float = 0.0):
+        self.x = x
+
+    @property
+    def square(self):
+        return self.x**2
+
+    @property
+    def half(self):
+        return self.x / 2.0
+
+    @half.setter
+    def half(self, value):
+        self.x = 2.0 * value
+
+
+@pytest.mark.parametrize(
+    ("cls", "name", "words"),
+    [
+        (Frozen, "label", "frozen"),
+        (Computed, "square", "property"),
+        (Slotted, "label", "slots"),
+        (Slotted, "method", "slots"),
+    ],
+)
+def test_an_attribute_that_no_instance_can_be_given_is_refused_when_composing(cls, name, words):
+    with pytest.raises((ModelError, UnknownNameError), match=words):
+        Model(cls)[name] = 1.0
+    with pytest.raises(UnknownNameError, match=words):
+        Model(cls).add_attribute(name, 1.0)
+
+
+def test_properties_and_slots_that_can_be_set_are():
+    assert Model(Computed, half=3.0).instance_from_vector([0.0]).x == 6.0
+    assert Model(Slotted, other=3.0).instance_from_vector([0.0]).other == 3.0
+
+
+def test_an_argument_cannot_be_deleted_and_another_attribute_can(gaussian):
+    gaussian.label = "line"
+    del gaussian.label
+    assert not hasattr(gaussian.instance_from_vector([1.0, 2.0, 3.0]), "label")
+    for model, name in ((gaussian, "centre"), (Model(Light), "centre"), (Model(Light), "centre_0")):
+        with pytest.raises(ModelError, match="cannot do without it"):
+            delattr(model, name)
+    assert gaussian.total_free_parameters == 3
+    with pytest.raises(UnknownNameError):
+        del gaussian.nothing
+
+
+class Awkward:
+    def __init__(self, info=0.0, cls=0.0, paths=0.0, copy=0.0, children=0.0, _n=0.0):
+        self.values = (info, cls, paths, copy, children, _n)
+
+
+def test_arguments_with_the_names_of_methods_or_an_underscore_are_set_and_read_by_name():
+    model = Model(Awkward, info=1.0, cls=2.0)
+    model.paths, model.copy, model._n = 3.0, 4.0, 6.0
+    model["children"] = 5.0
+    assert model.instance_from_vector([]).values == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    assert model["info"] == 1.0 and model["_n"] == model._n == 6.0 and model.cls is Awkward
+    assert type(model).copy(model).instance_from_vector([]).values == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+
+
+def test_a_part_that_is_appended_after_a_deletion_replaces_no_other():
+    first, second, third = UniformPrior(), UniformPrior(), UniformPrior()
+    model = Collection(first, second, third)
+    del model[0]
+    model.append(2.0)
+    assert list(model) == [second, third, 2.0] and model["3"] == 2.0
+
+
+@pytest.mark.parametrize(
+    "compose", [lambda: Collection({1: 1.0, "1": 2.0}), lambda: Collection({"a": 1.0}, a=2.0)]
+)
+def test_two_parts_of_one_name_are_refused(compose):
+    with pytest.raises(ModelError, match="is the name of two parts"):
+        compose()

@@ -1,5 +1,7 @@
 """Priors against scipy's distributions, and what they refuse."""
 
+import inspect
+
 import numpy as np
 import pytest
 import scipy.stats as st
@@ -7,6 +9,7 @@ import scipy.stats as st
 from classy_pm.errors import ModelError
 from classy_pm.model import (
     BetaPrior,
+    Collection,
     GammaPrior,
     GaussianPrior,
     HalfGaussianPrior,
@@ -15,6 +18,7 @@ from classy_pm.model import (
     StudentTPrior,
     UniformPrior,
 )
+from classy_pm.plan import make_plan
 
 PAIRS = [
     (UniformPrior(-2.0, 3.0), st.uniform(-2.0, 5.0)),
@@ -69,6 +73,7 @@ def test_samples_follow_the_prior_and_the_seed(prior):
         (lambda: GaussianPrior(np.nan, 1.0), "mean"),
         (lambda: GaussianPrior("zero", 1.0), "mean"),
         (lambda: LogGaussianPrior(0.0, 0.0), "sigma"),
+        (lambda: UniformPrior(-(10**400), 1), "too large for a float"),
     ],
 )
 def test_impossible_arguments_are_refused_by_name(make, named):
@@ -84,3 +89,46 @@ def test_all_faults_of_a_prior_are_told_at_once():
 def test_a_prior_with_a_prior_inside_has_no_density_of_its_own():
     with pytest.raises(ModelError, match="mean is a parameter itself"):
         GaussianPrior(UniformPrior(), 1.0).logpdf(0.0)
+
+
+@pytest.mark.parametrize("family", [type(prior) for prior, _ in PAIRS])
+def test_a_wrong_argument_of_any_family_is_told_with_the_near_one(family):
+    first = next(iter(inspect.signature(family).parameters))
+    with pytest.raises(ModelError, match=f"no argument `{first}x`.*\nDid you mean.*`{first}`"):
+        family(**{f"{first}x": 1.0})
+
+
+def test_missing_and_superfluous_arguments_are_told():
+    with pytest.raises(ModelError, match="missing a required argument: 'mean'"):
+        GaussianPrior()
+    with pytest.raises(ModelError, match=r"(?s)UniformPrior.*too many"):
+        UniformPrior(0.0, 1.0, 2.0)
+    with pytest.raises(ModelError, match="Did you mean `lower_limit`"):
+        UniformPrior(lower=0.0, upper=1.0)
+
+
+@pytest.mark.parametrize(
+    ("make", "impossible", "possible"),
+    [
+        (lambda p: GammaPrior(p, 1.0), -0.5, 0.5),
+        (lambda p: GammaPrior(1.0, p), -0.5, 0.5),
+        (lambda p: BetaPrior(p, 1.0), -0.5, 0.5),
+        (lambda p: StudentTPrior(p, 0.0, 1.0), -0.5, 0.5),
+        (lambda p: StudentTPrior(3.0, 0.0, p), 0.0, 0.5),
+        (lambda p: HalfGaussianPrior(p), -0.5, 0.5),
+        (lambda p: GaussianPrior(0.5, p), 0.0, 0.5),
+        (lambda p: GaussianPrior(0.5, 1.0, lower_limit=p, upper_limit=0.8), 0.9, 0.2),
+        (lambda p: LogGaussianPrior(0.0, p), -0.5, 0.5),
+        (lambda p: UniformPrior(p, 0.8), 0.9, 0.2),
+        (lambda p: LogUniformPrior(p, 0.8), -0.5, 0.2),
+    ],
+)
+def test_where_a_parameter_makes_a_prior_impossible_the_density_is_zero(make, impossible, possible):
+    model = Collection(p=UniformPrior(-1.0, 1.0))
+    model.x = make(model.p)
+    plan = make_plan(model)
+    density = plan.log_prior([[impossible, 0.5], [possible, 0.5]])
+    assert density[0] == -np.inf and np.isfinite(density[1])
+    units = (np.array([impossible, possible]) + 1.0) / 2.0
+    values = plan.vector_from_unit(np.stack([units, [0.5, 0.5]], axis=-1))[:, 1]
+    assert np.isnan(values[0]) and np.isfinite(values[1])

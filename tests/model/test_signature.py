@@ -75,7 +75,6 @@ def test_a_class_that_holds_itself_is_refused_by_name(cls, words):
 
 def test_a_class_that_holds_itself_is_a_model_where_the_end_is_given():
     model = Model(Rec, left=Model(Rec, left=Wild, x=1.0), x=2.0)
-    assert model.instance_from_prior_medians is not None
     assert [path[:2] for path in model.paths] == [("left", "left")] * 5
 
 

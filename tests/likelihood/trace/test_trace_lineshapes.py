@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytensor.tensor as pt
 import pytest
+
 from classy_pm.likelihood.trace import prove, trace
 
 lineshapes = pytest.importorskip("lmfit.lineshapes")

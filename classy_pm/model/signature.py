@@ -1,6 +1,7 @@
 """Reading a class: which arguments its constructor takes, and which of them are parameters.
 
-The annotation decides, and where there is none, the default:
+The annotation decides (seen through `Optional`, `Annotated`, `NewType` and ``type`` aliases), and where
+there is none, or one that cannot be resolved, the default:
 
 - `float` (or no annotation and no default, or a float default): a parameter;
 - a tuple of floats: a parameter an element, ``centre`` giving ``centre_0`` and ``centre_1``;

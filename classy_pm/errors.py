@@ -116,7 +116,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     """
     known = list(known)
     inside = [other for other in known if len(name) > 2 and (name in other or other in name)]
-    near = inside[:2] or difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    near = difflib.get_close_matches(name, known, n=2, cutoff=0.8) or inside[:2]
+    near = near or difflib.get_close_matches(name, known, n=2, cutoff=0.6)
     if near:
         return f"Did you mean {' or '.join(f'`{match}`' for match in near)}?"
     if not known:

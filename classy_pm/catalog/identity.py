@@ -37,7 +37,7 @@ HEADER = b"classy-identity-1\n"
 #: Sequences longer than this are described by their length and hash, to keep manifests small.
 LONGEST_SHOWN = 64
 #: Modules in which ufuncs have names, and what the identity calls them.
-UFUNCS = (("numpy", "builtins"), ("scipy.special", "scipy.special"), ("numpy._core.umath", "numpy"))
+UFUNCS = (("numpy", "numpy"), ("scipy.special", "scipy.special"), ("numpy._core.umath", "numpy"))
 CURE = "Define `__identity__(self)` on its class, returning plain data that tells such objects apart."
 
 

@@ -211,7 +211,7 @@ class Assertion:
         """
         if is_number(other) and _runs(self) == _MIRRORED[_direction(comparison)]:
             return Assertion(_MIRROR[comparison], other, self.left) & self
-        if _runs(self) != _direction(comparison):
+        if isinstance(other, Assertion) or _runs(self) != _direction(comparison):
             raise _no_chain(f"({self!r}) {_SYMBOLS[comparison]} {other!r}")
         end = self.parts[-1].right
         return self & _compare(comparison, end, other)

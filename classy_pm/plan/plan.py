@@ -158,7 +158,8 @@ class Plan:
     def starting_point(self) -> np.ndarray:
         """Return a vector where all assertions hold: the priors' medians, or else a draw."""
         medians = self.vector_from_unit(np.full(self.size, 0.5))
-        return medians if self.layout.assertions_hold(medians) else self.draws(1, random_seed=0)[0]
+        possible = np.all(np.isfinite(medians)) and self.layout.assertions_hold(medians)
+        return medians if possible else self.draws(1, random_seed=0)[0]
 
     def instance(self, vector: np.ndarray) -> Any:
         """Return the user's objects at one vector, assertions not looked at."""

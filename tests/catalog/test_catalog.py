@@ -3,6 +3,7 @@
 import sqlite3
 import threading
 from dataclasses import fields
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -175,10 +176,46 @@ def test_a_catalogue_of_the_future_is_refused_in_words(location):
             use(Catalog(location))
 
 
-def test_a_damaged_index_is_told_with_the_cure(location):
+def test_a_damaged_index_beside_its_fits_is_told_with_the_cure(catalog, location):
+    catalog.file(make_record(), make_tree())
+    catalog.close()
     location.write_bytes(b"garbage" * 1000)
     with pytest.raises(DamagedFile, match="rebuild"):
         len(Catalog(location))
+
+
+USES = {
+    "len": len,
+    "find": lambda catalog: catalog.find(make_key(0)),
+    "check_writable": Catalog.check_writable,
+    "file": lambda catalog: catalog.file(make_record(), make_tree()),
+    "recover": Catalog.recover,
+    "import": lambda catalog: catalog.import_folder(catalog.location.parent / "from"),
+}
+
+
+@pytest.mark.parametrize("text", ["x", "dear diary\n", "dear diary\n" * 1000])
+@pytest.mark.parametrize("use", USES)
+def test_an_ordinary_file_is_no_catalogue_and_is_left_alone(tmp_path, monkeypatch, use, text):
+    monkeypatch.chdir(tmp_path)
+    notes = Path("notes.txt")
+    notes.write_text(text)
+    Catalog("from/other.sqlite").file(make_record(), make_tree())
+    before = sorted(tmp_path.rglob("*"))
+    for options in ({}, {"read_only": True}) if use in ("len", "find") else ({},):
+        with pytest.raises(CatalogError) as caught:
+            USES[use](Catalog("notes.txt", **options))
+        assert str(caught.value) == "'notes.txt' is not a catalogue (not a sqlite file).\nGive another path."
+    with pytest.raises(CatalogError, match="no fit"):
+        Catalog("notes.txt").rebuild()
+    assert notes.read_text() == text
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.parametrize("location", [123, True, b"x", None, 1.5, ["a"], "a\0b"])
+def test_what_is_no_path_is_refused_with_what_to_write(location):
+    with pytest.raises(CatalogError, match=r"is not the path of a catalogue.\nWrite a str or a pathlib.Path"):
+        Catalog(location)
 
 
 def test_a_row_that_cannot_be_written_leaves_a_complete_file_that_is_found_later(catalog, monkeypatch):

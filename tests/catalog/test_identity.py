@@ -9,11 +9,13 @@ import pathlib
 import subprocess
 import sys
 import threading
+import types
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 import pytest
+import scipy.special
 import xarray as xr
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -84,6 +86,36 @@ def multiplier(factor):
     return multiply
 
 
+def scaled(factor):
+    def decorate(function):
+        @functools.wraps(function)
+        def wrapper(x):
+            return factor * function(x)
+
+        return wrapper
+
+    return decorate
+
+
+def with_note(note):
+    partial = functools.partial(named, 1)
+    partial.note = note
+    return partial
+
+
+class Method(Plain):
+    def __init__(self, factor):
+        self.factor = factor
+
+    def double(self):
+        return 2 * self.factor
+
+
+def versioned(version, base=Plain):
+    body = {"identity_version": version, "__module__": __name__, "__qualname__": "Made"}
+    return type("Made", (base,), body)
+
+
 def masked(mask):
     return np.ma.masked_array([1.0, 2.0], mask)
 
@@ -132,6 +164,22 @@ DIFFERENT = {
     "default of a lambda": (lambda x=1: x, lambda x=2: x),
     "ufuncs": (np.sin, np.cos),
     "partials": (functools.partial(named, 1), functools.partial(named, 2)),
+    "decorated functions": (scaled(2)(named), scaled(3)(named)),
+    "local functions in partials": (functools.partial(multiplier(2)), functools.partial(multiplier(3))),
+    "attributes of partials": (with_note(1), with_note(2)),
+    "bound methods": (Method(1).double, Method(2).double),
+    "bound methods by function": (
+        types.MethodType(multiplier(2), Plain()),
+        types.MethodType(multiplier(3), Plain()),
+    ),
+    "cached functions": (functools.cache(multiplier(2)), functools.cache(multiplier(3))),
+    "vectorized functions": (np.vectorize(multiplier(2)), np.vectorize(multiplier(3))),
+    "ufuncs of two libraries": (np.exp2, scipy.special.exp2),
+    "versions of classes": (versioned(1), versioned(2)),
+    "nested hooks": ({"a": [Hooked(1)]}, {"a": [Hooked(2)]}),
+    "nested versions": ([versioned(1)()], [versioned(2)()]),
+    "versions with hooks": (versioned(1, Hooked)(1), versioned(2, Hooked)(1)),
+    "nested slots": ({"a": Slotted(1, 2)}, {"a": Slotted(2, 2)}),
     "methods": ([1].append, [2].append),
     "complex": (1 + 2j, 2 + 1j),
     "dates": (datetime.date(2026, 1, 1), datetime.datetime(2026, 1, 1)),
@@ -231,6 +279,36 @@ def test_too_deep_a_nesting_is_refused():
         canonical(value)
     while value:  # or its own destruction is a deep recursion
         value = value.pop()
+
+
+def test_a_ufunc_that_hides_a_python_function_is_refused():
+    with pytest.raises(IdentityError, match=r"kernel is the ufunc.*vectorized") as caught:
+        canonical({"kernel": np.frompyfunc(multiplier(2), 1, 1)})
+    assert "np.vectorize" in str(caught.value)
+
+
+def test_a_vectorized_function_has_the_same_key_after_it_was_called():
+    function = np.vectorize(multiplier(2), otypes=[float])
+    before = part_key(function)
+    function(np.ones(3))
+    assert part_key(function) == before
+
+
+def test_a_class_counts_by_its_name_and_version_and_not_by_what_it_holds():
+    one, two = versioned(1), versioned(1)
+    two.other = 5
+    assert part_key(one) == part_key(two)
+
+
+@pytest.mark.parametrize("version", [property(lambda self: 1), object()])
+def test_a_version_that_is_no_plain_value_is_refused(version):
+    with pytest.raises(IdentityError, match="identity_version"):
+        canonical(versioned(version)())
+
+
+def test_an_identity_that_is_no_method_is_refused():
+    with pytest.raises(IdentityError, match="not a method"):
+        canonical(type("Odd", (), {"__identity__": 5})())
 
 
 leaves = st.one_of(

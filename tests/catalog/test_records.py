@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from builders import make_record
 
-from classy_pm.catalog import ComponentRecord, FitRecord, ParameterRecord
+from classy_pm.catalog import ComponentRecord, FitRecord, ParameterRecord, check_info
 from classy_pm.catalog.records import DEEPEST_MANIFEST, LARGEST_MANIFEST, from_json, to_json
 from classy_pm.errors import CatalogError
 
@@ -91,3 +91,70 @@ def test_a_manifest_of_a_later_format_is_refused_in_words():
 def test_fields_that_are_not_known_are_ignored():
     content = json.loads(make_record().to_manifest()) | {"field of the future": 1}
     assert FitRecord.from_manifest(json.dumps(content)).name == "line"
+
+
+def test_notes_become_plain_data_with_the_scalars_of_python():
+    info = {
+        "a": np.float32(0.5),
+        "b": np.int64(3),
+        "c": np.bool(True),
+        "d": np.str_("x"),
+        "e": (1, {"f": np.float64(2.0)}),
+        "g": None,
+    }
+    plain = check_info(info)
+    assert plain == {"a": 0.5, "b": 3, "c": True, "d": "x", "e": [1, {"f": 2.0}], "g": None}
+    assert [type(plain[key]) for key in "abcd"] == [float, int, bool, str]
+    assert type(plain["e"][1]["f"]) is float
+    assert make_record(info=info).info == plain
+    assert check_info(plain) == plain
+
+
+def test_every_fault_of_notes_is_told_on_one_line_of_its_own_with_the_right_article():
+    info = {
+        "a": object(),
+        "b": {"c d": [{1}]},
+        "e": np.zeros(2),
+        "t": np.datetime64("2026-01-01", "ns"),
+        "half": "\ud800",
+        "big": 10**400,
+        "ok": 1,
+        3: 1,
+    }
+    expected = [
+        "info.a: is an object, which cannot be kept",
+        "info.b['c d'][0]: is a set, which cannot be kept",
+        "info.e: is an ndarray, which cannot be kept; write its `.tolist()`",
+        "info.t: is a datetime64, which cannot be kept",
+        "info.half: '\\ud800' contains half a character (a lone surrogate)",
+        "info.big: is an integer of 1329 bits, which is too large",
+        "info: the key 3 is an int, not a str",
+    ]
+    with pytest.raises(CatalogError) as caught:
+        check_info(info)
+    assert list(caught.value.faults) == expected
+    with pytest.raises(CatalogError) as caught:
+        make_record(info=info)
+    assert list(caught.value.faults) == expected
+
+
+@pytest.mark.parametrize(
+    ("info", "kind"),
+    [([1], "a list"), (None, "None"), (1, "an int"), ("x", "a str"), (object(), "an object")],
+)
+def test_notes_that_are_no_dict_are_one_fault(info, kind):
+    for make in (check_info, lambda info: make_record(info=info)):
+        with pytest.raises(CatalogError) as caught:
+            make(info)
+        assert list(caught.value.faults) == [f"info: is {kind}, not a dict"]
+
+
+def test_notes_that_could_not_be_read_back_are_refused_beforehand():
+    endless = []
+    endless.extend([endless, endless])
+    deep = []
+    for _ in range(DEEPEST_MANIFEST):
+        deep = [deep]
+    for value, word in [(endless, "deeper"), (deep, "deeper"), ("x" * LARGEST_MANIFEST, "longer")]:
+        with pytest.raises(CatalogError, match=word):
+            check_info({"a": value})

@@ -1,9 +1,11 @@
 """A process may die between any two steps: no finished fit is lost, and no debris stays."""
 
+import contextlib
 import multiprocessing
 import os
 import random
 import signal
+import sqlite3
 import time
 
 import pytest
@@ -13,6 +15,7 @@ from builders import make_key, make_record, make_tree
 
 from classy_pm.catalog import Catalog, DamagedFile, files, filing, layout, recovery, tables
 from classy_pm.catalog.faults import STEPS
+from classy_pm.errors import CatalogError
 
 #: Starts processes that have everything imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
@@ -219,7 +222,52 @@ def test_a_damaged_index_is_rebuilt(catalog, location, damage):
         fresh.rebuild()
         assert dump(fresh) == before
         assert not fresh.verify()
+    aside = location.with_name("catalog.sqlite.set-aside-1")
+    assert aside.read_bytes() == data
+    assert sorted(location.parent.iterdir()) == sorted([catalog.layout.files, location, aside])
+
+
+def test_a_rebuild_replaces_a_sound_index_and_leaves_nothing_beside_it(catalog, location):
+    catalog.file(make_record(), make_tree())
+    assert not catalog.rebuild().set_aside
     assert sorted(path.name for path in location.parent.iterdir()) == ["catalog.files", "catalog.sqlite"]
+
+
+def test_a_rebuild_never_overwrites_a_file_that_is_no_index(catalog, location):
+    catalog.file(make_record(), make_tree())
+    catalog.close()
+    for number in (1, 2):
+        location.write_text(f"notes {number}")
+        assert Catalog(location).rebuild().set_aside == [f"catalog.sqlite.set-aside-{number}"]
+    for number in (1, 2):
+        assert location.with_name(f"catalog.sqlite.set-aside-{number}").read_text() == f"notes {number}"
+    assert len(Catalog(location)) == 1
+
+
+def test_a_rebuild_moves_the_database_of_another_program_aside(catalog, location):
+    catalog.file(make_record(), make_tree())
+    catalog.close()
+    location.unlink()
+    with contextlib.closing(sqlite3.connect(location)) as connection:
+        connection.execute("CREATE TABLE precious (a)")
+    (name,) = Catalog(location).rebuild().set_aside
+    with contextlib.closing(sqlite3.connect(location.with_name(name))) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("precious",)]
+
+
+@pytest.mark.parametrize("folder", ["absent", "empty", "without a fit"])
+def test_a_rebuild_without_a_fit_is_refused_and_changes_nothing(location, folder):
+    catalog = Catalog(location)
+    location.write_text("mine")
+    if folder != "absent":
+        (catalog.layout.fits / "ab").mkdir(parents=True)
+    if folder == "without a fit":
+        (catalog.layout.fits / "ab" / "notes.nc").write_text("mine")
+    before = sorted(location.parent.rglob("*"))
+    with pytest.raises(CatalogError, match="There is no fit in"):
+        catalog.rebuild()
+    assert sorted(location.parent.rglob("*")) == before
+    assert location.read_text() == "mine"
 
 
 def work(location, start, count, delay):
@@ -245,9 +293,9 @@ def start_all(jobs):
 
 
 def test_many_writers_lose_nothing_and_double_nothing(location):
-    """Eight processes: distinct fits, and twelve that all of them file at once."""
+    """Six processes: distinct fits, and five that four of them file at once."""
     processes = start_all(
-        [(location, 1000 * index, 12, 0) for index in range(4)] + [(location, 0, 12, 0) for _ in range(4)]
+        [(location, 1000 * index, 5, 0) for index in range(3)] + [(location, 0, 5, 0) for _ in range(3)]
     )
     seen = []
     while any(process.is_alive() for process in processes):
@@ -256,10 +304,10 @@ def test_many_writers_lose_nothing_and_double_nothing(location):
         assert set(seen) <= set(fits), "a reader sees the catalogue grow and nothing else"
         seen = fits
         time.sleep(0.1)
-    assert [process.exitcode for process in processes] == [0] * 8
+    assert [process.exitcode for process in processes] == [0] * 6
     catalog = Catalog(location)
-    assert len(catalog) == 48
-    assert len(list(catalog.layout.fits.rglob("*.nc"))) == 48
+    assert len(catalog) == 15
+    assert len(list(catalog.layout.fits.rglob("*.nc"))) == 15
     assert not list(catalog.layout.pending.iterdir())
     report = catalog.verify()
     assert not (report.missing or report.damaged or report.adopted)
@@ -270,8 +318,8 @@ def test_kills_and_recoveries_at_any_moment_lose_no_acknowledged_fit(location):
     catalog = Catalog(location)
     rng = random.Random(1)
     for round_ in range(3):
-        processes = start_all([(location, 100 * index, 8 * (round_ + 1), 0.02) for index in range(2)])
-        deadline = time.monotonic() + 1.5 + rng.random()
+        processes = start_all([(location, 100 * index, 6 * (round_ + 1), 0.02) for index in range(2)])
+        deadline = time.monotonic() + 0.8 + 0.6 * rng.random()
         known = set()
         while time.monotonic() < deadline:
             catalog.recover()
@@ -281,13 +329,13 @@ def test_kills_and_recoveries_at_any_moment_lose_no_acknowledged_fit(location):
         for process in processes:
             process.kill()
             process.join()
-    work(location, 0, 24, 0)
-    work(location, 100, 24, 0)
+    work(location, 0, 18, 0)
+    work(location, 100, 18, 0)
     fresh = Catalog(location)
     report = fresh.verify()
     assert not (report.missing or report.damaged)
-    assert len(fresh) == 48
-    assert len(list(fresh.layout.fits.rglob("*.nc"))) == 48
+    assert len(fresh) == 36
+    assert len(list(fresh.layout.fits.rglob("*.nc"))) == 36
     assert not list(fresh.layout.pending.iterdir())
 
 

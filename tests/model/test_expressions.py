@@ -55,6 +55,7 @@ def test_a_parameter_goes_to_the_end_of_a_chain_where_it_is_written(model):
         lambda a, b, c: ((a < b) & (c < a)) < 5.0,
         lambda a, b, c: ((a < b) & (c > a)) < 5.0,
         lambda a, b, c: (a < b) > (b > c),
+        lambda a, b, c: (a < b) < (b < c),
     ],
 )
 def test_a_chain_in_two_directions_is_refused_with_the_cure(write, model):

@@ -15,6 +15,7 @@ from pytensor.tensor.variable import TensorVariable
 
 from classy_pm.likelihood.trace import complexes
 from classy_pm.likelihood.trace.complexes import Pair
+from classy_pm.likelihood.trace.numba_support import called_by_python
 from classy_pm.likelihood.trace.special_ops import STEP, STENCIL, WHOLE
 
 Variable = TensorVariable
@@ -143,17 +144,13 @@ def _same_shape(arrays: list[Variable]) -> list[Variable]:
 
 def complex_function(name: str, z: Pair, *orders: float) -> Pair:
     """Return a function of `scipy.special` of a complex number."""
-    from classy_pm.likelihood.trace.numba_support import called_from_numba
-
-    called_from_numba()
+    called_by_python(ComplexUfunc)
     return Pair(*ComplexUfunc(f"scipy.special.{name}", orders)(z.real, z.imag()))
 
 
 def array_function(name: str, *arguments: Variable) -> list[Variable]:
     """Return the results of a function of `scipy.special` of arrays."""
-    from classy_pm.likelihood.trace.numba_support import called_from_numba
-
-    called_from_numba()
+    called_by_python(ArrayUfunc)
     return ArrayUfunc(f"scipy.special.{name}")(*arguments, return_list=True)
 
 

@@ -12,7 +12,7 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 from pytensor.tensor.variable import TensorVariable
 
-from classy_pm.likelihood.trace.numba_support import called_from_numba
+from classy_pm.likelihood.trace.numba_support import called_by_python
 
 Variable = TensorVariable
 
@@ -153,17 +153,17 @@ def complex_transform(
     real: Variable, imaginary: Variable, axes: Sequence[int], inverse: bool
 ) -> list[Variable]:
     """Return the unscaled transform."""
-    called_from_numba()
+    called_by_python(ComplexTransform)
     return list(ComplexTransform(tuple(axes), inverse)(real, imaginary))
 
 
 def to_half(real: Variable, axes: Sequence[int]) -> list[Variable]:
     """Return half of the unscaled transform of real values."""
-    called_from_numba()
+    called_by_python(ToHalf)
     return list(ToHalf(tuple(axes))(real))
 
 
 def from_half(real: Variable, imaginary: Variable, axes: Sequence[int], length: int) -> Variable:
     """Return the unscaled real inverse transform."""
-    called_from_numba()
+    called_by_python(FromHalf)
     return FromHalf(tuple(axes), length)(real, imaginary)

@@ -11,8 +11,8 @@ from typing import Any
 
 
 @cache
-def called_from_numba() -> None:
-    """Tell numba's linker, once, how the operations are called."""
+def called_by_python(kind: type) -> None:
+    """Tell numba's linker, once for each class of operations, that Python computes them."""
     try:
         import numba
         from pytensor.link.numba.dispatch.basic import (
@@ -22,8 +22,6 @@ def called_from_numba() -> None:
         )
     except ImportError:
         return
-    from classy_pm.likelihood.trace.array_ufuncs import ArrayUfunc, ComplexUfunc
-    from classy_pm.likelihood.trace.fourier_ops import ComplexTransform, FromHalf, ToHalf
 
     def by_python(op: Any, node: Any, **kwargs: Any) -> tuple[Any, None]:
         count = len(node.outputs)
@@ -40,9 +38,8 @@ def called_from_numba() -> None:
         def perform(*inputs):  # type: ignore[no-untyped-def]
             with numba.objmode(result=signature):
                 result = compute(inputs)
-            return result
+            return result  # noqa: RET504 - numba wants the name
 
         return perform, None
 
-    for kind in (ComplexTransform, ToHalf, FromHalf, ArrayUfunc, ComplexUfunc):
-        register_funcify_and_cache_key(kind)(by_python)
+    register_funcify_and_cache_key(kind)(by_python)

@@ -1,0 +1,178 @@
+"""One's own functions, and those written in JAX, as operations of the graph."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import wraps
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.gradient import grad_undefined
+from pytensor.graph.basic import Apply
+from pytensor.graph.op import Op
+
+from classy_pm.errors import LikelihoodError
+from classy_pm.likelihood.trace.array import wrap
+from classy_pm.likelihood.trace.complexes import Pair
+from classy_pm.likelihood.trace.dispatch import find_traced, lift, pair_of, quietly, shadow_of
+from classy_pm.likelihood.trace.numba_support import called_by_python
+
+
+class FunctionOp(Op):
+    """A plain function of arrays, called as it is.
+
+    Parameters
+    ----------
+    function : callable
+        Takes arrays, returns an array.
+    gradient : callable or None
+        Takes the gradient by the result and the arrays, returns the gradient by each of them.
+    shape : tuple of int
+        Shape of the result.
+    """
+
+    __props__ = ("function", "gradient", "shape")
+
+    def __init__(
+        self, function: Callable[..., Any], gradient: Callable[..., Any] | None, shape: tuple[int, ...]
+    ) -> None:
+        self.function = function
+        self.gradient = gradient
+        self.shape = shape
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Return the node."""
+        arrays = [pt.as_tensor_variable(item) for item in inputs]
+        return Apply(self, arrays, [pt.TensorType("float64", self.shape)()])
+
+    def perform(self, node: Apply, inputs: Sequence[np.ndarray], outputs: Any) -> None:
+        """Call the function."""
+        result = np.asarray(self.function(*(item[()] for item in inputs)), dtype=np.float64)
+        if result.shape != self.shape:
+            raise LikelihoodError(
+                f"{self.function.__qualname__} returned an array of shape {result.shape}, and of shape {self.shape} before."
+            )
+        outputs[0][0] = result
+
+    def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Call the gradient."""
+        if self.gradient is None:
+            why = f"{self.function.__qualname__} was registered without a gradient"
+            return [grad_undefined(self, n, item, why) for n, item in enumerate(inputs)]
+        called_by_python(GradientOp)
+        return list(GradientOp(self.gradient, len(inputs))(cotangents[0], *inputs, return_list=True))
+
+    def infer_shape(self, node: Apply, input_shapes: Any) -> Any:
+        """Return the static shape."""
+        return [tuple(pt.constant(n, dtype="int64") for n in self.shape)]
+
+
+class GradientOp(Op):
+    """The gradient of a function that was registered with it."""
+
+    __props__ = ("gradient", "count")
+
+    def __init__(self, gradient: Callable[..., Any], count: int) -> None:
+        self.gradient = gradient
+        self.count = count
+
+    def make_node(self, *inputs: Any) -> Apply:
+        """Return the node."""
+        arrays = [pt.as_tensor_variable(item) for item in inputs]
+        return Apply(self, arrays, [item.type.clone(dtype="float64")() for item in arrays[1:]])
+
+    def perform(self, node: Apply, inputs: Sequence[np.ndarray], outputs: Any) -> None:
+        """Call the gradient."""
+        results = self.gradient(*(item[()] for item in inputs))
+        results = results if isinstance(results, tuple | list) else (results,)
+        if len(results) != self.count:
+            raise LikelihoodError(
+                f"{self.gradient.__qualname__} returned {len(results)} gradients for {self.count} arguments."
+            )
+        for cell, result, item in zip(outputs, results, inputs[1:], strict=True):
+            array = np.asarray(result, dtype=np.float64)
+            if array.shape != item.shape:
+                raise LikelihoodError(
+                    f"{self.gradient.__qualname__} returned a gradient of shape {array.shape} for an argument "
+                    f"of shape {item.shape}."
+                )
+            cell[0] = np.array(array)
+
+    def infer_shape(self, node: Apply, input_shapes: Any) -> Any:
+        """Return the shapes of the arguments."""
+        return input_shapes[1:]
+
+
+def traceable(
+    *, gradient: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Register a function of arrays, compiled code say, that cannot be traced.
+
+    Parameters
+    ----------
+    gradient : callable, optional
+        `gradient(result_gradient, *arrays)` returns a tuple with the gradient by each array: the sum over
+        the result's elements of `result_gradient` times their derivative. Without it the likelihood has
+        no gradient.
+
+    Returns
+    -------
+    decorator
+        The function that it returns takes traced arrays too. On plain arrays it is the function itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> @traceable(gradient=lambda g, x: (g * np.cos(x),))
+    ... def sine(x):
+    ...     return np.sin(x)
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(function)
+        def call(*arrays: Any) -> Any:
+            arrays = tuple(lift(item) for item in arrays)
+            traced = find_traced(arrays, 0)
+            if traced is None:
+                return function(*arrays)
+            shadow = np.asarray(quietly(function, *arrays), dtype=np.float64)
+            session = traced._session
+            variables = [pair_of(session, item).real for item in arrays]
+            called_by_python(FunctionOp)
+            result = FunctionOp(function, gradient, shadow.shape)(*variables)
+            return wrap(session, Pair(result), shadow if shadow.ndim else shadow[()])
+
+        return call
+
+    return decorate
+
+
+def wrap_jax(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a function written in `jax.numpy` take traced arrays; its gradient is JAX's.
+
+    Parameters
+    ----------
+    function : callable
+        Takes and returns JAX arrays. It should compute in double precision: set `jax_enable_x64`.
+
+    Returns
+    -------
+    callable
+        Takes plain and traced arrays. Needs the package `jax`.
+    """
+
+    @wraps(function)
+    def call(*arrays: Any) -> Any:
+        from pytensor import wrap_jax as as_operation
+
+        arrays = tuple(lift(item) for item in arrays)
+        traced = find_traced(arrays, 0)
+        shadow = np.asarray(function(*shadow_of(arrays)))
+        if traced is None:
+            return shadow
+        session = traced._session
+        result = as_operation(function)(*(pair_of(session, item).real for item in arrays))
+        return wrap(session, Pair(result), shadow if shadow.ndim else shadow[()])
+
+    return call

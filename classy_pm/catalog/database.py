@@ -104,6 +104,8 @@ class Database:
 
     def _check_marks(self, application: int, version: int) -> None:
         if application != tables.APPLICATION_ID:
+            if not _is_sqlite(self.path):  # sqlite takes a file of a few bytes for an empty database
+                raise _no_sqlite(self.path)
             raise CatalogError(
                 f"{str(self.path)!r} is a sqlite database, but not a catalogue of classy_pm.",
                 cure="Give `catalog=` another file name.",
@@ -193,6 +195,10 @@ def _marks(connection: sa.Connection) -> tuple[int, int]:
     return application, connection.exec_driver_sql("PRAGMA user_version").scalar_one()
 
 
+def _no_sqlite(path: Path) -> CatalogError:
+    return CatalogError(f"{str(path)!r} is not a catalogue (not a sqlite file).", cure="Give another path.")
+
+
 def _is_sqlite(path: Path) -> bool:
     try:
         with path.open("rb") as stream:
@@ -208,7 +214,7 @@ def _translated(path: Path, error: sa.exc.DBAPIError | sqlite3.Error) -> Catalog
             cure = "The fits are in the folder beside it: `Catalog(...).rebuild()` makes the index again."
             return DamagedFile(f"The index {place} is damaged: {reason}.", cure=cure)
         if not _is_sqlite(path):
-            return CatalogError(f"{place} is not a catalogue (not a sqlite file).", cure="Give another path.")
+            return _no_sqlite(path)
         cure = "There are no fits in a folder beside it to make it again from. Give another path."
         return DamagedFile(f"The index {place} is damaged: {reason}.", cure=cure)
     if "disk is full" in reason or "disk I/O error" in reason:

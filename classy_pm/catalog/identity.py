@@ -426,6 +426,7 @@ BRANCHES: list[tuple[Any, Callable[[_Walk, Any, str], Encoded]]] = [
     (types.BuiltinFunctionType, _Walk._builtin),
     (np.ufunc, _Walk._ufunc),
     (np.vectorize, _Walk._vectorize),
+    (np.dtype, lambda walk, value, path: _leaf("dtype", repr(value), str(value))),
     (type(functools.cache(len)), _Walk._cached),
     (functools.partial, _Walk._partial),
 ]

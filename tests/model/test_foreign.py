@@ -1,6 +1,7 @@
 """Priors that are PyMC's or PreliZ's distributions."""
 
 import numpy as np
+import preliz
 import pymc as pm
 import pytest
 import scipy.stats as st
@@ -46,7 +47,6 @@ def test_its_parameters_may_be_parameters():
 
 
 def test_prelizs_objects_are_priors():
-    preliz = pytest.importorskip("preliz")
     prior = Prior(preliz.Gamma(2.0, 1.0))
     np.testing.assert_allclose(prior.ppf(UNIT), st.gamma(2.0).ppf(UNIT), rtol=1e-9)
     assert prior.arguments == {"alpha": 2.0, "beta": 1.0} and prior.pymc_name == "Gamma"
@@ -68,14 +68,12 @@ def test_what_cannot_be_a_prior_is_refused(make, words):
 
 
 def test_each_of_prelizs_objects_keeps_its_own_density():
-    preliz = pytest.importorskip("preliz")
     model = Collection(a=Prior(preliz.Normal(0.0, 1.0)), b=Prior(preliz.Normal(5.0, 2.0)))
     expected = st.norm(0.0, 1.0).logpdf(0.5) + st.norm(5.0, 2.0).logpdf(0.5)
     assert make_plan(model).log_prior([0.5, 0.5]) == pytest.approx(expected)
 
 
 def test_a_preliz_object_that_pymc_has_no_distribution_for_is_refused():
-    preliz = pytest.importorskip("preliz")
     for frozen in (preliz.Truncated(preliz.Gamma(2.0, 1.0), 0.0, 3.0), preliz.BetaScaled(2.0, 3.0, 0.0, 4.0)):
         with pytest.raises(ModelError, match=f"PyMC has no {type(frozen).__name__}"):
             Prior(frozen)

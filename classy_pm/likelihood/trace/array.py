@@ -132,6 +132,11 @@ class TracedArray:
         return self._attribute("flags")
 
     @property
+    def device(self) -> str:
+        """Where NumPy's arrays are: on the `cpu`."""
+        return self._attribute("device")
+
+    @property
     def T(self) -> Any:
         """Transpose."""
         self._attribute("T")

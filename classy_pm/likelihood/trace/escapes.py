@@ -47,9 +47,12 @@ CURES = {
 }
 
 
-def request_cover(session: Session) -> None:
+def request_cover(session: Session, buffers: bool = True) -> None:
     """Break the run off if the names of a further module of the user's can be covered."""
-    if session.overlay.add(user_frames()):
+    new = session.overlay.add(user_frames())
+    if buffers and not new and not session.overlay.buffers:
+        session.overlay.buffers = new = True
+    if new:
         session.restart = True  # NumPy's C code may swallow what is raised
         raise Restart
 
@@ -63,13 +66,19 @@ def escaped(traced: TracedArray, kind: str) -> Any:
         if kind == "index":
             return traced._shadow.__index__()
         return plain[kind](traced._shadow)
-    request_cover(traced._session)
     library, line = _caller()
+    request_cover(traced._session, buffers=library is None)
     if library is not None:
         cure = next(
             (text for name, text in INSTEAD.items() if library.rpartition(".")[2].startswith(name)), None
         )
         refuse(f"`{library}` reads plain arrays and has no equivalent in a graph", cure or CURES["array"])
+    if np.ndim(traced._shadow) and traced._shadow.dtype == bool and "[" in line:
+        refuse(
+            "a plain array is indexed by a mask that depends on parameters, so the length of the result does too",
+            "Write `np.where(mask, array, 0.0)` before a sum, or make the array in the function: "
+            "`x = np.copy(self.x)`, then `x[mask]`.",
+        )
     if re.search(r"\]\s*[-+*/]?=[^=]", line):
         refuse(
             "a traced value is written into a plain array",

@@ -10,7 +10,6 @@ each run, also after an error.
 from __future__ import annotations
 
 import builtins
-import math
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,14 +17,16 @@ from functools import cache, wraps
 from types import FrameType, ModuleType
 from typing import Any
 
-import numpy as np
-
 _MISSING = object()
 _lock = threading.RLock()
 _covered: dict[int, tuple[int, dict[str, Any], dict[str, Any]]] = {}
 
 # Modules of one likelihood that are covered at most.
 LARGEST_NUMBER = 200
+
+# Modules that stand in the user's modules under a name, as `np` does.
+MODULES = ("numpy", "numpy.linalg", "numpy.fft", "math", "scipy", "scipy.special", "scipy.linalg", "scipy.stats",
+           "scipy.signal", "scipy.ndimage", "scipy.integrate")  # fmt: skip
 
 PLAIN_PYTHON = ("float", "int", "complex", "max", "min", "any", "all")
 
@@ -35,10 +36,17 @@ class Restart(BaseException):
 
 
 class Overlay:
-    """The modules of the user's whose names are covered while the function runs."""
+    """The modules of the user's whose names are covered while the function runs.
+
+    Attributes
+    ----------
+    buffers : bool
+        Whether `np.zeros` and its like make arrays into which traced values can be written.
+    """
 
     def __init__(self) -> None:
         self.modules: dict[int, dict[str, Any]] = {}
+        self.buffers = False
 
     def add(self, frames: list[FrameType]) -> bool:
         """Note the modules of these frames; return whether one of them is new."""
@@ -95,10 +103,8 @@ def _uncover(module: dict[str, Any]) -> None:
 
 def substitute(value: Any) -> Any:
     """Return the equivalent of a module, function or type, or None where none is needed."""
-    if value is np:
-        return _numpy_module()
-    if value is math:
-        return _math_module()
+    if type(value) is ModuleType:
+        return _module(value) if value.__name__ in MODULES else None
     try:
         found = _substitutes().get(value)
     except TypeError:
@@ -110,9 +116,14 @@ def substitute(value: Any) -> Any:
 
 @cache
 def _substitutes() -> dict[Any, Any]:
-    from classy_pm.likelihood.trace import stand_ins
+    from classy_pm.likelihood.trace import scipy_stand_ins, stand_ins
 
-    return {**stand_ins.numpy_stand_ins(), **stand_ins.math_stand_ins(), **stand_ins.python_stand_ins()}
+    return {
+        **stand_ins.numpy_stand_ins(),
+        **stand_ins.math_stand_ins(),
+        **stand_ins.python_stand_ins(),
+        **scipy_stand_ins.stand_ins(),
+    }
 
 
 @cache
@@ -120,10 +131,13 @@ def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
     """Return an array function that also takes lists with traced values in them."""
     from classy_pm.likelihood.trace.dispatch import call_function, find_traced, lift
     from classy_pm.likelihood.trace.session import current_session
+    from classy_pm.likelihood.trace.stand_ins import as_buffer
 
     takes_lists = {"concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack", "block",
                    "select", "piecewise", "meshgrid", "broadcast_arrays", "einsum", "lexsort", "choose",
                    "ix_", "multi_dot"}  # fmt: skip
+    fresh = function.__name__ in ("zeros_like", "ones_like", "empty_like", "full_like", "copy", "linspace",
+                                  "logspace", "geomspace")  # fmt: skip
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -132,7 +146,8 @@ def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
         args = tuple(lift(item) for item in args)
         if find_traced(args, 0) is not None:
             return call_function(function, args, kwargs)  # whichever arguments the protocol looks at
-        return function(*args, **kwargs)
+        result = function(*args, **kwargs)
+        return as_buffer(result) if fresh else result
 
     return call
 
@@ -146,7 +161,7 @@ class _Module(ModuleType):
 
     def __getattr__(self, name: str) -> Any:
         value = getattr(self.__dict__["_original"], name)
-        other = substitute(value)
+        other = None if name.startswith("__") else substitute(value)
         return value if other is None else other
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -157,10 +172,5 @@ class _Module(ModuleType):
 
 
 @cache
-def _numpy_module() -> ModuleType:
-    return _Module(np)
-
-
-@cache
-def _math_module() -> ModuleType:
-    return _Module(math)
+def _module(original: ModuleType) -> ModuleType:
+    return _Module(original)

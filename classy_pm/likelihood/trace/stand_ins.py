@@ -16,7 +16,7 @@ import pytensor.tensor as pt
 
 from classy_pm.likelihood.trace.array import TracedArray, copy_of, is_traced, wrap
 from classy_pm.likelihood.trace.complexes import Pair
-from classy_pm.likelihood.trace.dispatch import find_traced, lift, pair_of
+from classy_pm.likelihood.trace.dispatch import find_traced, folded, lift, pair_of
 from classy_pm.likelihood.trace.selection import isinstance_selection
 from classy_pm.likelihood.trace.words import refuse
 
@@ -69,6 +69,24 @@ def as_array(obj: Any, dtype: Any = None, *, copy: bool | None = None, ndmin: in
     if ndmin > result._shadow.ndim:
         result = result.reshape((1,) * (ndmin - result._shadow.ndim) + result._shadow.shape)
     return result
+
+
+def as_buffer(array: Any) -> Any:
+    """Return a fresh array as one into which traced values can be written, where that is wanted."""
+    from classy_pm.likelihood.trace.session import current_session
+
+    session = current_session()
+    if session is None or not session.overlay.buffers or not isinstance(array, np.ndarray):
+        return array
+    return folded(session, array) if array.dtype.kind in "biufc" else array
+
+
+def _fresh(original: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(original)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return as_buffer(original(*args, **kwargs))
+
+    return call
 
 
 def _array(obj: Any, dtype: Any = None, *, copy: bool | None = True, **kwargs: Any) -> Any:
@@ -148,11 +166,13 @@ def _vectorize(pyfunc: Any = None, *args: Any, **kwargs: Any) -> Any:
 
 def numpy_stand_ins() -> dict[Any, Any]:
     """Return equivalents of NumPy's functions that no protocol covers."""
-    pairs: dict[Any, Any] = {np.array: _keep_original(np.array)(_array)}
+    pairs: dict[Any, Any] = {np.array: _keep_original(_fresh(np.array))(_array)}
+    for make in (np.zeros, np.ones, np.empty, np.arange, np.eye, np.identity):
+        pairs[make] = _fresh(make)
     for name in ("asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "asarray_chkfinite"):
         original = getattr(np, name)
         pairs[original] = _keep_original(original)(_asarray)
-    pairs[np.full] = _keep_original(np.full)(_full)
+    pairs[np.full] = _keep_original(_fresh(np.full))(_full)
     pairs[np.vectorize] = _vectorize
     for kind in (np.float64, np.float32, np.complex128, np.int64, np.int32):
         pairs[kind] = _scalar_type(kind)

@@ -16,6 +16,8 @@ from pytensor.graph.basic import Constant, Variable
 from pytensor.graph.traversal import ancestors
 from pytensor.scalar import basic as scalar
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.linalg.inverse import MatrixInverse
+from pytensor.tensor.linalg.solvers.core import SolveBase
 from pytensor.tensor.math import Dot, Prod, Sum
 from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape, SpecifyShape
@@ -69,6 +71,8 @@ def take_apart(value: Variable) -> tuple[Variable | None, str | None]:
         if parts.length < 2:
             raise NoTerms("the value is a sum of one term only")
         terms = parts.terms
+        if any(_is_solution(root) for root in _mixing_roots(terms)):
+            raise NoTerms("the data are coupled by a matrix that is solved for, so the terms are no data")
         if parts.rest is not None:
             terms = terms + parts.rest / float(parts.length)
         return terms, None
@@ -239,6 +243,11 @@ def _contents(variable: Variable) -> set[Variable]:
         ):
             todo.extend(item.owner.inputs if isinstance(item.owner.op, Elemwise) else item.owner.inputs[:1])
     return found
+
+
+def _is_solution(variable: Variable) -> bool:
+    operation = getattr(variable.owner.op, "core_op", variable.owner.op)
+    return isinstance(operation, SolveBase | MatrixInverse)
 
 
 def _mixing_roots(variable: Variable) -> list[Variable]:

@@ -4,6 +4,7 @@ The graph is evaluated at another point than that at which it was recorded, so a
 from the record instead of the graph shows.
 """
 
+import sys
 import warnings
 
 import numpy as np
@@ -40,9 +41,11 @@ def traced_graph(function, arrays):
             warnings.simplefilter("error")
             try:
                 result = call_user_function(lambda items: function(*items), values)
-                break
-            except Restart:
-                continue
+            except (Restart, Exception):
+                if not session.restart:
+                    raise (session.refusals or [None])[0] or sys.exc_info()[1]
+        if not session.restart:
+            break
     results = list(result) if isinstance(result, list | tuple) else [result]
     pairs = [r.pair() if is_traced(r) else None for r in results]
     return inputs, pairs, [r._shadow if is_traced(r) else r for r in results], session

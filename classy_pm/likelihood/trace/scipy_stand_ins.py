@@ -188,7 +188,7 @@ def _by_matrix(original: Callable[..., Any], default_axis: int = -1) -> Callable
         length = np.shape(shadow_of(y))[axis]
         matrix = original(np.eye(length), *args, axis=0, **kwargs)
         result = np.tensordot(matrix, y, axes=(-1, axis))
-        return result if matrix.ndim == 1 else np.moveaxis(result, 0, axis)
+        return result[()] if matrix.ndim == 1 else np.moveaxis(result, 0, axis)
 
     return call
 

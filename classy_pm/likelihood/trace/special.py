@@ -190,7 +190,7 @@ for _ufunc, _sign, _scaled in [
     (sp.hankel2e, -1.0, True),
 ]:
     UFUNCS[_ufunc] = UfuncRule(_bessel_of_third_kind(_sign, _scaled), _bessel_of_third_kind(_sign, _scaled))
-for _name in ("ncfdtrinc", "ncfdtridfn", "ncfdtridfd"):
+for _name in ("gdtrib", "ncfdtrinc", "ncfdtridfn", "ncfdtridfd"):
     refuse_ufunc(getattr(sp, _name), "SciPy finds it by iterations too coarse for a derivative")
 for _name in ("modfresnelm", "modfresnelp"):
     refuse_ufunc(getattr(sp, _name), "its results are complex and PyTensor has no derivative of them")

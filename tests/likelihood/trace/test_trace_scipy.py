@@ -53,7 +53,7 @@ def test_log_density_of_a_distribution(name):
         "stats.expon.cdf(X, 0, b)",
         "stats.gamma.cdf(np.abs(D), a, scale=b)",
         "stats.beta.cdf(0.3, a, b)",
-        "stats.norm.logpdf(D, a, -b)",
+        "np.isnan(stats.norm.logpdf(D, a, -b))",
         "stats.uniform.logpdf(0.1 * X, -b, a)",
         "stats.poisson.logpmf([0, 1, 3], a)",
         "stats.poisson.pmf([0, 1.5, -1], a)",

@@ -171,7 +171,7 @@ def _gather(njit: Any, count: int, ndims: list[int], size: int) -> Any:
         def gather(inputs):  # type: ignore[no-untyped-def]
             vector = np.empty(size)
             place = 0
-            for value in literal_unroll(inputs):  # noqa: SIM113 (numba unrolls no enumerate)
+            for value in literal_unroll(inputs):  # numba unrolls no enumerate
                 vector[place] = value.item()
                 place += 1  # noqa: SIM113
             return vector

@@ -130,8 +130,18 @@ def interp2d(x: Any, y: Any, xp: Any, yp: Any, fp: Any, kind: Kind = "linear") -
     rows = []
     for value, slope in ((fp, fy), (fx, fxy)):
         for down in (0, 1):
-            rows.append(_hermite([corner(value, down, 0), corner(value, down, 1),
-                                  corner(slope, down, 0), corner(slope, down, 1)], t, height))  # fmt: skip
+            rows.append(
+                _hermite(
+                    [
+                        corner(value, down, 0),
+                        corner(value, down, 1),
+                        corner(slope, down, 0),
+                        corner(slope, down, 1),
+                    ],
+                    t,
+                    height,
+                )
+            )
     return _hermite(rows, s, width)
 
 
@@ -165,9 +175,7 @@ def map_coordinates(
     if find_traced([input, coordinates]) is None:
         return scipy.ndimage.map_coordinates(input, coordinates, order=order, mode=mode, cval=cval)
     if order not in (1, 3) or mode not in ("constant", "nearest", "mirror", "reflect"):
-        refuse(
-            f"`map_coordinates` of traced arrays with order={order}, mode={mode!r} has no equivalent in a graph"
-        )
+        refuse(f"`map_coordinates` of traced arrays with order={order}, mode={mode!r} has no equivalent")
     shape = np.shape(shadow_of(input))
     padding = 0
     content = input
@@ -196,12 +204,10 @@ def _folded(place: Any, length: int, mode: str) -> Any:
         return np.clip(place, 0, length - 1)
     if mode == "mirror":
         period = 2 * (length - 1)
-        folded = np.abs(np.mod(place + (length - 1), period) - (length - 1))
-        return folded
+        return np.abs(np.mod(place + (length - 1), period) - (length - 1))
     period = 2 * length
     folded = np.mod(place, period)
-    folded = np.where(folded > length - 0.5, period - 1 - folded, folded)
-    return folded
+    return np.where(folded > length - 0.5, period - 1 - folded, folded)
 
 
 def _spline_coefficients(array: Any, shape: tuple[int, ...], padding: int, mode: str) -> Any:

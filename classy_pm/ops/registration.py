@@ -51,7 +51,8 @@ class FunctionOp(Op):
         result = np.asarray(self.function(*(item[()] for item in inputs)), dtype=np.float64)
         if result.shape != self.shape:
             raise LikelihoodError(
-                f"{self.function.__qualname__} returned an array of shape {result.shape}, and of shape {self.shape} before."
+                f"{self.function.__qualname__} returned an array of shape {result.shape}, and of shape "
+                f"{self.shape} before."
             )
         outputs[0][0] = result
 
@@ -94,7 +95,8 @@ class GradientOp(Op):
             array = np.asarray(result, dtype=np.float64)
             if array.shape != item.shape:
                 raise LikelihoodError(
-                    f"{self.gradient.__qualname__} returned a gradient of shape {array.shape} for an argument "
+                    f"{self.gradient.__qualname__} returned a gradient of shape {array.shape} for an "
+                    "argument "
                     f"of shape {item.shape}."
                 )
             cell[0] = np.array(array)

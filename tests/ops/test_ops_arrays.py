@@ -54,7 +54,7 @@ def test_convolution_with_boundaries(boundary, mode):
 
 def test_convolution_of_large_images_uses_transforms():
     image, kernel = RANDOM.normal(size=(64, 64)), RANDOM.normal(size=(21, 21))
-    inputs, pairs, _, session = traced_graph(lambda x: ops.convolve2d(x, kernel, mode="same"), [image])
+    inputs, pairs, _, _session = traced_graph(lambda x: ops.convolve2d(x, kernel, mode="same"), [image])
     import pytensor
 
     names = [

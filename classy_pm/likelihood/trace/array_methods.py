@@ -11,13 +11,46 @@ from classy_pm.likelihood.trace.array import METHODS, TracedArray, copy_of
 from classy_pm.likelihood.trace.dispatch import assign
 from classy_pm.likelihood.trace.words import refuse
 
-SAME = ("all", "any", "argmax", "argmin", "argpartition", "argsort", "choose", "clip", "cumprod", "cumsum",
-        "diagonal", "dot", "max", "mean", "min", "nonzero", "prod", "ravel", "repeat", "round", "searchsorted",
-        "squeeze", "std", "sum", "swapaxes", "take", "trace", "var")  # fmt: skip
+SAME = (
+    "all",
+    "any",
+    "argmax",
+    "argmin",
+    "argpartition",
+    "argsort",
+    "choose",
+    "clip",
+    "cumprod",
+    "cumsum",
+    "diagonal",
+    "dot",
+    "max",
+    "mean",
+    "min",
+    "nonzero",
+    "prod",
+    "ravel",
+    "repeat",
+    "round",
+    "searchsorted",
+    "squeeze",
+    "std",
+    "sum",
+    "swapaxes",
+    "take",
+    "trace",
+    "var",
+)
 
 
-def _astype(self: TracedArray, dtype: Any, order: str = "K", casting: str = "unsafe", subok: bool = True,
-            copy: bool = True) -> Any:  # fmt: skip
+def _astype(
+    self: TracedArray,
+    dtype: Any,
+    order: str = "K",
+    casting: str = "unsafe",
+    subok: bool = True,
+    copy: bool = True,
+) -> Any:
     from classy_pm.likelihood.trace.stand_ins import converted
 
     return converted(self, dtype)

@@ -16,7 +16,7 @@ from pytensor.tensor.variable import TensorVariable
 from classy_pm.likelihood.trace import complexes
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.numba_support import called_by_python
-from classy_pm.likelihood.trace.special_ops import STEP, STENCIL, WHOLE
+from classy_pm.likelihood.trace.special_ops import STENCIL, STEP, WHOLE
 
 Variable = TensorVariable
 
@@ -77,9 +77,7 @@ class ArrayUfunc(Op):
             self(*inputs[:index], inputs[index] + steps * width, *inputs[index + 1 :], return_list=True)
             for steps in (1.0, -1.0, 2.0, -2.0)
         ]
-        return [
-            (8.0 * (a - b) - (c - d)) / (12.0 * width) for a, b, c, d in zip(*ends, strict=True)
-        ]
+        return [(8.0 * (a - b) - (c - d)) / (12.0 * width) for a, b, c, d in zip(*ends, strict=True)]
 
     def infer_shape(self, node: Apply, input_shapes: Any) -> Any:
         """Return the shape of the inputs for each result."""
@@ -178,9 +176,7 @@ def _bessel(name: str, sign: float, scale: float = 0.5) -> Callable[..., Pair]:
 COMPLEX_DERIVATIVES: dict[str, Callable[..., Pair]] = {
     f"scipy.special.{name}": function
     for name, function in {
-        "wofz": lambda z, w: complexes.add(
-            complexes.scale(complexes.multiply(z, w), -2.0), _c(1j * ROOT, z)
-        ),
+        "wofz": lambda z, w: complexes.add(complexes.scale(complexes.multiply(z, w), -2.0), _c(1j * ROOT, z)),
         "erf": lambda z, w: _exp_of_square(z, -1.0, ROOT),
         "erfc": lambda z, w: _exp_of_square(z, -1.0, -ROOT),
         "erfi": lambda z, w: _exp_of_square(z, 1.0, ROOT),
@@ -209,7 +205,9 @@ COMPLEX_DERIVATIVES: dict[str, Callable[..., Pair]] = {
 }
 
 
-def _jacobi_elliptic(u: Variable, m: Variable, sn: Variable, cn: Variable, dn: Variable, ph: Variable) -> list[Any]:
+def _jacobi_elliptic(
+    u: Variable, m: Variable, sn: Variable, cn: Variable, dn: Variable, ph: Variable
+) -> list[Any]:
     return [[cn * dn, -sn * dn, -m * sn * cn, dn], STENCIL]
 
 
@@ -225,15 +223,29 @@ ARRAY_DERIVATIVES: dict[str, Callable[..., Sequence[Any]]] = {
         "pbdv": lambda v, x, d, p: [STENCIL, [p, (x * x / 4 - v - 0.5) * d]],
         "pbvv": lambda v, x, d, p: [STENCIL, [p, (x * x / 4 - v - 0.5) * d]],
         "pbwa": lambda a, x, w, p: [STENCIL, [p, (a - x * x / 4) * w]],
-        **{name: lambda m, q, x, y, p: [WHOLE, STENCIL, STENCIL] for name in (
-            "mathieu_cem", "mathieu_sem", "mathieu_modcem1", "mathieu_modcem2", "mathieu_modsem1",
-            "mathieu_modsem2")},
-        **{f"{kind}_{part}": lambda m, n, c, x, y, p: [WHOLE, WHOLE, STENCIL, STENCIL]
-           for kind in ("pro", "obl") for part in ("ang1", "rad1", "rad2")},
-        **{f"{kind}_{part}_cv": lambda m, n, c, cv, x, y, p: [WHOLE, WHOLE, STENCIL, STENCIL, STENCIL]
-           for kind in ("pro", "obl") for part in ("ang1", "rad1", "rad2")},
+        **{
+            name: lambda m, q, x, y, p: [WHOLE, STENCIL, STENCIL]
+            for name in (
+                "mathieu_cem",
+                "mathieu_sem",
+                "mathieu_modcem1",
+                "mathieu_modcem2",
+                "mathieu_modsem1",
+                "mathieu_modsem2",
+            )
+        },
+        **{
+            f"{kind}_{part}": lambda m, n, c, x, y, p: [WHOLE, WHOLE, STENCIL, STENCIL]
+            for kind in ("pro", "obl")
+            for part in ("ang1", "rad1", "rad2")
+        },
+        **{
+            f"{kind}_{part}_cv": lambda m, n, c, cv, x, y, p: [WHOLE, WHOLE, STENCIL, STENCIL, STENCIL]
+            for kind in ("pro", "obl")
+            for part in ("ang1", "rad1", "rad2")
+        },
     }.items()
-}  # fmt: skip
+}
 
 
 def _over(a: Variable, x: Variable, at_zero: float) -> Variable:

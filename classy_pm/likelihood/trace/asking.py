@@ -37,8 +37,19 @@ _text(np.array_repr)
 _text(np.array_str)
 
 SETS = "how many elements there are depends on parameters"
-for _function in (np.unique, np.unique_all, np.unique_counts, np.unique_inverse, np.unique_values, np.union1d,
-                  np.intersect1d, np.setdiff1d, np.setxor1d, np.argwhere, np.flatnonzero):  # fmt: skip
+for _function in (
+    np.unique,
+    np.unique_all,
+    np.unique_counts,
+    np.unique_inverse,
+    np.unique_values,
+    np.union1d,
+    np.intersect1d,
+    np.setdiff1d,
+    np.setxor1d,
+    np.argwhere,
+    np.flatnonzero,
+):
     refuse_function(_function, SETS, "Use a mask: `np.where(mask, values, 0.0)`.")
 for _function in (np.save, np.savetxt, np.savez, np.savez_compressed):
     refuse_function(_function, "a graph has no files", "Save results after the fit.")

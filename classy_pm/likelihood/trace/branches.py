@@ -150,8 +150,10 @@ class Explorer:
         self._count_places(self.root, places)
         lines = ", ".join(str(place) for place, _ in places.most_common(3))
         return (
-            f"The likelihood has more than {self.limit} ways through it; it branches on parameters at {lines}.\n"
-            "Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or raise `limit`."
+            f"The likelihood has more than {self.limit} ways through it; it branches on parameters at "
+            f"{lines}.\n"
+            "Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or raise "
+            "`limit`."
         )
 
     def _count_places(self, node: Fork | Leaf | None, places: Counter[Place]) -> None:

@@ -100,7 +100,8 @@ def _derivative(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
     count = np.shape(shadow_of(f))[axis]
     if count < edge_order + 1:
         raise ValueError(
-            "Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) elements are required."
+            "Shape of array too small to calculate a numerical gradient, at least (edge_order + 1) "
+            "elements are required."
         )
     if np.ndim(shadow_of(spacing)) == 0:
         steps: Any = np.ones(count - 1) * spacing

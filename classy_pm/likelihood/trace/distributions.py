@@ -72,7 +72,7 @@ def _evaluated(original: Any, name: str, x: Any, args: tuple[Any, ...], kwds: di
     below, above, density = METHODS[name]
     y = np.subtract(x, loc) if discrete else np.true_divide(np.subtract(x, loc), scale)
     low, high = SUPPORTS.get(original.name, original._get_support)(*parsed)
-    under = np.less(y, low) if discrete or name in ("cdf", "sf", "logcdf", "logsf") else np.less(y, low)
+    under = np.less(y, low)
     over = np.greater(y, high)
     inside = np.logical_not(np.logical_or(under, over))
     if name in ("logpmf", "pmf"):
@@ -120,7 +120,7 @@ def _student(x: Any, v: Any) -> Any:
 
 
 def _truncated_normal(x: Any, a: Any, b: Any) -> Any:
-    """The mass between the limits is a difference on the side where it has most digits."""
+    """Return the mass between the limits, a difference on the side where it has most digits."""
 
     def difference(larger: Any, smaller: Any) -> Any:
         return larger + np.log1p(-np.exp(smaller - larger))
@@ -180,9 +180,13 @@ def _formula(original: Any, name: str, y: Any, args: tuple[Any, ...]) -> Any:
     if name in ("sf", "logsf", "logcdf", "cdf"):
         import scipy.stats
 
-        base = scipy.stats.rv_discrete if isinstance(original, scipy.stats.rv_discrete) else scipy.stats.rv_continuous
+        base = (
+            scipy.stats.rv_discrete
+            if isinstance(original, scipy.stats.rv_discrete)
+            else scipy.stats.rv_continuous
+        )
         if name == "cdf" and type(original)._cdf is base._cdf:
-            refuse(f"`scipy.stats.{original.name}.cdf` is integrated numerically and has no equivalent in a graph")
+            refuse(f"`scipy.stats.{original.name}.cdf` is integrated numerically: it has no equivalent")
         y = np.floor(y) if base is scipy.stats.rv_discrete else y
     return method(y, *args)
 
@@ -191,8 +195,13 @@ def _inner_point(low: Any, high: Any, discrete: bool) -> Any:
     """Return a point of the support for what lies outside of it."""
     from_low = np.add(low, 1.0)
     from_high = np.subtract(high, 1.0)
-    middle = np.where(np.isfinite(high), np.multiply(0.5, np.add(np.where(np.isfinite(low), low, 0.0),
-                                                                np.where(np.isfinite(high), high, 0.0))), from_low)  # fmt: skip
+    middle = np.where(
+        np.isfinite(high),
+        np.multiply(
+            0.5, np.add(np.where(np.isfinite(low), low, 0.0), np.where(np.isfinite(high), high, 0.0))
+        ),
+        from_low,
+    )
     point = np.where(np.isfinite(low), middle, np.where(np.isfinite(high), from_high, 0.5))
     return np.floor(point) if discrete else point
 

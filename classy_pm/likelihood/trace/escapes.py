@@ -75,7 +75,8 @@ def escaped(traced: TracedArray, kind: str) -> Any:
         refuse(f"`{library}` reads plain arrays and has no equivalent in a graph", cure or CURES["array"])
     if np.ndim(traced._shadow) and traced._shadow.dtype == bool and "[" in line:
         refuse(
-            "a plain array is indexed by a mask that depends on parameters, so the length of the result does too",
+            "a plain array is indexed by a mask that depends on parameters, so the length of the result "
+            "does too",
             "Write `np.where(mask, array, 0.0)` before a sum, or make the array in the function: "
             "`x = np.copy(self.x)`, then `x[mask]`.",
         )

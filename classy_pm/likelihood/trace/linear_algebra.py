@@ -35,8 +35,10 @@ def _defined(function: Callable[..., Any], *arrays: Any, **options: Any) -> Any:
     except linalg.LinAlgError:
         if any(np.ndim(shadow_of(a)) and len(set(np.shape(shadow_of(a))[-2:])) > 1 for a in arrays[:1]):
             raise  # not square: no point would be any better
-        harmless = [np.broadcast_to(np.eye(np.shape(shadow_of(a))[-1]), np.shape(shadow_of(a))) if n == 0 else a
-                    for n, a in enumerate(arrays)]  # fmt: skip
+        harmless = [
+            np.broadcast_to(np.eye(np.shape(shadow_of(a))[-1]), np.shape(shadow_of(a))) if n == 0 else a
+            for n, a in enumerate(arrays)
+        ]
         shadow = quietly(function, *harmless, **options)
         parts = [np.full_like(part, np.nan) for part in (shadow if isinstance(shadow, tuple) else [shadow])]
         return type(shadow)(*parts) if isinstance(shadow, tuple) else parts[0]
@@ -283,8 +285,17 @@ for _function in (linalg.eig, linalg.eigvals, np.roots):
 
 
 @function_rule(np.cov)
-def cov(m: Any, y: Any = None, rowvar: bool = True, bias: bool = False, ddof: Any = None, fweights: Any = None,
-        aweights: Any = None, *, dtype: Any = None) -> Any:  # fmt: skip
+def cov(
+    m: Any,
+    y: Any = None,
+    rowvar: bool = True,
+    bias: bool = False,
+    ddof: Any = None,
+    fweights: Any = None,
+    aweights: Any = None,
+    *,
+    dtype: Any = None,
+) -> Any:
     """Return the covariance matrix."""
     data = np.atleast_2d(as_traced(m))
     data = data.T if not rowvar and np.shape(shadow_of(data))[0] != 1 else data

@@ -135,8 +135,17 @@ def fill_diagonal(a: Any, val: Any, wrap: bool = False) -> None:
 
 
 @function_rule(np.linspace)
-def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retstep: bool = False, dtype: Any = None,
-             axis: int = 0, *, device: Any = None) -> Any:  # fmt: skip
+def linspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    retstep: bool = False,
+    dtype: Any = None,
+    axis: int = 0,
+    *,
+    device: Any = None,
+) -> Any:
     """Return evenly spaced numbers."""
     if find_traced([num]) is not None:
         refuse("the number of points of `np.linspace` depends on parameters")
@@ -156,8 +165,15 @@ def linspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, retste
 
 
 @function_rule(np.logspace)
-def logspace(start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10.0, dtype: Any = None,
-             axis: int = 0) -> Any:  # fmt: skip
+def logspace(
+    start: Any,
+    stop: Any,
+    num: int = 50,
+    endpoint: bool = True,
+    base: Any = 10.0,
+    dtype: Any = None,
+    axis: int = 0,
+) -> Any:
     """Return numbers evenly spaced in their logarithm."""
     result = np.power(base, np.linspace(start, stop, num, endpoint, axis=axis) + 0.0)
     return result if dtype is None else result.astype(dtype)

@@ -25,8 +25,19 @@ _covered: dict[int, tuple[int, dict[str, Any], dict[str, Any]]] = {}
 LARGEST_NUMBER = 200
 
 # Modules that stand in the user's modules under a name, as `np` does.
-MODULES = ("numpy", "numpy.linalg", "numpy.fft", "math", "scipy", "scipy.special", "scipy.linalg", "scipy.stats",
-           "scipy.signal", "scipy.ndimage", "scipy.integrate")  # fmt: skip
+MODULES = (
+    "numpy",
+    "numpy.linalg",
+    "numpy.fft",
+    "math",
+    "scipy",
+    "scipy.special",
+    "scipy.linalg",
+    "scipy.stats",
+    "scipy.signal",
+    "scipy.ndimage",
+    "scipy.integrate",
+)
 
 PLAIN_PYTHON = ("float", "int", "complex", "max", "min", "any", "all")
 
@@ -72,7 +83,7 @@ class Overlay:
 
 def _cover(module: dict[str, Any]) -> None:
     with _lock:
-        depth, names, saved = _covered.get(id(module), (0, module, {}))
+        depth, _names, saved = _covered.get(id(module), (0, module, {}))
         if depth == 0:
             saved = {}
             for name, value in list(module.items()):
@@ -133,11 +144,35 @@ def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
     from classy_pm.likelihood.trace.session import current_session
     from classy_pm.likelihood.trace.stand_ins import as_buffer
 
-    takes_lists = {"concatenate", "concat", "stack", "hstack", "vstack", "dstack", "column_stack", "block",
-                   "select", "piecewise", "meshgrid", "broadcast_arrays", "einsum", "lexsort", "choose",
-                   "ix_", "multi_dot"}  # fmt: skip
-    fresh = function.__name__ in ("zeros_like", "ones_like", "empty_like", "full_like", "copy", "linspace",
-                                  "logspace", "geomspace")  # fmt: skip
+    takes_lists = {
+        "concatenate",
+        "concat",
+        "stack",
+        "hstack",
+        "vstack",
+        "dstack",
+        "column_stack",
+        "block",
+        "select",
+        "piecewise",
+        "meshgrid",
+        "broadcast_arrays",
+        "einsum",
+        "lexsort",
+        "choose",
+        "ix_",
+        "multi_dot",
+    }
+    fresh = function.__name__ in (
+        "zeros_like",
+        "ones_like",
+        "empty_like",
+        "full_like",
+        "copy",
+        "linspace",
+        "logspace",
+        "geomspace",
+    )
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -47,8 +47,15 @@ def _masked(a: Any, where: Any, neutral: Any) -> Any:
 
 
 @function_rule(np.sum)
-def sum_(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
-         initial: Any = NO, where: Any = NO) -> Any:  # fmt: skip
+def sum_(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = NO,
+    initial: Any = NO,
+    where: Any = NO,
+) -> Any:
     """Return the sum along axes."""
     a = as_traced(_masked(as_traced(a), where, 0))
     options = given(keepdims=keepdims, dtype=dtype)
@@ -68,8 +75,15 @@ def _total(variable: Variable, axes: tuple[int, ...], keepdims: bool) -> Variabl
 
 
 @function_rule(np.prod)
-def prod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
-         initial: Any = NO, where: Any = NO) -> Any:  # fmt: skip
+def prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = NO,
+    initial: Any = NO,
+    where: Any = NO,
+) -> Any:
     """Return the product along axes."""
     a = as_traced(_masked(as_traced(a), where, 1))
     options = given(keepdims=keepdims, dtype=dtype)
@@ -90,8 +104,20 @@ def fold(ufunc: np.ufunc, array: Any, axis: Any, keepdims: bool) -> Any:
     """Reduce by any ufunc: pairs of halves where it is associative, else one after another."""
     shape = np.shape(shadow_of(array))
     axes = chosen_axes(axis, len(shape))
-    associative = ufunc in (np.multiply, np.maximum, np.minimum, np.fmax, np.fmin, np.logaddexp, np.logaddexp2,
-                            np.bitwise_and, np.bitwise_or, np.bitwise_xor, np.logical_xor, np.hypot)  # fmt: skip
+    associative = ufunc in (
+        np.multiply,
+        np.maximum,
+        np.minimum,
+        np.fmax,
+        np.fmin,
+        np.logaddexp,
+        np.logaddexp2,
+        np.bitwise_and,
+        np.bitwise_or,
+        np.bitwise_xor,
+        np.logical_xor,
+        np.hypot,
+    )
     for place in axes:
         count = shape[place]
         if not count:
@@ -116,8 +142,9 @@ def fold(ufunc: np.ufunc, array: Any, axis: Any, keepdims: bool) -> Any:
 
 
 @function_rule(np.mean)
-def mean(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO,
-         *, where: Any = NO) -> Any:  # fmt: skip
+def mean(
+    a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = NO, *, where: Any = NO
+) -> Any:
     """Return the mean along axes."""
     a = as_traced(a)
     options = given(keepdims=keepdims)
@@ -156,24 +183,45 @@ def _variance(a: Any, axis: Any, ddof: float, keepdims: Any, where: Any, mean: A
 
 
 @function_rule(np.var)
-def var(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NO,
-        *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Any:  # fmt: skip
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: float = 0,
+    keepdims: Any = NO,
+    *,
+    where: Any = NO,
+    mean: Any = NO,
+    correction: Any = NO,
+) -> Any:
     """Return the variance along axes."""
     a = as_traced(a) if dtype is None else as_traced(a).astype(dtype)
     return _finish(_variance(a, axis, ddof, keepdims, where, mean, correction), out)
 
 
 @function_rule(np.std)
-def std(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NO,
-        *, where: Any = NO, mean: Any = NO, correction: Any = NO) -> Any:  # fmt: skip
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: float = 0,
+    keepdims: Any = NO,
+    *,
+    where: Any = NO,
+    mean: Any = NO,
+    correction: Any = NO,
+) -> Any:
     """Return the standard deviation along axes."""
     a = as_traced(a) if dtype is None else as_traced(a).astype(dtype)
     return _finish(np.sqrt(_variance(a, axis, ddof, keepdims, where, mean, correction)), out)
 
 
 def _extreme(function: Callable[..., Any], build: Callable[..., Any], ufunc: np.ufunc) -> Callable[..., Any]:
-    def call(a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO,
-             where: Any = NO) -> Any:  # fmt: skip
+    def call(
+        a: Any, axis: Any = None, out: Any = None, keepdims: Any = NO, initial: Any = NO, where: Any = NO
+    ) -> Any:
         a = as_traced(a)
         if where is not NO and where is not True:
             a = np.where(where, a, initial)
@@ -339,15 +387,29 @@ def nanmean(
 
 
 @function_rule(np.nanvar)
-def nanvar(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NO,
-           **kwargs: Any) -> Any:  # fmt: skip
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: float = 0,
+    keepdims: Any = NO,
+    **kwargs: Any,
+) -> Any:
     """Return the variance of what is not NaN."""
     return np.var(a, axis, dtype, out, ddof, keepdims, where=~np.isnan(as_traced(a)), **kwargs)
 
 
 @function_rule(np.nanstd)
-def nanstd(a: Any, axis: Any = None, dtype: Any = None, out: Any = None, ddof: float = 0, keepdims: Any = NO,
-           **kwargs: Any) -> Any:  # fmt: skip
+def nanstd(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: float = 0,
+    keepdims: Any = NO,
+    **kwargs: Any,
+) -> Any:
     """Return the standard deviation of what is not NaN."""
     return np.std(a, axis, dtype, out, ddof, keepdims, where=~np.isnan(as_traced(a)), **kwargs)
 

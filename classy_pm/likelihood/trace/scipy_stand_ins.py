@@ -33,7 +33,9 @@ def traced_or(original: Callable[..., Any], function: Callable[..., Any]) -> Cal
 # scipy.special
 
 
-def logsumexp(a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False) -> Any:
+def logsumexp(
+    a: Any, axis: Any = None, b: Any = None, keepdims: bool = False, return_sign: bool = False
+) -> Any:
     """Return the logarithm of a sum of exponentials."""
     if return_sign:
         refuse("`scipy.special.logsumexp` with `return_sign` has no equivalent in a graph")
@@ -100,14 +102,24 @@ def _triangle(a: Any, lower: bool, trans: Any = 0, unit_diagonal: bool = False) 
     return a.T if trans in (1, "T", 2, "C") else a
 
 
-def solve_triangular(a: Any, b: Any, trans: Any = 0, lower: bool = False, unit_diagonal: bool = False,
-                      overwrite_b: bool = False, check_finite: bool = True) -> Any:  # fmt: skip
+def solve_triangular(
+    a: Any,
+    b: Any,
+    trans: Any = 0,
+    lower: bool = False,
+    unit_diagonal: bool = False,
+    overwrite_b: bool = False,
+    check_finite: bool = True,
+) -> Any:
+    """Stand for `scipy.linalg.solve_triangular`."""
     import pytensor.tensor as pt
     import scipy.linalg
 
     flipped = trans in (1, "T", 2, "C")
     a, b = floats(_triangle(a, lower, trans, unit_diagonal)), floats(b)
-    shadow = scipy.linalg.solve_triangular(shadow_of(a), shadow_of(b), lower=lower != flipped, check_finite=False)
+    shadow = scipy.linalg.solve_triangular(
+        shadow_of(a), shadow_of(b), lower=lower != flipped, check_finite=False
+    )
     columns = np.ndim(shadow)
 
     def build(x: Any, y: Any) -> Any:
@@ -183,7 +195,10 @@ def _block_diag(*arrays: Any) -> Any:
 def _by_matrix(original: Callable[..., Any], default_axis: int = -1) -> Callable[..., Any]:
     def call(y: Any, *args: Any, axis: int = default_axis, **kwargs: Any) -> Any:
         if find_traced([args, kwargs]) is not None:
-            refuse(f"`{original.__module__}.{original.__name__}` has no equivalent where its settings depend on parameters")
+            refuse(
+                f"`{original.__module__}.{original.__name__}` has no equivalent where its settings depend "
+                "on parameters"
+            )
         y = as_traced(y)
         length = np.shape(shadow_of(y))[axis]
         matrix = original(np.eye(length), *args, axis=0, **kwargs)
@@ -194,11 +209,14 @@ def _by_matrix(original: Callable[..., Any], default_axis: int = -1) -> Callable
 
 
 def _on_every_axis(original: Callable[..., Any], count: int) -> Callable[..., Any]:
-    """Return a filter of several dimensions from that of one, of which the first settings may differ by axis."""
+    """Return a filter of several dimensions from that of one; its first settings may differ by axis."""
 
     def call(input: Any, *settings: Any, **options: Any) -> Any:
         if find_traced([settings, options]) is not None:
-            refuse(f"`{original.__module__}.{original.__name__}` has no equivalent where its settings depend on parameters")
+            refuse(
+                f"`{original.__module__}.{original.__name__}` has no equivalent where its settings depend "
+                "on parameters"
+            )
         array = as_traced(input)
         ndim = np.ndim(shadow_of(array))
         for axis in range(ndim):

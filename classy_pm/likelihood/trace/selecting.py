@@ -100,7 +100,8 @@ def piecewise(x: Any, condlist: Any, funclist: Sequence[Any], *args: Any, **kw: 
         otherwise = functions.pop()
     if len(functions) != len(conditions):
         raise ValueError(
-            f"with {len(conditions)} condition(s), either {len(conditions)} or one more functions are expected"
+            f"with {len(conditions)} condition(s), either {len(conditions)} or one more functions are "
+            "expected"
         )
 
     def value(function: Any) -> Any:

@@ -106,8 +106,19 @@ class Selection:
         name = {"amax": "max", "amin": "min"}.get(function.__name__, function.__name__)
         if name in REDUCTIONS and args and args[0] is self:
             return REDUCTIONS[name](self, *args[1:], **kwargs)
-        if function in (np.where, np.clip, np.nan_to_num, np.real, np.imag, np.isclose, np.zeros_like,
-                        np.ones_like, np.full_like, np.copy, np.empty_like):  # fmt: skip
+        if function in (
+            np.where,
+            np.clip,
+            np.nan_to_num,
+            np.real,
+            np.imag,
+            np.isclose,
+            np.zeros_like,
+            np.ones_like,
+            np.full_like,
+            np.copy,
+            np.empty_like,
+        ):
             return apart(function, *args, **kwargs)
         _refuse_length()
 
@@ -223,8 +234,18 @@ def _operators() -> None:
     import operator
 
     names = ("add", "sub", "mul", "truediv", "floordiv", "mod", "pow", "and", "or", "xor")
-    ufuncs = (np.add, np.subtract, np.multiply, np.true_divide, np.floor_divide, np.remainder, np.power,
-              np.bitwise_and, np.bitwise_or, np.bitwise_xor)  # fmt: skip
+    ufuncs = (
+        np.add,
+        np.subtract,
+        np.multiply,
+        np.true_divide,
+        np.floor_divide,
+        np.remainder,
+        np.power,
+        np.bitwise_and,
+        np.bitwise_or,
+        np.bitwise_xor,
+    )
     for name, ufunc in zip(names, ufuncs, strict=True):
         forward, backward = _pair_of_operators(ufunc)
         setattr(Selection, f"__{name}__", forward)

@@ -1,9 +1,8 @@
-"""`scipy.special`: each of its ufuncs, by PyTensor where it has code and gradient, else by our own operations."""
+"""`scipy.special`: each of its ufuncs, by PyTensor where it has code and gradient, else by our own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt

@@ -38,7 +38,9 @@ def _beta_density(a: Any, b: Any, x: Any) -> Any:
 
 
 def _t_density(v: Any, t: Any) -> Any:
-    return ps.exp(-0.5 * (v + 1.0) * ps.log1p(t * t / v) - 0.5 * ps.log(v) - f("betaln", 0.5 * v, v * 0.0 + 0.5))
+    return ps.exp(
+        -0.5 * (v + 1.0) * ps.log1p(t * t / v) - 0.5 * ps.log(v) - f("betaln", 0.5 * v, v * 0.0 + 0.5)
+    )
 
 
 def _f_density(n: Any, d: Any, x: Any) -> Any:

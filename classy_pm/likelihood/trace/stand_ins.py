@@ -187,9 +187,8 @@ def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
 
     def call(*args: Any) -> Any:
         for item in args:
-            if is_traced(item) and np.ndim(item._shadow):
-                if np.size(item._shadow) != 1:
-                    raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
+            if is_traced(item) and np.ndim(item._shadow) and np.size(item._shadow) != 1:
+                raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
         result = function(*args)
         kind = {"b": bool, "i": int, "f": float}.get(
             np.asarray(getattr(result, "_shadow", result)).dtype.kind, float
@@ -224,10 +223,46 @@ def math_stand_ins() -> dict[Any, Any]:
     """Return equivalents of the functions of `math`."""
     import scipy.special
 
-    same = ("sin", "cos", "tan", "sinh", "cosh", "tanh", "asinh", "acosh", "atanh", "asin", "acos", "atan",
-            "atan2", "exp", "exp2", "expm1", "log1p", "log2", "log10", "sqrt", "cbrt", "fabs", "fmod",
-            "copysign", "degrees", "radians", "isnan", "isinf", "isfinite", "isclose", "hypot", "pow",
-            "ldexp", "modf", "frexp", "nextafter", "gcd", "lcm")  # fmt: skip
+    same = (
+        "sin",
+        "cos",
+        "tan",
+        "sinh",
+        "cosh",
+        "tanh",
+        "asinh",
+        "acosh",
+        "atanh",
+        "asin",
+        "acos",
+        "atan",
+        "atan2",
+        "exp",
+        "exp2",
+        "expm1",
+        "log1p",
+        "log2",
+        "log10",
+        "sqrt",
+        "cbrt",
+        "fabs",
+        "fmod",
+        "copysign",
+        "degrees",
+        "radians",
+        "isnan",
+        "isinf",
+        "isfinite",
+        "isclose",
+        "hypot",
+        "pow",
+        "ldexp",
+        "modf",
+        "frexp",
+        "nextafter",
+        "gcd",
+        "lcm",
+    )
     pairs = {name: getattr(np, name) for name in same}
     pairs["hypot"] = lambda *x: np.sqrt(sum(np.square(item) for item in x))
     pairs["isclose"] = lambda a, b, *, rel_tol=1e-9, abs_tol=0.0: np.less_equal(

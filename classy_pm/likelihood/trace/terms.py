@@ -138,9 +138,8 @@ def _flat(array: Variable) -> Variable:
         array.owner is not None
         and isinstance(array.owner.op, DimShuffle)
         and array.owner.inputs[0].type.ndim == 1
-    ):
-        if array.type.ndim > 1:
-            return array.owner.inputs[0]
+    ) and array.type.ndim > 1:
+        return array.owner.inputs[0]
     return array if array.type.ndim == 1 else array.reshape((int(np.prod(array.type.shape)),))
 
 

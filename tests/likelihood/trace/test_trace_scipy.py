@@ -9,26 +9,60 @@ import scipy.linalg
 import scipy.ndimage
 import scipy.signal
 import scipy.special
-import scipy.stats
-from classy_pm.errors import TraceError
+import scipy.stats  # noqa: F401
 from scipy import stats
 from scipy.special import logsumexp  # noqa: F401
 from scipy.stats import norm  # noqa: F401
 from trace_checking import check, traced_graph
+
+from classy_pm.errors import TraceError
 
 X = np.linspace(-1, 1, 11)
 D = np.random.default_rng(0).normal(size=11)
 P, Q = np.float64(1.2), np.float64(0.7)
 
 DENSITIES = {
-    "norm": (), "uniform": (), "expon": (), "cauchy": (), "laplace": (), "logistic": (), "halfnorm": (),
-    "halfcauchy": (), "rayleigh": (), "maxwell": (), "gumbel_r": (), "gumbel_l": (), "gamma": (2.3,),
-    "beta": (2.3, 1.7), "t": (3.4,), "lognorm": (0.8,), "chi2": (3.0,), "f": (5.0, 7.0), "invgamma": (2.5,),
-    "weibull_min": (1.7,), "pareto": (2.6,), "skewnorm": (1.5,), "genpareto": (0.3,), "genextreme": (-0.2,),
-    "exponnorm": (1.4,), "gengamma": (2.0, 1.3), "fisk": (2.2,), "truncnorm": (-0.5, 1.8), "triang": (0.4,),
-    "vonmises": (2.0,), "powerlaw": (1.6,), "lomax": (2.4,), "nakagami": (1.9,), "rice": (0.9,), "loguniform": (0.1, 2.0),
-    "gennorm": (1.3,), "invgauss": (0.8,), "levy": (), "moyal": (), "johnsonsu": (0.4, 1.5),
-}  # fmt: skip
+    "norm": (),
+    "uniform": (),
+    "expon": (),
+    "cauchy": (),
+    "laplace": (),
+    "logistic": (),
+    "halfnorm": (),
+    "halfcauchy": (),
+    "rayleigh": (),
+    "maxwell": (),
+    "gumbel_r": (),
+    "gumbel_l": (),
+    "gamma": (2.3,),
+    "beta": (2.3, 1.7),
+    "t": (3.4,),
+    "lognorm": (0.8,),
+    "chi2": (3.0,),
+    "f": (5.0, 7.0),
+    "invgamma": (2.5,),
+    "weibull_min": (1.7,),
+    "pareto": (2.6,),
+    "skewnorm": (1.5,),
+    "genpareto": (0.3,),
+    "genextreme": (-0.2,),
+    "exponnorm": (1.4,),
+    "gengamma": (2.0, 1.3),
+    "fisk": (2.2,),
+    "truncnorm": (-0.5, 1.8),
+    "triang": (0.4,),
+    "vonmises": (2.0,),
+    "powerlaw": (1.6,),
+    "lomax": (2.4,),
+    "nakagami": (1.9,),
+    "rice": (0.9,),
+    "loguniform": (0.1, 2.0),
+    "gennorm": (1.3,),
+    "invgauss": (0.8,),
+    "levy": (),
+    "moyal": (),
+    "johnsonsu": (0.4, 1.5),
+}
 
 
 @pytest.mark.parametrize("name", DENSITIES)

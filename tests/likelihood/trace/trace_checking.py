@@ -43,7 +43,7 @@ def traced_graph(function, arrays):
                 result = call_user_function(lambda items: function(*items), values)
             except (Restart, Exception):
                 if not session.restart:
-                    raise (session.refusals or [None])[0] or sys.exc_info()[1]
+                    raise ((session.refusals or [None])[0] or sys.exc_info()[1]) from None
         if not session.restart:
             break
     results = list(result) if isinstance(result, list | tuple) else [result]

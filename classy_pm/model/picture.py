@@ -42,6 +42,7 @@ class ModelGraph:
     def of(cls, root: Node) -> ModelGraph:
         """Draw a model; a run of equal parts is drawn once."""
         names: dict[Any, str] = {parameter.prior: parameter.name for parameter in root._layout().parameters}
+        placed: dict[Any, str] = {item: ".".join(path) for path, item in reversed(root._layout().derived)}
         vertices: dict[str, Vertex] = {}
         edges: dict[tuple[str, str], None] = {}
         keys: dict[Any, str] = {}
@@ -59,8 +60,8 @@ class ModelGraph:
             text = f"{names.get(item, label)}\n{look}"
             key = add(item, text, kind)
             if not known:
-                for role, other in item.inputs():
-                    edges[key, expression(other, role)] = None
+                for other in _dependencies(item, placed):
+                    edges[key, expression(other, label)] = None
             return key
 
         def node(item: Node, label: str) -> str:
@@ -71,7 +72,7 @@ class ModelGraph:
                     if isinstance(child, Node):
                         edges[key, node(child, name)] = None
                     elif isinstance(child, Expression):
-                        edges[key, expression(child, name)] = None
+                        edges[key, expression(child, placed.get(child, name))] = None
             return key
 
         node(root, "")
@@ -116,6 +117,15 @@ class ModelGraph:
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, str]:
         return {"text/plain": self.mermaid, "text/markdown": f"```mermaid\n{self.mermaid}\n```"}
+
+
+def _dependencies(item: Expression, placed: dict[Any, str]) -> Iterator[Expression]:
+    """Yield the parameters that an expression depends on; arithmetic on the way has no vertex of its own."""
+    for _, other in item.inputs():
+        if isinstance(other, AbstractPrior) or other in placed:
+            yield other
+        else:
+            yield from _dependencies(other, placed)
 
 
 def _drawn(node: Node) -> Iterator[tuple[str, Any]]:

@@ -186,3 +186,13 @@ def test_info_and_graph_fold_equal_parts_and_name_what_is_shared():
     drawn = one.graph().mermaid
     assert drawn.startswith("flowchart") and drawn.count("a.centre_0<br/>") == 1
     assert "```mermaid" in one.graph()._repr_mimebundle_()["text/markdown"]
+
+
+def test_the_graph_draws_a_derived_parameter_once_with_what_it_depends_on():
+    model = Collection(a=Leaf, b=Leaf)
+    model.b.width = 2.0 * np.sqrt(model.a.width) + 1.0
+    drawn = model.graph()
+    (derived,) = [vertex for vertex in drawn.vertices if vertex.kind == "derived"]
+    assert derived.label == "b.width\n(2.0 * sqrt(a.width)) + 1.0"
+    (below,) = [below for above, below in drawn.edges if above == derived.key]
+    assert "a.width" in next(vertex.label for vertex in drawn.vertices if vertex.key == below)

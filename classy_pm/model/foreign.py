@@ -16,6 +16,7 @@ import numpy as np
 
 from classy_pm.errors import ModelError
 from classy_pm.model.expressions import Expression
+from classy_pm.model.integrate import IntegratedDensity
 from classy_pm.model.prior import AbstractPrior
 
 __all__ = ["Prior"]
@@ -89,7 +90,11 @@ class Prior(AbstractPrior):
         exact = _pymc_function(self.distribution, "icdf", tuple(arguments))
         if exact is not None:
             return exact(unit, **arguments)
-        return _invert(lambda value: self._cdf(value, **arguments), unit)
+        quantiles = _invert(lambda value: self._cdf(value, **arguments), unit)
+        if _pymc_function(self.distribution, "logcdf", tuple(arguments)) is None:
+            low, high = self._integrated(**arguments).support
+            quantiles = np.where(unit <= 0.0, low, np.where(unit >= 1.0, high, quantiles))
+        return quantiles
 
     @override
     def _cdf(self, value: Any, **arguments: Any) -> Any:  # type: ignore[override]
@@ -97,11 +102,18 @@ class Prior(AbstractPrior):
             return self.frozen.cdf(np.asarray(value))
         function = _pymc_function(self.distribution, "logcdf", tuple(arguments))
         if function is None:
-            raise ModelError(
-                f"PyMC knows neither quantiles nor probabilities of {self.pymc_name}: it cannot be a prior.",
-                cure="Choose another family, or write the density into the likelihood.",
-            )
+            return self._integrated(**arguments).cdf(value)
         return np.exp(function(value, **arguments))
+
+    def _integrated(self, **arguments: Any) -> IntegratedDensity:
+        """Return the distribution function that PyMC does not know, by quadrature."""
+        if any(np.ndim(argument) for argument in arguments.values()):
+            raise ModelError(
+                f"PyMC does not know the probabilities of {self.pymc_name}, and they are not integrated for "
+                "parameters that vary.",
+                cure="Give it numbers, choose another family, or write the density into the likelihood.",
+            )
+        return _integrate(self.distribution, tuple((name, float(item)) for name, item in arguments.items()))
 
     @override
     def _logpdf(self, value: Any, **arguments: Any) -> Any:  # type: ignore[override]
@@ -209,6 +221,19 @@ def _pymc_function(distribution: Any, name: str, parameters: tuple[str, ...]) ->
             return np.concatenate([possible(*half) for half in halves])
 
     return on_arrays
+
+
+@lru_cache(maxsize=64)
+def _integrate(distribution: Any, arguments: tuple[tuple[str, float], ...]) -> IntegratedDensity:
+    pymc, pytensor = sys.modules["pymc"], sys.modules["pytensor"]
+    function = _pymc_function(distribution, "logp", tuple(name for name, _ in arguments))
+    assert function is not None, "every PyMC distribution has a density"
+    mode = pytensor.compile.mode.Mode(linker="py", optimizer="fast_compile")
+    draws = pymc.draw(distribution.dist(**dict(arguments)), 2000, random_seed=1, mode=mode)
+    low, middle, high = np.quantile(draws, [0.25, 0.5, 0.75])
+    return IntegratedDensity(
+        lambda value: np.nan_to_num(np.exp(function(value, **dict(arguments))), nan=0.0), middle, high - low
+    )
 
 
 def _invert(cdf: Callable[[np.ndarray], np.ndarray], unit: Any) -> np.ndarray:

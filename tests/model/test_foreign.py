@@ -36,6 +36,28 @@ def test_a_quantile_that_pymc_lacks_is_found_from_its_probabilities():
     np.testing.assert_allclose(prior.cdf(prior.ppf(UNIT)), UNIT, rtol=1e-9)
 
 
+@pytest.mark.parametrize(
+    ("prior", "scipy"),
+    [
+        (Prior(pm.SkewNormal, mu=1e4, sigma=0.01, alpha=2.0), st.skewnorm(2.0, 1e4, 0.01)),
+        (Prior(pm.VonMises, mu=0.5, kappa=2.0), None),
+    ],
+    ids=["skew normal", "von Mises"],
+)
+def test_probabilities_that_pymc_lacks_are_integrated(prior, scipy):
+    np.testing.assert_allclose(prior.cdf(prior.ppf(UNIT)), UNIT, rtol=1e-9)
+    if scipy is not None:
+        np.testing.assert_allclose(prior.cdf(scipy.ppf(UNIT)), UNIT, atol=1e-10)
+    else:
+        assert prior.limits == pytest.approx((-np.pi, np.pi), abs=1e-9)
+        values = st.vonmises(2.0, loc=0.5)
+        inside = np.linspace(-3.0, 3.0, 13)
+        expected = values.cdf(inside) - values.cdf(-np.pi)
+        np.testing.assert_allclose(prior.cdf(inside), expected, atol=1e-10)
+    draws = prior.sample(500, random_seed=1)
+    assert st.kstest(draws, prior.cdf).pvalue > 1e-3
+
+
 def test_outside_the_support_the_density_is_zero():
     assert Prior(pm.Exponential, lam=1.0).logpdf(-1.0) == -np.inf
 
@@ -59,7 +81,6 @@ def test_prelizs_objects_are_priors():
         (lambda: Prior(pm.Gamma, alfa=1.0), "cannot have the parameters alfa"),
         (lambda: Prior(3), "no distribution"),
         (lambda: Prior(pm.Gamma, alpha=-1.0, beta=1.0), "alpha > 0"),
-        (lambda: Prior(pm.VonMises, mu=0.0, kappa=1.0).ppf(0.5), "neither quantiles nor probabilities"),
     ],
 )
 def test_what_cannot_be_a_prior_is_refused(make, words):

@@ -20,9 +20,9 @@ from pytensor.tensor.variable import TensorVariable
 from classy_pm.errors import TraceError
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.memory import Memory, owner_of
-from classy_pm.likelihood.trace.session import Session
+from classy_pm.likelihood.trace.session import Session, current_session
 from classy_pm.likelihood.trace.sums import Element, Partial
-from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.words import refuse, user_place
 
 PYTHON_NUMBERS = (bool, int, float, complex)
 
@@ -205,6 +205,7 @@ class TracedArray:
         )
 
     def __bool__(self) -> bool:
+        check_recording(self)
         answer = bool(self._shadow)  # "truth value of an array is ambiguous" as in NumPy
         real, imaginary = self.pair()
         condition = real
@@ -278,10 +279,9 @@ class TracedSequence(TracedArray):
     def __iter__(self) -> Iterator[Any]:
         if not np.ndim(self._shadow):
             raise TypeError("iteration over a 0-d array")
-        real, imaginary = self.pair()
-        parent = Pair(real, imaginary)
         length = len(self._shadow)
         for position in range(length):
+            parent = self.pair()  # the array may be written to on the way
             shadow = self._shadow[position]
             element = wrap_lazy(self._session, shadow, Element(parent, position, length))
             if isinstance(shadow, np.ndarray):
@@ -308,7 +308,19 @@ def escape(traced: TracedArray, kind: str) -> Any:
     """Deal with a conversion to a plain value, which a traced value does not have."""
     from classy_pm.likelihood.trace.escapes import escaped
 
+    check_recording(traced)
     return escaped(traced, kind)
+
+
+def check_recording(traced: TracedArray) -> None:
+    """Refuse a value that has outlived the trace that made it: kept in a cache or an attribute."""
+    if current_session() is not traced._session:
+        raise TraceError(
+            "A value that was computed while the likelihood was traced is used outside of the trace: "
+            "something "
+            f"in the likelihood keeps results from one call to the next ({user_place()}).",
+            cure="Compute from the arguments alone, or use `likelihood='blackbox'`.",
+        )
 
 
 def wrap(session: Session, pair: Pair, shadow: Any, sources: tuple[TracedArray, ...] = ()) -> TracedArray:

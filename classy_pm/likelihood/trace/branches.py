@@ -25,7 +25,7 @@ from classy_pm.likelihood.trace.array import is_traced, wrap
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session, TooManyDecisions
-from classy_pm.likelihood.trace.words import Place, place_of_error
+from classy_pm.likelihood.trace.words import Place, is_raised_on_purpose, place_of_error
 
 # Loops may go this many turns beyond the longest that a witness takes.
 SPARE_TURNS = 2
@@ -193,7 +193,7 @@ class Explorer:
 
     def _run(self, point: tuple[Any, ...], forced: tuple[Decision, ...]) -> Leaf:
         while True:
-            with self.session.recording(forced), self.session.overlay.applied():
+            with self.session.recording(forced), self.session.overlay.applied(), np.errstate(all="ignore"):
                 values = [
                     self._input(variable, value) for variable, value in zip(self.inputs, point, strict=True)
                 ]
@@ -224,7 +224,7 @@ class Explorer:
             f"The likelihood stopped with {type(error).__name__} while it was traced: {error} "
             f"({place_of_error(error)})."
         )
-        if not forced:
+        if not (forced and is_raised_on_purpose(error)):
             raise TraceError(text) from error
         return Leaf(None, cut=text)
 
@@ -234,7 +234,8 @@ class Explorer:
                 f"The input {variable.name or variable} has no fixed shape.",
                 cure="Give it one: `pt.tensor(name, dtype='float64', shape=(100,))`.",
             )
-        return wrap(self.session, Pair(variable), value)
+        # a copy, because the user's code may write to it
+        return wrap(self.session, Pair(variable), np.array(value) if isinstance(value, np.ndarray) else value)
 
     def _value(self, result: Any) -> Variable:
         if not is_traced(result):

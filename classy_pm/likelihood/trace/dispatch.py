@@ -80,6 +80,14 @@ def pair_of(session: Session, value: Any, dtype: np.dtype | None = None) -> Pair
             return pair
         part = str(np.empty(0, dtype).real.dtype)
         return Pair(*(None if p is None else _cast(p, part) for p in pair))
+    if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
+        kind = type(value).__name__
+        refuse(
+            f"an array of the type `{kind}` is put together with a traced one, and what it adds to a plain "
+            "array "
+            "(masks, units, labels) has no place in a graph",
+            "Give a plain array: `np.asarray(data)`.",
+        )
     array = np.asarray(value, dtype=dtype)
     if array.dtype.kind == "c":
         return Pair(session.constant(array.real), session.constant(array.imag))

@@ -159,7 +159,8 @@ def set_item(traced: TracedArray, index: Any, value: Any) -> None:
 
     shadow = traced._shadow
     mask = mask_in(index, shadow.shape)
-    if isinstance_selection(value):
+    selected = isinstance_selection(value)
+    if selected:
         if mask is None:
             refuse("elements selected by a traced mask are written where no mask is", HOW_TO_SELECT)
         value = selected_values(value, mask, shadow.shape)
@@ -169,7 +170,7 @@ def set_item(traced: TracedArray, index: Any, value: Any) -> None:
     if np.asarray(plain).dtype.kind == "c" and shadow.dtype.kind != "c":
         refuse("complex values are written into a real array", "Make the array complex, or write `.real`.")
     if mask is not None:
-        if np.size(plain) != 1 and np.shape(plain) != shadow.shape:
+        if np.size(plain) != 1 and not selected:
             refuse("an array is written where a traced mask selects", HOW_TO_SELECT)
         where = _mask_as_wide(mask._shadow, shadow.shape)
         with np.errstate(all="ignore"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -93,6 +94,17 @@ def place_of_error(error: BaseException) -> Place:
             found = Place(code.co_filename, step.tb_lineno, code.co_qualname)
         step = step.tb_next
     return found or Place("<unknown>", 0, "<unknown>")
+
+
+def is_raised_on_purpose(error: BaseException) -> bool:
+    """Whether an error comes from a `raise` or `assert` of the user's code, not from a call that failed."""
+    step = error.__traceback__
+    while step is not None and step.tb_next is not None:
+        step = step.tb_next
+    if step is None or not is_user_frame(step.tb_frame):
+        return False
+    instructions = dis.get_instructions(step.tb_frame.f_code)
+    return any(item.offset == step.tb_lasti and item.opname == "RAISE_VARARGS" for item in instructions)
 
 
 class Refusal(TraceError):

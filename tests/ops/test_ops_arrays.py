@@ -149,3 +149,17 @@ def test_a_function_of_ones_own_without_a_gradient_has_a_value():
         return np.sort(x)
 
     check(own, FP, gradient=False)
+
+
+def test_a_function_written_in_jax():
+    jax = pytest.importorskip("jax")
+    jax.config.update("jax_enable_x64", True)
+    model = ops.wrap_jax(lambda a, x: jax.numpy.exp(-a * x))
+    np.testing.assert_allclose(model(2.0, FP), np.exp(-2.0 * FP))
+    inputs, pairs, _, _ = traced_graph(lambda a: model(a, FP), [TENTH])
+    import pytensor
+
+    function = pytensor.function(inputs, [pairs[0].real, pytensor.grad(pairs[0].real.sum(), inputs[0])])
+    value, slope = function(0.4)
+    np.testing.assert_allclose(value, np.exp(-0.4 * FP))
+    np.testing.assert_allclose(slope, np.sum(-FP * np.exp(-0.4 * FP)))

@@ -20,6 +20,7 @@ from classy_pm.likelihood.trace.guard import guard
 from classy_pm.likelihood.trace.merging import Merger
 from classy_pm.likelihood.trace.proof import Proof, prove
 from classy_pm.likelihood.trace.registry import Coverage, coverage
+from classy_pm.likelihood.trace.rolling import rolled
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable
 from classy_pm.likelihood.trace.terms import take_apart
 from classy_pm.likelihood.trace.words import Place
@@ -133,6 +134,7 @@ def trace(
             cure="Compute from the arguments alone, or use `likelihood='blackbox'`.",
         ) from None
     value, _ = Merger(explorer.session, list(inputs)).merge(tree)
+    value = rolled(value)
     terms, reason = take_apart(value)
     if not points:
         for leaf in _leaves(tree):

@@ -11,6 +11,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType, grad_undefined
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.graph.replace import _vectorize_node
 from pytensor.tensor.variable import TensorVariable
 
 from classy_pm.likelihood.trace import complexes
@@ -135,9 +136,15 @@ class ComplexUfunc(Op):
 
 
 def _same_shape(arrays: list[Variable]) -> list[Variable]:
-    shape = np.broadcast_shapes(*(tuple(item.type.shape) for item in arrays))
     arrays = [pt.cast(item, "float64") if item.type.dtype != "float64" else item for item in arrays]
-    return [item if item.type.shape == shape else pt.broadcast_to(item, shape) for item in arrays]
+    if all(item.type.shape == arrays[0].type.shape for item in arrays) and None not in arrays[0].type.shape:
+        return arrays
+    return list(pt.broadcast_arrays(*arrays))
+
+
+# They are elementwise: more axes change nothing.
+for _kind in (ArrayUfunc, ComplexUfunc):
+    _vectorize_node.register(_kind, lambda op, node, *inputs: op.make_node(*inputs))
 
 
 def complex_function(name: str, z: Pair, *orders: float) -> Pair:

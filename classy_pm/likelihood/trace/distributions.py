@@ -262,3 +262,16 @@ class MultivariateNormal:
     def pdf(self, x: Any, mean: Any = None, cov: Any = None, **kwds: Any) -> Any:
         """Return the density."""
         return np.exp(self.logpdf(x, mean, cov, **kwds))
+
+
+def stand_ins() -> dict[Any, Any]:
+    """Return the equivalents of the distributions of `scipy.stats`."""
+    import scipy.stats
+
+    pairs: dict[Any, Any] = {
+        scipy.stats.multivariate_normal: MultivariateNormal(scipy.stats.multivariate_normal)
+    }
+    for item in vars(scipy.stats).values():
+        if isinstance(item, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
+            pairs[item] = Distribution(item)
+    return pairs

@@ -10,6 +10,7 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
+from pytensor.graph.replace import _vectorize_node
 from pytensor.tensor.variable import TensorVariable
 
 from classy_pm.likelihood.trace.numba_support import called_by_python
@@ -147,6 +148,23 @@ def _multiplicity(length: int, axis: int, ndim: int) -> np.ndarray:
     if length % 2 == 0:
         weights[-1] = 1.0
     return weights.reshape((1,) * axis + (-1,) + (1,) * (ndim - axis - 1))
+
+
+@_vectorize_node.register(ComplexTransform)
+@_vectorize_node.register(ToHalf)
+@_vectorize_node.register(FromHalf)
+def _vectorize(op: Any, node: Apply, *inputs: Variable) -> Apply:
+    """Transform many arrays at once: the axes move behind those of the batch."""
+    batch = max(item.type.ndim - old.type.ndim for item, old in zip(inputs, node.inputs, strict=True))
+    axes = tuple(axis + batch for axis in op.axes)
+    wide = [
+        pt.expand_dims(item, tuple(range(old.type.ndim + batch - item.type.ndim)))
+        for item, old in zip(inputs, node.inputs, strict=True)
+    ]
+    if len(wide) == 2:
+        wide = list(pt.broadcast_arrays(*wide))
+    settings = {key: getattr(op, key) for key in op.__props__}
+    return type(op)(**{**settings, "axes": axes}).make_node(*wide)
 
 
 def complex_transform(

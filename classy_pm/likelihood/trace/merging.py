@@ -47,7 +47,14 @@ class Merger:
             return self.session.constant(-np.inf if node.impossible else np.nan, "float64"), witness
         (yes, point_yes), (no, point_no) = self.merge(node.sides[True]), self.merge(node.sides[False])  # type: ignore[arg-type]
         self._memo: dict[tuple[Variable, Variable], Variable | None] = {}
-        merged = self._unify(node.condition, yes, no, point_yes, point_no)
+        try:
+            merged = self._unify(node.condition, yes, no, point_yes, point_no)
+        except RecursionError:  # too many steps to look for where the ways differ
+            merged = pt.switch(
+                node.condition,
+                self._made_safe(yes, node.condition, point_yes),
+                self._made_safe(no, pt.invert(node.condition), point_no),
+            )
         assert merged is not None
         return self.session.intern(merged), point_yes if point_yes is not None else point_no
 

@@ -10,12 +10,15 @@ each run, also after an error.
 from __future__ import annotations
 
 import builtins
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache, wraps
 from types import FrameType, ModuleType
 from typing import Any
+
+import numpy as np
 
 _MISSING = object()
 _lock = threading.RLock()
@@ -37,6 +40,13 @@ MODULES = (
     "scipy.signal",
     "scipy.ndimage",
     "scipy.integrate",
+    "numpy.polynomial",
+    "numpy.polynomial.polynomial",
+    "numpy.polynomial.chebyshev",
+    "numpy.polynomial.legendre",
+    "numpy.polynomial.hermite",
+    "numpy.polynomial.hermite_e",
+    "numpy.polynomial.laguerre",
 )
 
 PLAIN_PYTHON = ("float", "int", "complex", "max", "min", "any", "all")
@@ -122,18 +132,25 @@ def substitute(value: Any) -> Any:
         return None
     if found is None and type(value).__name__ == "_ArrayFunctionDispatcher":
         return with_lists(value)
+    if found is None and isinstance(value, np.ufunc):
+        return _UfuncOfLists(value)
     return found
 
 
-@cache
 def _substitutes() -> dict[Any, Any]:
-    from classy_pm.likelihood.trace import scipy_stand_ins, stand_ins
+    return _table(frozenset(name for name in MODULES if name in sys.modules))
+
+
+@cache
+def _table(loaded: frozenset[str]) -> dict[Any, Any]:
+    from classy_pm.likelihood.trace import polynomials, scipy_stand_ins, stand_ins
 
     return {
         **stand_ins.numpy_stand_ins(),
         **stand_ins.math_stand_ins(),
         **stand_ins.python_stand_ins(),
-        **scipy_stand_ins.stand_ins(),
+        **scipy_stand_ins.stand_ins(loaded),
+        **polynomials.stand_ins(),
     }
 
 
@@ -185,6 +202,34 @@ def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
         return as_buffer(result) if fresh else result
 
     return call
+
+
+class _UfuncOfLists:
+    """A ufunc that also takes lists with traced values in them."""
+
+    __slots__ = ("_ufunc",)
+
+    def __init__(self, ufunc: np.ufunc) -> None:
+        self._ufunc = ufunc
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        from classy_pm.likelihood.trace.dispatch import lift
+
+        if any(isinstance(item, list | tuple) for item in args):
+            args = tuple(lift(item) for item in args)
+        return self._ufunc(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._ufunc, name)
+
+    def __eq__(self, other: object) -> bool:
+        return self._ufunc == getattr(other, "_ufunc", other)
+
+    def __hash__(self) -> int:
+        return hash(self._ufunc)
+
+    def __repr__(self) -> str:
+        return repr(self._ufunc)
 
 
 class _Module(ModuleType):

@@ -145,9 +145,10 @@ def _compare(
     if traced == plain:
         return 0.0
     error = abs(traced - plain) / max(abs(plain), 1e-300) if np.isfinite(plain) else np.inf
-    # a sum that nearly cancels has no more digits than its terms
-    if error <= rtol or abs(traced - plain) <= rtol * 1e-4:
+    if error <= rtol:
         return float(error)
+    if abs(traced - plain) <= rtol * 1e-4:
+        return rtol  # a sum that cancels has no more digits than its terms
     raise TraceError(
         f"The traced likelihood is {traced!r} where the plain one is {plain!r}, at {_words(inputs, point)}.",
         cure="Random numbers, state that changes between calls, and values read outside of the arguments "

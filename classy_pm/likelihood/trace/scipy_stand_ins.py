@@ -5,6 +5,7 @@ Each calls the original where no argument is traced.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -227,43 +228,59 @@ def _on_every_axis(original: Callable[..., Any], count: int) -> Callable[..., An
     return call
 
 
-def stand_ins() -> dict[Any, Any]:
-    """Return the equivalents of SciPy's functions and distributions."""
-    import scipy.integrate
-    import scipy.linalg
-    import scipy.ndimage
-    import scipy.signal
-    import scipy.special
-    import scipy.stats
-
+def _signal(module: Any) -> dict[str, Callable[..., Any]]:
     from classy_pm import ops
-    from classy_pm.likelihood.trace.distributions import Distribution, MultivariateNormal
 
+    return {
+        "convolve2d": ops.convolve2d,
+        "fftconvolve": ops.fftconvolve,
+        "oaconvolve": ops.fftconvolve,
+        "convolve": lambda a, b, mode="full", method="auto": ops.fftconvolve(a, b, mode),
+    }
+
+
+def _ndimage(module: Any) -> dict[str, Callable[..., Any]]:
+    from classy_pm import ops
+
+    functions: dict[str, Callable[..., Any]] = {"map_coordinates": ops.map_coordinates}
+    for name in ("gaussian_filter1d", "uniform_filter1d", "convolve1d", "correlate1d"):
+        functions[name] = _by_matrix(getattr(module, name))
+    for name in ("gaussian_filter", "uniform_filter"):
+        functions[name] = _on_every_axis(getattr(module, f"{name}1d"), 1)
+    return functions
+
+
+def _integrate(module: Any) -> dict[str, Callable[..., Any]]:
+    names = ("simpson", "cumulative_trapezoid")
+    return {"trapezoid": np.trapezoid, **{name: _by_matrix(getattr(module, name)) for name in names}}
+
+
+SUBJECTS: dict[str, Callable[[Any], dict[str, Callable[..., Any]]]] = {
+    "scipy.special": lambda module: _special(),
+    "scipy.linalg": lambda module: _linalg(),
+    "scipy.signal": _signal,
+    "scipy.ndimage": _ndimage,
+    "scipy.integrate": _integrate,
+}
+
+
+def stand_ins(loaded: frozenset[str]) -> dict[Any, Any]:
+    """Return the equivalents of SciPy's functions and distributions.
+
+    Parameters
+    ----------
+    loaded : frozenset of str
+        SciPy's modules that somebody has imported; nobody can have named functions of the others.
+    """
     pairs: dict[Any, Any] = {}
+    for name, functions in SUBJECTS.items():
+        if name in loaded:
+            module = sys.modules[name]
+            for key, function in functions(module).items():
+                original = getattr(module, key)
+                pairs[original] = traced_or(original, function)
+    if "scipy.stats" in loaded:
+        from classy_pm.likelihood.trace.distributions import stand_ins as distributions
 
-    def add(original: Any, function: Callable[..., Any]) -> None:
-        pairs[original] = traced_or(original, function)
-
-    for module, functions in ((scipy.special, _special()), (scipy.linalg, _linalg())):
-        for name, function in functions.items():
-            add(getattr(module, name), function)
-    add(scipy.signal.convolve2d, ops.convolve2d)
-    add(scipy.signal.fftconvolve, ops.fftconvolve)
-    add(scipy.signal.oaconvolve, ops.fftconvolve)
-    add(scipy.signal.convolve, lambda a, b, mode="full", method="auto": ops.fftconvolve(a, b, mode))
-    add(scipy.ndimage.map_coordinates, ops.map_coordinates)
-    for name, count in (("gaussian_filter", 1), ("uniform_filter", 1)):
-        single = getattr(scipy.ndimage, f"{name}1d")
-        add(getattr(scipy.ndimage, name), _on_every_axis(single, count))
-        add(single, _by_matrix(single))
-    for function in (scipy.ndimage.convolve1d, scipy.ndimage.correlate1d):
-        add(function, _by_matrix(function))
-    add(scipy.integrate.trapezoid, np.trapezoid)
-    add(scipy.integrate.simpson, _by_matrix(scipy.integrate.simpson))
-    add(scipy.integrate.cumulative_trapezoid, _by_matrix(scipy.integrate.cumulative_trapezoid))
-    for name in dir(scipy.stats):
-        item = getattr(scipy.stats, name)
-        if isinstance(item, scipy.stats.rv_continuous | scipy.stats.rv_discrete):
-            pairs[item] = Distribution(item)
-    pairs[scipy.stats.multivariate_normal] = MultivariateNormal(scipy.stats.multivariate_normal)
+        pairs.update(distributions())
     return pairs

@@ -152,14 +152,16 @@ def _vectorize(pyfunc: Any = None, *args: Any, **kwargs: Any) -> Any:
     plain = np.vectorize(pyfunc, *args, **kwargs)
 
     def call(*arrays: Any) -> Any:
-        if find_traced(arrays) is None:
+        from classy_pm.likelihood.trace.session import current_session
+
+        if current_session() is None:
             return plain(*arrays)
         wide = np.broadcast_arrays(*(lift(item) for item in arrays))
-        shape = np.shape(wide[0]._shadow if is_traced(wide[0]) else wide[0])
+        shape = np.shape(getattr(wide[0], "_shadow", wide[0]))
         items = [pyfunc(*(array[place] for array in wide)) for place in np.ndindex(shape)]
-        if not shape:
-            return items[0]
-        return np.reshape(as_array(items) if find_traced(items) is not None else np.array(items), shape)
+        if find_traced(items) is None:  # neither the arguments nor what the function refers to is traced
+            return plain(*arrays)
+        return np.reshape(as_array(items), shape) if shape else items[0]
 
     return call
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Constant, Variable
-from pytensor.graph.traversal import ancestors
+from pytensor.graph.traversal import ancestors, io_toposort
 from pytensor.scalar import basic as scalar
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
 from pytensor.tensor.linalg.inverse import MatrixInverse
@@ -65,7 +65,7 @@ def take_apart(value: Variable) -> tuple[Variable | None, str | None]:
         A sentence.
     """
     try:
-        parts = _parts(value)
+        parts = _Taker(value).parts(value)
         if parts.terms is None:
             raise NoTerms("the value is not a sum over data")
         if parts.length < 2:
@@ -76,6 +76,8 @@ def take_apart(value: Variable) -> tuple[Variable | None, str | None]:
         if parts.rest is not None:
             terms = terms + parts.rest / float(parts.length)
         return terms, None
+    except RecursionError:
+        return None, "LOO is not available: the value is made in too many steps to be taken apart."
     except NoTerms as reason:
         return None, (
             f"LOO is not available: {reason}. Give the terms with `log_likelihood_pointwise(instance)`."
@@ -95,44 +97,6 @@ def _added(first: Parts, second: Parts) -> Parts:
     return Parts(*together)
 
 
-def _parts(value: Variable) -> Parts:
-    node = value.owner
-    if node is None:
-        return Parts(None, value)
-    operation = node.op
-    if isinstance(operation, Sum):
-        return _of_sum(node)
-    if isinstance(operation, Dot) and all(length == 1 for length in value.type.shape):
-        left, right = (_flat(item) for item in node.inputs)
-        _refuse_coupling(left, right)
-        return Parts(left * right, None)
-    if isinstance(operation, DimShuffle | SpecifyShape | Reshape) and all(
-        n == 1 for n in node.inputs[0].type.shape
-    ):
-        inner = _parts(node.inputs[0])
-        rest = inner.rest if inner.rest is None or inner.rest.type.ndim == 0 else inner.rest.reshape(())
-        return Parts(inner.terms, rest)
-    if isinstance(operation, Elemwise):
-        return _of_elemwise(value, operation.scalar_op, node.inputs)
-    return Parts(None, value)
-
-
-def _of_sum(node: Any) -> Parts:
-    (array,) = node.inputs
-    axes = node.op.axis
-    if axes is not None and len(axes) < array.type.ndim:
-        raise NoTerms("the value is one element of a sum")
-    if array.type.ndim == 0:
-        return _parts(array)
-    inner = array.owner
-    if inner is not None and isinstance(inner.op, Sum):
-        # a sum over further axes: the terms are those of the innermost sum
-        return Parts(_flat(inner.inputs[0]), None)
-    if inner is not None and isinstance(inner.op, Elemwise) and isinstance(inner.op.scalar_op, scalar.Mul):
-        _refuse_coupling(*inner.inputs)
-    return Parts(_flat(array), None)
-
-
 def _flat(array: Variable) -> Variable:
     if (
         array.owner is not None
@@ -143,77 +107,139 @@ def _flat(array: Variable) -> Variable:
     return array if array.type.ndim == 1 else array.reshape((int(np.prod(array.type.shape)),))
 
 
-def _of_elemwise(value: Variable, operation: Any, inputs: list[Variable]) -> Parts:
-    if isinstance(operation, scalar.Add):
-        result = _parts(inputs[0])
-        for item in inputs[1:]:
-            result = _added(result, _parts(item))
-        return result
-    if isinstance(operation, scalar.Sub):
-        return _added(_parts(inputs[0]), _scaled(_parts(inputs[1]), -1.0))
-    if isinstance(operation, scalar.Neg):
-        return _scaled(_parts(inputs[0]), -1.0)
-    if isinstance(operation, scalar.Cast | scalar.Identity) and "float" in inputs[0].type.dtype:
-        return _parts(inputs[0])
-    if isinstance(operation, scalar.TrueDiv):
-        return _scaled(_parts(inputs[0]), 1.0 / inputs[1])
-    if isinstance(operation, scalar.Mul):
-        apart = [_parts(item) for item in inputs]
-        summed = [index for index, parts in enumerate(apart) if parts.terms is not None]
-        if not summed:
+class _Taker:
+    """Takes one scalar apart.
+
+    Attributes
+    ----------
+    over_data : set of Variable
+        What has a sum, a product or a matrix product of vectors in it.
+    """
+
+    def __init__(self, value: Variable) -> None:
+        self.over_data: set[Variable] = set()
+        self._memo: dict[Variable, Parts] = {}
+        for node in io_toposort([], [value]):
+            reduces = isinstance(node.op, Sum | Dot | Prod) and node.inputs[0].type.ndim > 0
+            if reduces or any(item in self.over_data for item in node.inputs):
+                self.over_data.update(node.outputs)
+
+    def parts(self, value: Variable) -> Parts:
+        """Return the terms and the rest of a scalar."""
+        return self._parts(value)
+
+    def _parts(self, value: Variable) -> Parts:
+        if value not in self._memo:
+            self._memo[value] = self._computed(value)
+        return self._memo[value]
+
+    def _computed(self, value: Variable) -> Parts:
+        node = value.owner
+        if node is None or value not in self.over_data:
             return Parts(None, value)
-        if len(summed) > 1:
-            raise NoTerms("the value multiplies two sums")
-        result = apart[summed[0]]
-        for index, item in enumerate(inputs):
-            if index != summed[0]:
-                result = _scaled(result, item)
-        return result
-    if isinstance(operation, scalar.Switch):
-        return _of_switch(value, inputs)
-    if (
-        isinstance(operation, scalar.Log)
-        and inputs[0].owner is not None
-        and isinstance(inputs[0].owner.op, Prod)
-    ):
-        array = inputs[0].owner.inputs[0]
-        if len(inputs[0].owner.op.axis or range(array.type.ndim)) == array.type.ndim:
-            return Parts(pt.log(_flat(array)), None)
-    if any(isinstance(getattr(item.owner, "op", None), Sum) for item in ancestors([value])):
-        kind = str(operation).lower()
-        if _sums_inside(inputs):
-            raise NoTerms(f"the sum over data is inside of `{kind}`")
-    return Parts(None, value)
-
-
-def _sums_inside(inputs: list[Variable]) -> bool:
-    """Whether a sum over data, rather than over some parameters, is among the operands."""
-    for item in inputs:
-        try:
-            if _parts(item).length > 1:
-                return True
-        except NoTerms:
-            return True
-    return False
-
-
-def _of_switch(value: Variable, inputs: list[Variable]) -> Parts:
-    condition, yes, no = inputs
-    apart = [_parts(yes), _parts(no)]
-    lengths = {parts.length for parts in apart} - {0}
-    if not lengths:
+        operation = node.op
+        if isinstance(operation, Sum):
+            return self._of_sum(node)
+        if isinstance(operation, Dot) and all(length == 1 for length in value.type.shape):
+            left, right = (_flat(item) for item in node.inputs)
+            _refuse_coupling(left, right)
+            return Parts(left * right, None)
+        if isinstance(operation, DimShuffle | SpecifyShape | Reshape) and all(
+            n == 1 for n in node.inputs[0].type.shape
+        ):
+            inner = self._parts(node.inputs[0])
+            rest = inner.rest if inner.rest is None or inner.rest.type.ndim == 0 else inner.rest.reshape(())
+            return Parts(inner.terms, rest)
+        if isinstance(operation, Elemwise):
+            return self._of_elemwise(value, operation.scalar_op, node.inputs)
         return Parts(None, value)
-    if len(lengths) > 1:
-        raise NoTerms("its branches are sums of different lengths")
-    (length,) = lengths
-    sides = []
-    for parts in apart:
-        terms = parts.terms
-        if parts.rest is not None:
-            share = parts.rest / float(length)
-            terms = share if terms is None else terms + share
-        sides.append(terms if terms is not None else pt.zeros((length,)))
-    return Parts(pt.switch(condition, *sides), None)
+
+    def _of_sum(self, node: Any) -> Parts:
+        (array,) = node.inputs
+        axes = node.op.axis
+        if axes is not None and len(axes) < array.type.ndim:
+            raise NoTerms("the value is one element of a sum")
+        if array.type.ndim == 0:
+            return self._parts(array)
+        inner = array.owner
+        if inner is not None and isinstance(inner.op, Sum):
+            # a sum over further axes: the terms are those of the innermost sum
+            return Parts(_flat(inner.inputs[0]), None)
+        if (
+            inner is not None
+            and isinstance(inner.op, Elemwise)
+            and isinstance(inner.op.scalar_op, scalar.Mul)
+        ):
+            _refuse_coupling(*inner.inputs)
+        return Parts(_flat(array), None)
+
+    def _of_elemwise(self, value: Variable, operation: Any, inputs: list[Variable]) -> Parts:
+        if isinstance(operation, scalar.Add):
+            result = self._parts(inputs[0])
+            for item in inputs[1:]:
+                result = _added(result, self._parts(item))
+            return result
+        if isinstance(operation, scalar.Sub):
+            return _added(self._parts(inputs[0]), _scaled(self._parts(inputs[1]), -1.0))
+        if isinstance(operation, scalar.Neg):
+            return _scaled(self._parts(inputs[0]), -1.0)
+        if isinstance(operation, scalar.Cast | scalar.Identity) and "float" in inputs[0].type.dtype:
+            return self._parts(inputs[0])
+        if isinstance(operation, scalar.TrueDiv):
+            return _scaled(self._parts(inputs[0]), 1.0 / inputs[1])
+        if isinstance(operation, scalar.Mul):
+            apart = [self._parts(item) for item in inputs]
+            summed = [index for index, parts in enumerate(apart) if parts.terms is not None]
+            if not summed:
+                return Parts(None, value)
+            if len(summed) > 1:
+                raise NoTerms("the value multiplies two sums")
+            result = apart[summed[0]]
+            for index, item in enumerate(inputs):
+                if index != summed[0]:
+                    result = _scaled(result, item)
+            return result
+        if isinstance(operation, scalar.Switch):
+            return self._of_switch(value, inputs)
+        if (
+            isinstance(operation, scalar.Log)
+            and inputs[0].owner is not None
+            and isinstance(inputs[0].owner.op, Prod)
+        ):
+            array = inputs[0].owner.inputs[0]
+            if len(inputs[0].owner.op.axis or range(array.type.ndim)) == array.type.ndim:
+                return Parts(pt.log(_flat(array)), None)
+        if self._sums_inside(inputs):
+            raise NoTerms(f"the sum over data is inside of `{str(operation).lower()}`")
+        return Parts(None, value)
+
+    def _sums_inside(self, inputs: list[Variable]) -> bool:
+        """Whether a sum over data, rather than over some parameters, is among the operands."""
+        for item in inputs:
+            try:
+                if self._parts(item).length > 1:
+                    return True
+            except NoTerms:
+                return True
+        return False
+
+    def _of_switch(self, value: Variable, inputs: list[Variable]) -> Parts:
+        condition, yes, no = inputs
+        apart = [self._parts(yes), self._parts(no)]
+        lengths = {parts.length for parts in apart} - {0}
+        if not lengths:
+            return Parts(None, value)
+        if len(lengths) > 1:
+            raise NoTerms("its branches are sums of different lengths")
+        (length,) = lengths
+        sides = []
+        for parts in apart:
+            terms = parts.terms
+            if parts.rest is not None:
+                share = parts.rest / float(length)
+                terms = share if terms is None else terms + share
+            sides.append(terms if terms is not None else pt.zeros((length,)))
+        return Parts(pt.switch(condition, *sides), None)
 
 
 def _refuse_coupling(*factors: Variable) -> None:

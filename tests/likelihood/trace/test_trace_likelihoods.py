@@ -8,6 +8,7 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+import scipy.special
 
 from classy_pm.errors import FitException, TraceError
 from classy_pm.likelihood.trace import TracedArray, prove, trace
@@ -491,3 +492,38 @@ def test_constants_do_not_branch_and_need_no_inputs():
     result = traced(lambda a, b: -1.0 if np.zeros_like(a * X).sum() == 0 else a)
     assert result.branches == 1
     assert float(result.value.eval()) == -1.0
+
+
+# What is done with a graph afterwards
+
+
+def test_a_graph_is_pickled_with_its_guards():
+    import pickle
+
+    result = traced(lambda a, b: -np.sum(np.where(a < X, np.sqrt(X - a), 0.0)) * b)
+    a, b, value = pickle.loads(pickle.dumps((A, B, result.value)))
+    gradient = pytensor.grad(value, [a, b])
+    assert np.all(np.isfinite(quick_function([a, b], gradient)(0.3, 1.0)))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda y, a: -0.5 * sum((y - a * X) ** 2),
+        lambda y, a: -np.sum(np.abs(np.fft.rfft(y) - np.fft.rfft(a * X)) ** 2),
+        lambda y, a: -np.sum(np.fft.irfft(np.fft.rfft(y) * (1 + a * 1j), 11) ** 2) + np.fft.fft(y).real.sum(),
+        lambda y, a: -np.sum(scipy.special.wofz(y + 1j * a).real) + scipy.special.sici(y)[0].sum(),
+        lambda y, a: -np.sum(np.where(y > a, np.sqrt(y - a), 0.0)),
+        lambda y, a: -np.sum(scipy.special.voigt_profile(y, a, 0.3)) - np.sum(np.sort(y) * X),
+    ],
+)
+def test_a_graph_is_vectorized_over_data_and_parameters(function):
+    data = pt.tensor("data", dtype="float64", shape=(11,))
+    result = trace(lambda values: function(*values), [data, A], witnesses=[(Y, 0.3)])
+    many, each = pt.tensor("many", dtype="float64", shape=(3, 11)), pt.dvector("each")
+    batched = pytensor.graph.replace.vectorize_graph(result.value, {data: many, A: each})
+    rows, numbers = np.stack([Y, Y + 0.1, X]), np.array([0.3, 0.5, 0.7])
+    got = quick_function([many, each], batched)(rows, numbers)
+    with np.errstate(all="ignore"):
+        wanted = [function(row, number) for row, number in zip(rows, numbers, strict=True)]
+    np.testing.assert_allclose(got, wanted, rtol=1e-10)

@@ -1,0 +1,218 @@
+"""Loops over data rolled up again.
+
+`for i in range(n): total += ((data[i] - model[i]) / noise[i]) ** 2` is recorded as n copies of one
+expression. Where they differ only in the numbers and places that they refer to, they become one
+expression of vectors: in a sum, in an array that is filled place by place, and in an array made of a list.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.basic import Constant, Variable
+from pytensor.graph.traversal import io_toposort
+from pytensor.scalar import basic as scalar
+from pytensor.tensor.basic import Join, MakeVector
+from pytensor.tensor.elemwise import DimShuffle, Elemwise
+from pytensor.tensor.subtensor import IncSubtensor, Subtensor
+from pytensor.tensor.type import TensorType
+
+# Shorter sums are as good as they are.
+SHORTEST = 8
+
+
+class _Different(Exception):
+    """The expressions are not copies of one."""
+
+
+def rolled(value: Variable) -> Variable:
+    """Return the graph of a value with its loops rolled up.
+
+    Parameters
+    ----------
+    value : TensorVariable
+        A scalar.
+    """
+    nodes = list(io_toposort([], [value]))
+    clients: dict[Variable, list[Any]] = {}
+    for node in nodes:
+        for item in node.inputs:
+            clients.setdefault(item, []).append(node)
+    new: dict[Variable, Variable] = {}
+    for node in nodes:
+        parts = [new.get(item, item) for item in node.inputs]
+        if any(part is not item for part, item in zip(parts, node.inputs, strict=True)):
+            fresh = node.op.make_node(*parts)
+            new.update(zip(node.outputs, fresh.outputs, strict=True))
+        output = node.outputs[0]
+        users = clients.get(output, [])
+        if len(users) == 1 and _continues(users[0], node, output):
+            continue  # the end of the chain is looked at
+        better = _rolled_node(new.get(output, output))
+        if (
+            better is not None
+            and better.type.is_super(output.type)
+            and better.type.shape == output.type.shape
+        ):
+            new[output] = better
+    return new.get(value, value)
+
+
+def _continues(user: Any, node: Any, output: Variable) -> bool:
+    if _is_sum(node) and _is_sum(user):
+        return True
+    return _is_write(node) and _is_write(user) and user.inputs[0] is output
+
+
+def _is_sum(node: Any) -> bool:
+    return (
+        isinstance(node.op, Elemwise)
+        and isinstance(node.op.scalar_op, scalar.Add | scalar.Sub)
+        and node.outputs[0].type.ndim == 0
+        and "float" in node.outputs[0].type.dtype
+    )
+
+
+def _is_write(node: Any) -> bool:
+    operation = node.op
+    return (
+        isinstance(operation, IncSubtensor)
+        and operation.set_instead_of_inc
+        and node.inputs[0].type.ndim == 1
+        and _place(node.inputs[2:], operation) is not None
+    )
+
+
+def _place(indices: Sequence[Variable], operation: Any) -> int | None:
+    """Return the place of an operation at one plain place of a vector."""
+    if len(operation.idx_list) == 1 and not isinstance(operation.idx_list[0], slice) and len(indices) == 1:
+        index = indices[0]
+        if index.owner is not None and len(index.owner.inputs) == 1:
+            index = index.owner.inputs[0]
+        if isinstance(index, Constant):
+            return int(index.data)
+    return None
+
+
+def _rolled_node(output: Variable) -> Variable | None:
+    node = output.owner
+    if node is None:
+        return None
+    try:
+        if _is_sum(node):
+            return _rolled_sum(output)
+        if _is_write(node):
+            return _rolled_writes(output)
+        if isinstance(node.op, MakeVector) and len(node.inputs) >= SHORTEST:
+            return roll(node.inputs)
+        if isinstance(node.op, Join):
+            return _rolled_join(node)
+    except _Different:
+        return None
+    return None
+
+
+def _rolled_sum(output: Variable) -> Variable:
+    groups: dict[Any, list[Variable]] = {}
+    todo = [(output, 1)]
+    while todo:
+        item, sign = todo.pop()
+        node = item.owner
+        if node is not None and _is_sum(node):
+            flip = -1 if isinstance(node.op.scalar_op, scalar.Sub) else 1
+            todo += [(part, sign * flip) for part in reversed(node.inputs[1:])]
+            todo.append((node.inputs[0], sign))
+        else:
+            kind = None if node is None else (node.op, item.type)
+            groups.setdefault((sign, kind), []).append(item)
+    if all(len(group) < SHORTEST for group in groups.values()):
+        raise _Different
+    total: Variable | None = None
+    for (sign, _), group in groups.items():
+        try:
+            parts = [pt.sum(_as_vector(roll(group), len(group)))] if len(group) >= SHORTEST else group
+        except _Different:
+            parts = group
+        for part in parts:
+            if total is None:
+                total = part if sign > 0 else -part
+            else:
+                total = total + part if sign > 0 else total - part
+    assert total is not None
+    return total
+
+
+def _rolled_writes(output: Variable) -> Variable:
+    values: dict[int, Variable] = {}
+    base = output
+    while base.owner is not None and _is_write(base.owner):
+        place = _place(base.owner.inputs[2:], base.owner.op)
+        assert place is not None
+        values.setdefault(place % output.type.shape[0], base.owner.inputs[1])
+        base = base.owner.inputs[0]
+    if len(values) < SHORTEST:
+        raise _Different
+    places = sorted(values)
+    vector = _as_vector(roll([values[place] for place in places]), len(places))
+    if len(places) == output.type.shape[0]:
+        return pt.cast(vector, output.type.dtype)
+    return pt.set_subtensor(base[np.array(places)], vector)
+
+
+def _rolled_join(node: Any) -> Variable:
+    parts = node.inputs[1:]
+    if len(parts) < SHORTEST or not all(
+        isinstance(part.owner and part.owner.op, DimShuffle)
+        and part.owner.inputs[0].type.ndim == 0
+        and part.type.ndim == 1
+        for part in parts
+    ):
+        raise _Different
+    return _as_vector(roll([part.owner.inputs[0] for part in parts]), len(parts))
+
+
+def _as_vector(variable: Variable, length: int) -> Variable:
+    """Return a vector of what is the same in every copy."""
+    return pt.broadcast_to(variable, (length,)) if variable.type.ndim == 0 else variable
+
+
+def roll(terms: Sequence[Variable]) -> Variable:
+    """Return one expression for scalars that are copies of one: a vector, or a scalar where all are the same.
+
+    Parameters
+    ----------
+    terms : sequence of TensorVariable
+        Scalars.
+    """
+    first = terms[0]
+    if all(term is first for term in terms):
+        return first
+    if not all(isinstance(term.type, TensorType) and term.type == first.type for term in terms):
+        raise _Different
+    if all(isinstance(term, Constant) for term in terms):
+        return pt.constant(np.array([term.data for term in terms]))  # type: ignore[attr-defined]
+    nodes = [term.owner for term in terms]
+    if any(node is None for node in nodes):
+        raise _Different
+    operation = nodes[0].op
+    if any(node.op != operation or len(node.inputs) != len(nodes[0].inputs) for node in nodes):
+        raise _Different
+    if isinstance(operation, Subtensor):
+        return _rolled_elements(nodes, operation)
+    if isinstance(operation, Elemwise) and len(nodes[0].outputs) == 1:
+        columns = zip(*(node.inputs for node in nodes), strict=True)
+        return operation(*(roll(column) for column in columns))
+    raise _Different
+
+
+def _rolled_elements(nodes: list[Any], operation: Subtensor) -> Variable:
+    from classy_pm.likelihood.trace.memory import gathered
+
+    parent = nodes[0].inputs[0]
+    places = [_place(node.inputs[1:], operation) for node in nodes]
+    if parent.type.ndim != 1 or any(node.inputs[0] is not parent for node in nodes) or None in places:
+        raise _Different
+    return gathered(parent, np.array(places) % parent.type.shape[0])  # type: ignore[operator]

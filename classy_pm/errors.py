@@ -60,6 +60,14 @@ class TraceError(ClassyError, TypeError):
     """A likelihood that cannot be traced into a graph; the text names the user's file and line."""
 
 
+class WrittenInJaxError(TraceError):
+    """A likelihood that cannot be traced because it is written in `jax.numpy`."""
+
+
+class MissingPackageError(ClassyError, ImportError):
+    """A package that is needed for what was asked, and is not installed."""
+
+
 class SearchError(ClassyError, RuntimeError):
     """A search that cannot run on this model, or that found no place to start."""
 
@@ -73,7 +81,7 @@ class IdentityError(ClassyError, TypeError):
 
 
 class TraceWarning(UserWarning):
-    """Says that a likelihood could not be traced and is called as a black box, and why."""
+    """Says that a likelihood is called as a black box, and why; or that JAX loses digits of its data."""
 
 
 class FitException(Exception):

@@ -159,6 +159,10 @@ class Catalog:
             if lease is not None:
                 lease.release()
 
+    def output_folder(self, fit_key: str) -> Path:
+        """Return the folder for a fit's pictures and for what is known of it while it runs."""
+        return self.layout.output(fit_key)
+
     def file(self, record: FitRecord, tree: xr.DataTree) -> StoredFit:
         """File a fit: its draws as NetCDF, then its row. After a return it survives a crash.
 

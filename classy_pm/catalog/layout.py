@@ -3,6 +3,7 @@
     survey.sqlite                    the index; `rebuild` makes it again from the files
     survey.files/fits/ab/<fit_key>-<run_id>.nc
     survey.files/pending/            fits on their way in; what a dead process left is finished or removed
+    survey.files/output/<fit_key>/   pictures of a fit, and what is known of it while it runs
     survey.files/quarantine/         damaged files and duplicates, moved here with a reason
 
 No path is ever read from the database or from a file: paths are made from keys that are checked.
@@ -53,6 +54,12 @@ class Layout:
     def claims(self) -> Path:
         """Where processes say which fits they are running."""
         return self.files / "claims"
+
+    def output(self, fit_key: str) -> Path:
+        """Return the folder of what a fit leaves beside its file, having checked the key."""
+        if not is_hex(fit_key, 64):
+            raise UntrustedFile(f"{fit_key!r} is not the key of a fit.")
+        return self.files / "output" / fit_key
 
     @property
     def quarantine(self) -> Path:

@@ -8,9 +8,11 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from classy_pm.graph.derived import build_derived_quantities
 from classy_pm.graph.expressions import build_expression
 from classy_pm.graph.priors import build_prior
 from classy_pm.likelihood import Analysis, check_analysis
+from classy_pm.likelihood.derived import DerivedQuantities
 from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood, make_symbolic
 from classy_pm.model import Derived, Expression, Node
 from classy_pm.plan import Plan, make_plan
@@ -27,14 +29,16 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
     Parameters
     ----------
     model : Model or Collection
-        Free parameters become random variables named by their paths, derived parameters
-        ``Deterministic`` nodes, and assertions ``Potential`` nodes.
+        Free parameters become random variables named by their paths, derived parameters, and what the
+        analysis derives, ``Deterministic`` nodes, and assertions ``Potential`` nodes.
     analysis : Analysis
         Its log likelihood becomes an observed variable where the trace can be taken apart into
         pointwise terms, else a ``Potential``.
-    likelihood : {"auto", "trace", "blackbox"}
-        "trace" raises where the likelihood cannot be traced; "auto" warns and calls it as a black
-        box, which has no gradient.
+    likelihood : {"auto", "trace", "jax", "blackbox"}
+        "trace" raises where the likelihood cannot be traced. "jax" is for a likelihood in `jax.numpy`:
+        JAX computes it with its gradient, in double precision, and it has no pointwise terms unless the
+        analysis gives them. "auto" traces it, or takes "jax" where it meets `jax.numpy`; where neither
+        can be, it warns and calls the likelihood as a black box, which has no gradient.
 
     Returns
     -------
@@ -47,7 +51,9 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
     DataError
         If the data hold NaN.
     TraceError
-        With ``likelihood="trace"``, if the likelihood cannot be traced.
+        With ``likelihood="trace"`` or ``"jax"``, if the likelihood cannot be traced.
+    MissingPackageError
+        With ``likelihood="jax"``, if JAX is not installed.
 
     Examples
     --------
@@ -56,7 +62,12 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
     """
     check_analysis(analysis)
     plan = make_plan(model)
-    return build_model(plan, make_symbolic(plan, analysis, likelihood))
+    pymc_model = build_model(plan, make_symbolic(plan, analysis, likelihood))
+    quantities = DerivedQuantities(plan, analysis)
+    if quantities.exist:
+        with pymc_model:
+            build_derived_quantities(quantities, [pymc_model[name] for name in plan.names])
+    return pymc_model
 
 
 def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
@@ -119,7 +130,8 @@ def build_likelihood(plan: Plan, symbolic: SymbolicLogLikelihood, variables: lis
     def random(*args: Any, **kwargs: Any) -> Any:
         raise NotImplementedError(
             "The likelihood says how probable the data are, not how to draw them: ask for the prior "
-            f"predictive without it, with var_names={list(plan.names)}."
+            f"predictive without it, with var_names={list(plan.names)}. With `simulate` in the analysis a "
+            "fit has simulated data in its groups `prior_predictive` and `posterior_predictive`."
         )
 
     pm.CustomDist(

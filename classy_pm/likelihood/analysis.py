@@ -21,6 +21,8 @@ class Analysis:
     ----------
     allow_nan : bool
         Whether the data may hold NaN. Set it to True in a class whose likelihood leaves them out.
+    branch_limit : int
+        Largest number of ways through the likelihood's `if`s that are traced, 64. Each is run once.
 
     Examples
     --------
@@ -34,6 +36,7 @@ class Analysis:
     """
 
     allow_nan: ClassVar[bool] = False
+    branch_limit: ClassVar[int] = 64
 
     def log_likelihood_function(self, instance: Any) -> float:
         """Return the log likelihood of the data, given the user's objects.
@@ -73,6 +76,20 @@ class Analysis:
         """
         raise LikelihoodError(f"{type(self).__name__} has no log_likelihood_gradient.")
 
+    def visualize(self, paths: Any, instance: Any) -> None:
+        """Draw the best model so far; called every so often during a fit, and at its end. Optional.
+
+        It is called for fits that go into a catalogue, which have a folder. What it raises is logged,
+        and the fit goes on.
+
+        Parameters
+        ----------
+        paths : Paths
+            ``paths.image_path`` is the folder for pictures, ``paths.output_path`` that of the fit.
+        instance : object
+            The user's objects with the greatest log likelihood so far.
+        """
+
     def log_likelihood_pointwise(self, instance: Any) -> Any:
         """Return the terms whose sum is the log likelihood, one a datum, for LOO. Optional.
 
@@ -87,6 +104,66 @@ class Analysis:
         numpy.ndarray, shape (data,)
         """
         raise LikelihoodError(f"{type(self).__name__} has no log_likelihood_pointwise.")
+
+    def simulate(self, instance: Any, rng: np.random.Generator) -> Any:
+        """Return data as they could have been measured, were the instance true. Optional.
+
+        With it a fit has ``prior_predictive``, ``posterior_predictive`` and ``observed_data`` in its
+        tree, ``result.plot_fit()`` compares them, and `SensitivityMapping` can simulate data sets.
+
+        Parameters
+        ----------
+        instance : object
+            What the model describes, with numbers for its parameters.
+        rng : numpy.random.Generator
+            Where all randomness comes from.
+
+        Returns
+        -------
+        Analysis, dict or numpy.ndarray
+            Another analysis, with the simulated data: the arrays in it that differ from this one's are
+            what is predicted, named by their attributes, and what this one has there was observed. Or
+            arrays by name; or a single array, which is named ``data``. Of these what was observed is the
+            attribute of that name, if it has the same shape.
+
+        Examples
+        --------
+        >>> class LineAnalysis(Analysis):
+        ...     def __init__(self, data, noise_map):
+        ...         self.data, self.noise_map = data, noise_map
+        ...
+        ...     def simulate(self, instance, rng):
+        ...         line = instance.line(np.arange(self.data.size))
+        ...         return LineAnalysis(rng.normal(line, self.noise_map), self.noise_map)
+        """
+        raise LikelihoodError(
+            f"{type(self).__name__} cannot simulate data.",
+            cure="Write simulate(self, instance, rng) in the class: it returns an analysis with other data.",
+        )
+
+    def derived(self, instance: Any) -> dict[str, Any]:
+        """Return what else is of interest, computed from the instance, by name. Optional.
+
+        Such quantities stand in the posterior, in summaries and in the catalogue beside the parameters; in
+        `to_pymc` they are ``Deterministic``.
+
+        Parameters
+        ----------
+        instance : object
+            What the model describes, with numbers for its parameters.
+
+        Returns
+        -------
+        dict of str to float or numpy.ndarray
+            The same names, and the same shapes, for every instance.
+
+        Examples
+        --------
+        >>> class LineAnalysis(Analysis):
+        ...     def derived(self, instance):
+        ...         return {"fwhm": 2.3548 * instance.line.sigma}
+        """
+        raise LikelihoodError(f"{type(self).__name__} has no derived quantities.")
 
 
 def check_analysis(analysis: Any) -> None:
@@ -111,7 +188,9 @@ def check_analysis(analysis: Any) -> None:
     if analysis.allow_nan:
         return
     faults = Faults()
-    for name, array in _arrays(analysis):
+    for name, array in arrays_in(analysis):
+        if array.dtype.kind not in "fc":
+            continue
         count = int(np.count_nonzero(np.isnan(array)))
         if count:
             first = tuple(int(index) for index in np.argwhere(np.isnan(array))[0])
@@ -124,16 +203,21 @@ def check_analysis(analysis: Any) -> None:
     )
 
 
-def _arrays(item: Any, path: str = "", seen: tuple[int, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the arrays of floats in an object with their paths; attributes and containers are looked into."""
+def arrays_in(item: Any, path: str = "", seen: tuple[int, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the numbers and arrays of numbers in an object with their paths.
+
+    Attributes and containers are looked into; of a masked array what is not masked is given.
+    """
     if isinstance(item, np.ma.MaskedArray):
         item = item.compressed()
     values = getattr(item, "values", None)
     if not isinstance(item, np.ndarray) and isinstance(values, np.ndarray):  # pandas and xarray
         item = values
-    if isinstance(item, np.ndarray) or type(item) in (float, complex) or isinstance(item, np.inexact):
+    elif type(item).__module__.startswith("jax") and hasattr(item, "__array__"):
+        item = np.asarray(item)
+    if isinstance(item, (np.ndarray, np.number, int, float, complex)):
         array = np.asarray(item)
-        if array.dtype.kind in "fc":
+        if array.dtype.kind in "biufc":
             yield path, array
         return
     if id(item) in seen or isinstance(item, (type, ModuleType)) or callable(item):
@@ -145,7 +229,7 @@ def _arrays(item: Any, path: str = "", seen: tuple[int, ...] = ()) -> Iterator[t
     else:
         parts = attributes_of(item)
     for name, part in parts.items():
-        yield from _arrays(part, f"{path}.{name}" if path else name, (*seen, id(item)))
+        yield from arrays_in(part, f"{path}.{name}" if path else name, (*seen, id(item)))
 
 
 def attributes_of(item: Any) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 from typing import Any
 
@@ -11,9 +12,12 @@ from pytensor.gradient import grad_not_implemented
 from pytensor.graph.basic import Apply, Variable
 from pytensor.graph.op import Op
 
+from classy_pm.errors import FitException
+from classy_pm.likelihood.derived import DerivedQuantities
 from classy_pm.likelihood.evaluate import LogLikelihood
+from classy_pm.likelihood.faults import has_failed, note
 
-__all__ = ["BlackBoxGradient", "BlackBoxLogLikelihood"]
+__all__ = ["BlackBoxGradient", "BlackBoxLogLikelihood", "BlackBoxQuantity"]
 
 
 class _BlackBox(Op):
@@ -22,7 +26,7 @@ class _BlackBox(Op):
     Two are equal if they call the same function of the same analysis.
     """
 
-    __props__ = ("log_likelihood",)
+    __props__: tuple[str, ...] = ("log_likelihood",)
 
     def __init__(self, log_likelihood: LogLikelihood) -> None:
         self.log_likelihood = log_likelihood
@@ -34,9 +38,23 @@ class _BlackBox(Op):
             raise ValueError(f"The likelihood has {count} parameters; {len(parameters)} were given.")
         return [pt.cast(pt.as_tensor_variable(parameter), "float64") for parameter in parameters]
 
+    @property
+    def length(self) -> int | None:
+        """How many numbers it computes; None for one that is a scalar."""
+        return None
+
     def compute(self, vector: np.ndarray) -> Any:
         """Return the value at a vector, a number or an array."""
         raise NotImplementedError
+
+    def make_node(self, *parameters: Variable) -> Apply:
+        """Make the node for the free parameters, in their order."""
+        output = pt.dscalar() if self.length is None else pt.vector(shape=(self.length,), dtype="float64")
+        return Apply(self, self._inputs(parameters), [output])
+
+    def infer_shape(self, node: Apply, input_shapes: Any) -> list[tuple[Any, ...]]:
+        """Tell PyTensor the shape, so that the value need not be computed to know it."""
+        return [() if self.length is None else (pt.as_tensor(np.int64(self.length)),)]
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Call the user's function."""
@@ -53,17 +71,9 @@ class BlackBoxLogLikelihood(_BlackBox):
     log_likelihood : LogLikelihood
     """
 
-    def make_node(self, *parameters: Variable) -> Apply:
-        """Make the node for the free parameters, in their order."""
-        return Apply(self, self._inputs(parameters), [pt.dscalar()])
-
     def compute(self, vector: np.ndarray) -> float:
         """Return the log likelihood at a vector."""
         return self.log_likelihood(vector)
-
-    def infer_shape(self, node: Apply, input_shapes: Any) -> list[tuple[()]]:
-        """Tell PyTensor that the value is a scalar, so that it need not be computed to know."""
-        return [()]
 
     def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
         """Return the gradient with respect to each parameter, times the cotangent."""
@@ -86,17 +96,45 @@ class BlackBoxGradient(_BlackBox):
     log_likelihood : LogLikelihood
     """
 
-    def make_node(self, *parameters: Variable) -> Apply:
-        """Make the node for the free parameters, in their order."""
-        return Apply(self, self._inputs(parameters), [pt.vector(shape=(self.log_likelihood.plan.size,))])
+    @property
+    def length(self) -> int | None:
+        """How many numbers it computes."""
+        return self.log_likelihood.plan.size
 
     def compute(self, vector: np.ndarray) -> np.ndarray:
         """Return the gradient at a vector, in the vector's order."""
         return self.log_likelihood.gradient(vector)
 
-    def infer_shape(self, node: Apply, input_shapes: Any) -> list[tuple[Any]]:
-        """Tell PyTensor the length of the gradient."""
-        return [(pt.as_tensor(np.int64(self.log_likelihood.plan.size)),)]
+
+class BlackBoxQuantity(_BlackBox):
+    """One of the analysis' derived quantities; NaN where the user's function raises `FitException`.
+
+    Parameters
+    ----------
+    quantities : DerivedQuantities
+    name : str
+    """
+
+    __props__ = ("quantities", "name")
+
+    def __init__(self, quantities: DerivedQuantities, name: str) -> None:
+        super().__init__(LogLikelihood(quantities.plan, quantities.analysis))
+        self.quantities = quantities
+        self.name = name
+
+    @property
+    def length(self) -> int | None:
+        """How many numbers it computes; None for a scalar."""
+        shape = self.quantities.shapes[self.name]
+        return math.prod(shape) if shape else None
+
+    def compute(self, vector: np.ndarray) -> Any:
+        """Return the quantity at a vector, flat if it is an array."""
+        try:
+            value = self.quantities(vector)[self.name]
+        except FitException:
+            return np.nan if self.length is None else np.full(self.length, np.nan)
+        return value if self.length is None else value.ravel()
 
 
 @cache
@@ -116,22 +154,25 @@ def _tell_numba() -> None:
 
     def funcify(op: _BlackBox, node: Any, **kwargs: Any) -> tuple[Any, None]:
         size = op.log_likelihood.plan.size
-        length = 1 if isinstance(op, BlackBoxLogLikelihood) else size
-        scalar = isinstance(op, BlackBoxLogLikelihood)
+        scalar = op.length is None
+        length = op.length or 1
         raised: list[BaseException] = []
 
         @ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_size_t, ctypes.c_size_t)
         def call(vector: int, result: int) -> int:
+            if has_failed():
+                return 1
             try:
                 values = np.ctypeslib.as_array((ctypes.c_double * size).from_address(vector)).copy()
                 np.ctypeslib.as_array((ctypes.c_double * length).from_address(result))[:] = op.compute(values)
             except BaseException as error:
+                note(error)
                 raised.append(error)
                 return 1
             return 0
 
         def reraise() -> None:
-            raise raised.pop()
+            raise raised.pop() if raised else RuntimeError("The likelihood has failed before.")
 
         @numba_njit
         def evaluate(vector):  # type: ignore[no-untyped-def]
@@ -157,8 +198,7 @@ def _tell_numba() -> None:
         blackbox.keep = (call, raised)  # the function pointer lives as long as what calls it
         return blackbox, None
 
-    for kind in (BlackBoxLogLikelihood, BlackBoxGradient):
-        register_funcify_and_cache_key(kind)(funcify)
+    register_funcify_and_cache_key(_BlackBox)(funcify)
 
 
 def _gather(njit: Any, count: int, ndims: list[int], size: int) -> Any:

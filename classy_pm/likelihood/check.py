@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classy_pm.errors import LikelihoodError
+from classy_pm.errors import LikelihoodError, WrittenInJaxError
 from classy_pm.likelihood.analysis import Analysis, check_analysis
 from classy_pm.likelihood.evaluate import LogLikelihood
 from classy_pm.model import Node
@@ -45,7 +45,7 @@ def check_gradient(
 ) -> GradientCheck:
     """Compare the gradient of a log likelihood with finite differences at draws from the prior.
 
-    The gradient is the analysis' own `log_likelihood_gradient`, or else that of the trace.
+    The gradient is the analysis' own `log_likelihood_gradient`, or else that of the trace, or JAX's.
 
     Parameters
     ----------
@@ -106,7 +106,10 @@ def _traced_gradient(plain: LogLikelihood, vectors: np.ndarray) -> np.ndarray:
 
     from classy_pm.likelihood.symbolic import make_symbolic
 
-    symbolic = make_symbolic(plain.plan, plain.analysis, "trace")
+    try:
+        symbolic = make_symbolic(plain.plan, plain.analysis, "trace")
+    except WrittenInJaxError:
+        symbolic = make_symbolic(plain.plan, plain.analysis, "jax")
     graphs = pytensor.grad(symbolic.value, list(symbolic.inputs), disconnected_inputs="ignore")
     # A few calls do not repay compiling to machine code.
     function = pytensor.function(

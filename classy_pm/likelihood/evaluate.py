@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import numpy as np
@@ -10,7 +12,40 @@ from classy_pm.errors import FitException, LikelihoodError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.plan import Plan
 
-__all__ = ["LogLikelihood"]
+__all__ = ["LogLikelihood", "forget_other_precision", "in_double_precision"]
+
+_AS_IT_IS: AbstractContextManager[None] = nullcontext()
+# What `jax_enable_x64` has been in this process: PyTensor's JAX backend changes it when it is loaded.
+_settings_met: set[bool] = set()
+
+
+def _loaded_jax() -> Any:
+    """Return JAX if it has run; a lazy module, which nutpie may make, would be loaded by a look at it."""
+    return sys.modules["jax"] if "jax._src" in sys.modules else None
+
+
+def in_double_precision() -> AbstractContextManager[Any]:
+    """Return a context in which JAX, if it is loaded, computes with float64, as NumPy does.
+
+    By itself JAX makes float32 of everything. The user's own setting is as before afterwards, and in
+    other threads.
+    """
+    jax = _loaded_jax()
+    return _AS_IT_IS if jax is None else jax.enable_x64(True)
+
+
+def forget_other_precision() -> None:
+    """Let JAX compile anew, where the user's setting is or was single precision, before and after ours.
+
+    A NumPy array inside of a function under `jax.jit` keeps the precision in which JAX met it first, also
+    where the setting is another one at a later call: then digits are lost, or there is an error (jax 0.12).
+    """
+    jax = _loaded_jax()
+    if jax is None:
+        return
+    _settings_met.add(bool(jax.config.jax_enable_x64))
+    if False in _settings_met:
+        jax.clear_caches()
 
 
 class LogLikelihood:
@@ -31,13 +66,22 @@ class LogLikelihood:
         self.nan_count = 0
         # An array's elements are its parameters' values already, where each is a number.
         self.split = plan.split if plan.layout.has_arrays else list
+        forget_other_precision()
 
     def __call__(self, vector: np.ndarray) -> float:
         """Return the log likelihood at one vector, shape (size,)."""
+        # Overflow far from the data is no news to anybody; a NaN that comes of it is counted.
+        with np.errstate(all="ignore"), in_double_precision():
+            return self._evaluated(vector)
+
+    def many(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the log likelihoods at vectors, shape (batch, size)."""
+        with np.errstate(all="ignore"), in_double_precision():
+            return np.array([self._evaluated(vector) for vector in vectors], dtype=float)
+
+    def _evaluated(self, vector: np.ndarray) -> float:
         try:
-            # Overflow far from the data is no news to anybody; a NaN that comes of it is counted.
-            with np.errstate(all="ignore"):
-                value = self.analysis.log_likelihood_function(self.plan.build(self.split(vector)))
+            value = self.analysis.log_likelihood_function(self.plan.build(self.split(vector)))
         except FitException:
             return -np.inf
         except Exception as error:
@@ -45,12 +89,16 @@ class LogLikelihood:
             raise
         if type(value) is not float and type(value) is not np.float64:
             value = self._as_number(value, vector)
+        return self._told(float(value), vector)
+
+    def _told(self, value: float, vector: np.ndarray) -> float:
+        """Return a value, -inf for NaN, which is counted."""
         if value != value:
             self.nan_count += 1
             return -np.inf
         if value == np.inf:
             raise LikelihoodError(f"The log likelihood is +inf. {self._at(vector)}")
-        return float(value)
+        return value
 
     @property
     def has_gradient(self) -> bool:
@@ -65,7 +113,7 @@ class LogLikelihood:
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         """Return the analysis' own gradient at one vector, shape (size,); zero where it is impossible."""
         try:
-            with np.errstate(all="ignore"):
+            with np.errstate(all="ignore"), in_double_precision():
                 gradient = self.analysis.log_likelihood_gradient(self.plan.build(self.split(vector)))
         except FitException:
             return np.zeros(self.plan.size)
@@ -89,8 +137,7 @@ class LogLikelihood:
         LikelihoodError
             If they do not.
         """
-        with np.errstate(all="ignore"):
-            terms = np.asarray(self.analysis.log_likelihood_pointwise(self.plan.build(self.split(vector))))
+        terms = self._terms(vector)
         total = self(vector)
         if terms.ndim != 1 or not np.isclose(terms.sum(), total, rtol=1e-8, atol=1e-8, equal_nan=True):
             raise LikelihoodError(
@@ -100,6 +147,11 @@ class LogLikelihood:
                 cure="Return a vector whose sum is the log likelihood, constants included.",
             )
         return terms
+
+    def _terms(self, vector: np.ndarray) -> np.ndarray:
+        with np.errstate(all="ignore"), in_double_precision():
+            instance = self.plan.build(self.split(vector))
+            return np.asarray(self.analysis.log_likelihood_pointwise(instance))
 
     def _as_number(self, value: Any, vector: np.ndarray) -> float:
         number = np.asarray(value)

@@ -1,4 +1,4 @@
-"""The log likelihood as a graph: traced and proved where it can be, else called as a black box."""
+"""The log likelihood as a graph: traced, or computed by JAX, and proved; else called as a black box."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import pytensor.tensor as pt
 from pytensor.compile.mode import Mode
 from pytensor.graph.replace import graph_replace
 
-from classy_pm.errors import SettingError, TraceError, TraceWarning, did_you_mean
+from classy_pm.errors import SettingError, TraceError, TraceWarning, WrittenInJaxError, did_you_mean
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
-from classy_pm.likelihood.evaluate import LogLikelihood
+from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
+from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.trace import Proof, prove, trace
 from classy_pm.plan import Plan
 
 __all__ = ["LikelihoodKind", "SymbolicLogLikelihood", "make_symbolic"]
 
-LikelihoodKind = Literal["auto", "trace", "blackbox"]
+LikelihoodKind = Literal["auto", "trace", "jax", "blackbox"]
 
 # Draws from the prior at which the user's function is tried, at which a trace is compared with it, and in
 # which a trace looks for a valid point of each branch.
@@ -38,7 +39,7 @@ class SymbolicLogLikelihood:
 
     Attributes
     ----------
-    kind : {"trace", "blackbox"}
+    kind : {"trace", "jax", "blackbox"}
     inputs : tuple of TensorVariable
         One a free parameter, in their order, each of its shape.
     value : TensorVariable
@@ -49,10 +50,10 @@ class SymbolicLogLikelihood:
         Why it is a black box, or why there are no terms.
     proof : Proof or None
     plain : LogLikelihood
-        The user's function itself.
+        The user's function itself; of the kind "jax", as JAX has compiled it.
     """
 
-    kind: Literal["trace", "blackbox"]
+    kind: Literal["trace", "jax", "blackbox"]
     inputs: tuple[Any, ...]
     value: Any
     plain: LogLikelihood
@@ -101,18 +102,26 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
     ----------
     plan : Plan
     analysis : Analysis
-    kind : {"auto", "trace", "blackbox"}
-        "trace" raises where the likelihood cannot be traced; "auto" warns and calls it as a black box.
+    kind : {"auto", "trace", "jax", "blackbox"}
+        "trace" raises where the likelihood cannot be traced; "jax" is for one in `jax.numpy`. "auto"
+        traces it, or takes "jax" where it meets `jax.numpy`; where neither can be, it warns and calls the
+        likelihood as a black box.
 
     Raises
     ------
     TraceError
-        With "trace", if the likelihood cannot be traced, or if the trace is not equal to it.
+        With "trace" or "jax", if the likelihood cannot be traced, or if the trace is not equal to it.
+    WrittenInJaxError
+        With "trace", if it is written in `jax.numpy`.
+    MissingPackageError
+        With "jax", if JAX is not installed.
     """
     if kind not in get_args(LikelihoodKind):
         raise SettingError(
             f"likelihood={kind!r} is not known.", cure=did_you_mean(str(kind), get_args(LikelihoodKind))
         )
+    if kind == "jax":
+        require_jax()
     plain = LogLikelihood(plan, analysis)
     # A fault of the user's function is told as what it is, before it could be taken for one of the trace.
     for vector in plan.draws(TRIAL_POINTS, random_seed=0):
@@ -121,9 +130,9 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
     reason = "it was asked for"
     if kind != "blackbox":
         try:
-            return _trace(plan, analysis, inputs, plain)
+            return _prove(kind, plan, analysis, inputs, plain)
         except TraceError as error:
-            if kind == "trace":
+            if kind != "auto":
                 raise
             reason = str(error)
             warnings.warn(
@@ -135,26 +144,41 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
     return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)
 
 
-def _trace(
-    plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
+def _prove(
+    kind: LikelihoodKind, plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
 ) -> SymbolicLogLikelihood:
+    """Trace the likelihood, by ourselves or by JAX, and prove the trace."""
     draws = plan.draws(WITNESSES, random_seed=0)
-    traced = trace(
-        lambda values: analysis.log_likelihood_function(plan.build(list(values))),
-        inputs,
-        witnesses=[tuple(plan.split(draw)) for draw in draws],
-    )
+    compiled = None
+    if kind != "jax":
+        try:
+            traced = trace(
+                lambda values: analysis.log_likelihood_function(plan.build(list(values))),
+                inputs,
+                limit=analysis.branch_limit,
+                witnesses=[tuple(plan.split(draw)) for draw in draws],
+            )
+        except WrittenInJaxError:
+            if kind != "auto":
+                raise
+            kind = "jax"
+    if kind == "jax":
+        from classy_pm.likelihood.jax_graph import jax_trace
+
+        compiled = JaxLogLikelihood(plan, analysis)
+        traced = jax_trace(compiled, inputs, draws[:PROOF_POINTS])
     proof = prove(
         traced,
         inputs,
         lambda *values: plain(np.concatenate([np.ravel(value) for value in values])),
         [tuple(plan.split(draw)) for draw in draws[:PROOF_POINTS]],
     )
+    forget_other_precision()
     return SymbolicLogLikelihood(
-        "trace",
+        "trace" if compiled is None else "jax",
         inputs,
         traced.value,
-        plain,
+        compiled or plain,
         terms=traced.terms,
         reason=traced.terms_reason or "",
         proof=proof,

@@ -307,6 +307,8 @@ def render(item: Any, name_of: Callable[[Expression], str | None] = lambda item:
         return name
     if isinstance(item, Derived):
         return _infix(item.function, item.operands, name_of)
+    if isinstance(item, np.ndarray) and item.ndim:
+        return f"<{item.size} numbers>"
     return repr(item)
 
 

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 from typing import Any
 
+import numpy as np
+
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Derived, Expression
 from classy_pm.model.model import Model
@@ -22,7 +24,11 @@ __all__ = ["compile_instances"]
 Step = Callable[[list[Any]], Any]
 
 
-def compile_instances(root: Node, position: Mapping[Expression, int]) -> Callable[[list[Any]], Any]:
+def compile_instances(
+    root: Node,
+    position: Mapping[Expression, int],
+    translate: Callable[[np.ufunc], Callable[..., Any]] = lambda ufunc: ufunc,
+) -> Callable[[list[Any]], Any]:
     """Compile a model to a function from a list of values to the user's objects.
 
     Parameters
@@ -30,6 +36,8 @@ def compile_instances(root: Node, position: Mapping[Expression, int]) -> Callabl
     root : Node
     position : mapping of Expression to int
         Where in the list each free parameter's value is.
+    translate : callable
+        Gives what computes derived parameters in the place of NumPy's functions.
     """
     slots_of: dict[Expression, int] = dict(position)
     size = len(position)
@@ -57,7 +65,7 @@ def compile_instances(root: Node, position: Mapping[Expression, int]) -> Callabl
         if value not in slots_of:
             assert isinstance(value, Derived)
             operands = [slot(operand) for operand in value.operands]
-            slots_of[value] = add(_derived_step(value, operands))
+            slots_of[value] = add(_derived_step(translate(value.function), operands))
         return slots_of[value]
 
     nodes: dict[int, int] = {}
@@ -100,8 +108,8 @@ def _call(function: Callable[..., Any], slots: tuple[int, ...]) -> Step:
     return lambda values: function(*pick(values))
 
 
-def _derived_step(derived: Derived, operands: list[int]) -> Callable[[int], Step]:
-    return lambda offset: _call(derived.function, _at(operands, offset))
+def _derived_step(function: Callable[..., Any], operands: list[int]) -> Callable[[int], Step]:
+    return lambda offset: _call(function, _at(operands, offset))
 
 
 def _model_step(model: Model, slot: Callable[[Any], int]) -> Callable[[int], Step]:

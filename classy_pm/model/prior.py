@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Self, override
 import numpy as np
 
 from classy_pm.errors import Faults, ModelError, did_you_mean
-from classy_pm.model.expressions import Expression, is_number
+from classy_pm.model.expressions import Expression, is_number, render
 
 __all__ = ["AbstractPrior", "Array", "MissingPrior", "WidthModifier"]
 
@@ -240,7 +240,7 @@ class AbstractPrior(Expression):
         return float(low), float(high)
 
     def __repr__(self) -> str:
-        inner = ", ".join(f"{name}={value!r}" for name, value in self.shown_arguments().items())
+        inner = ", ".join(f"{name}={render(value)}" for name, value in self.shown_arguments().items())
         text = f"{type(self).__name__}({inner})"
         return f"Array({self.shape}, {text})" if self.shape else text
 

@@ -210,7 +210,7 @@ class _Reader:
         elif data["family"] == "MissingPrior":
             prior = MissingPrior()
         elif data["family"] in FAMILIES:
-            prior = FAMILIES[data["family"]](**arguments)
+            prior = _of_family(FAMILIES[data["family"]], arguments, data.get("shape", ()))
         else:
             raise ModelError(
                 f"The prior {data['family']!r} is not known.", [f"known are {', '.join(FAMILIES)}"]
@@ -271,6 +271,18 @@ def _ufunc(name: str) -> np.ufunc:
     if not isinstance(found, np.ufunc):
         raise ModelError(f"`{name}` is no function of NumPy that arithmetic on parameters can have.")
     return found
+
+
+def _of_family(family: Any, arguments: dict[str, Any], shape: Any) -> AbstractPrior:
+    """Return a prior; each number of an array may have arguments of its own."""
+    arrays: dict[str, Any] = {
+        name: value for name, value in arguments.items() if isinstance(value, np.ndarray)
+    }
+    if any(value.shape != tuple(shape) or not value.size for value in arrays.values()):
+        raise ModelError(f"The arguments of a {family.__name__} have not the shape of its array.")
+    first = {name: value.flat[0] for name, value in arrays.items()}
+    prior: AbstractPrior = family(**{**arguments, **first})
+    return prior.with_arguments({**prior.arguments, **arrays})
 
 
 def _foreign(reference: str, arguments: dict[str, Any]) -> Prior:

@@ -13,10 +13,12 @@ from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
 from classy_pm.errors import LikelihoodError
-from classy_pm.likelihood.trace.array import wrap
+from classy_pm.likelihood.evaluate import in_double_precision
+from classy_pm.likelihood.jax_likelihood import require_jax
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.dispatch import find_traced, lift, pair_of, quietly, shadow_of
 from classy_pm.likelihood.trace.numba_support import called_by_python
+from classy_pm.likelihood.trace.wrapping import wrap
 
 
 class FunctionOp(Op):
@@ -153,28 +155,45 @@ def traceable(
 def wrap_jax(function: Callable[..., Any]) -> Callable[..., Any]:
     """Let a function written in `jax.numpy` take traced arrays; its gradient is JAX's.
 
+    It computes in double precision, whatever `jax_enable_x64` is.
+
     Parameters
     ----------
     function : callable
-        Takes and returns JAX arrays. It should compute in double precision: set `jax_enable_x64`.
+        Takes and returns JAX arrays.
 
     Returns
     -------
     callable
         Takes plain and traced arrays. Needs the package `jax`.
+
+    Examples
+    --------
+    >>> @wrap_jax  # doctest: +SKIP
+    ... def decay(rate, x):
+    ...     return jnp.exp(-rate * x)
     """
 
     @wraps(function)
     def call(*arrays: Any) -> Any:
-        from pytensor import wrap_jax as as_operation
+        jax = require_jax()
+        from classy_pm.likelihood.jax_ops import JaxFunction
+
+        def as_tuple(*items: Any) -> tuple[Any]:
+            return (jax.numpy.asarray(function(*items)).astype("float64"),)
 
         arrays = tuple(lift(item) for item in arrays)
         traced = find_traced(arrays, 0)
-        shadow = np.asarray(function(*shadow_of(arrays)))
+        with in_double_precision():
+            shadow = np.asarray(function(*shadow_of(arrays)), dtype=np.float64)
         if traced is None:
             return shadow
         session = traced._session
-        result = as_operation(function)(*(pair_of(session, item).real for item in arrays))
-        return wrap(session, Pair(result), shadow if shadow.ndim else shadow[()])
+        variables = [pair_of(session, item).real for item in arrays]
+        types = [item.type for item in variables]
+        operation = JaxFunction(
+            types, [pt.TensorType("float64", shadow.shape)], as_tuple, function.__qualname__
+        )
+        return wrap(session, Pair(operation(*variables)), shadow if shadow.ndim else shadow[()])
 
     return call

@@ -225,9 +225,13 @@ def _check_names(layout: Layout) -> None:
 
 def _group(layout: Layout, positions: list[int]) -> PriorGroup:
     priors = [layout.parameters[index].prior for index in positions]
-    sizes = [layout.parameters[index].size for index in positions]
+
+    def of_each(prior: AbstractPrior, name: str) -> np.ndarray:
+        argument: Any = prior.arguments[name]
+        return np.ravel(np.broadcast_to(argument, prior.shape))
+
     arguments = {
-        name: np.repeat([prior.arguments[name] for prior in priors], sizes) for name in priors[0].arguments
+        name: np.concatenate([of_each(prior, name) for prior in priors]) for name in priors[0].arguments
     }
     places = np.concatenate([np.arange(layout.size)[layout.slices[index]] for index in positions])
     return PriorGroup(priors[0], places, arguments)

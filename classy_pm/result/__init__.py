@@ -1,6 +1,7 @@
-"""What a fit found: `Result` and `Samples`, views on an ArviZ tree."""
+"""What a fit found: `Result` and `Samples`, views on an ArviZ tree; and `compare` for several."""
 
+from classy_pm.result.compare import compare
 from classy_pm.result.result import Result
 from classy_pm.result.samples import Samples
 
-__all__ = ["Result", "Samples"]
+__all__ = ["Result", "Samples", "compare"]

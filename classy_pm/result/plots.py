@@ -1,4 +1,4 @@
-"""Pictures of a posterior, by arviz-plots on matplotlib."""
+"""Pictures of a fit, by arviz-plots on matplotlib."""
 
 from __future__ import annotations
 
@@ -8,17 +8,22 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import xarray as xr
 
-from classy_pm.errors import UnknownNameError, did_you_mean
+from classy_pm.errors import ClassyError, UnknownNameError, did_you_mean
 from classy_pm.result import tree as trees
+from classy_pm.result.weighted import sigma_to_probability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_corner"]
+__all__ = ["plot_corner", "plot_fit", "plot_trace", "quantile_band"]
 
 # More points than this only blacken the panels.
 MAX_POINTS = 2000
 PANEL_INCHES = 2.2
+# Of more data than this an interval each cannot be seen: their distributions are drawn.
+MAX_INTERVALS = 300
+# How many predicted distributions are drawn.
+MAX_CURVES = 50
 
 
 def plot_corner(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure:
@@ -42,18 +47,9 @@ def plot_corner(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure
     import arviz_plots
     from matplotlib.ticker import MaxNLocator
 
-    posterior = tree[trees.POSTERIOR]
-    names = trees.parameter_names(tree) if names is None else list(names)
-    unknown = [name for name in names if name not in posterior.data_vars]
-    if unknown:
-        raise UnknownNameError(
-            f"The posterior has no parameter `{unknown[0]}`.",
-            cure=did_you_mean(unknown[0], map(str, posterior.data_vars)),
-        )
+    posterior, names = _posterior_of(tree, names)
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // MAX_POINTS)
-    thinned = xr.DataTree.from_dict(
-        {trees.POSTERIOR: posterior.to_dataset().isel(draw=slice(None, None, step))}
-    )
+    thinned = xr.DataTree.from_dict({trees.POSTERIOR: posterior.isel(draw=slice(None, None, step))})
     inches = PANEL_INCHES * max(2, len(names))
     point: dict[str, Any] = {"alpha": 0.3, "size": 4, "color": "C0", "width": 0}
     plot = arviz_plots.plot_pair(
@@ -83,8 +79,123 @@ def plot_corner(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure
     return figure
 
 
+def plot_trace(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure:
+    """Draw the distribution of each free parameter, and its draws one after the other, chain by chain.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    names : sequence of str, optional
+        The parameters to draw; all that are free by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+    """
+    import arviz_plots
+
+    posterior, names = _posterior_of(tree, names)
+    groups = {trees.POSTERIOR: posterior}
+    if trees.has_stat(tree, trees.DIVERGING):
+        groups[trees.SAMPLE_STATS] = tree[trees.SAMPLE_STATS].to_dataset()[[trees.DIVERGING]]
+    rows = sum(int(np.prod(posterior[name].shape[2:])) for name in names)
+    plot = arviz_plots.plot_trace_dist(
+        xr.DataTree.from_dict(groups),
+        var_names=names,
+        compact=False,
+        backend="matplotlib",
+        figure_kwargs={"figsize": (9.0, 1.0 + 1.6 * rows), "layout": "constrained"},
+    )
+    figure: Figure = plot.viz["figure"].item()
+    return figure
+
+
+def plot_fit(tree: xr.DataTree, name: str | None = None) -> Figure:
+    """Draw the data on what the posterior predicts for them.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+        With the groups ``posterior_predictive`` and ``observed_data``.
+    name : str, optional
+        Which of the data; by default all that were both observed and predicted.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Of few data, each with the one and two sigma intervals of its predictions; of many, their
+        distribution with those of predicted data.
+
+    Raises
+    ------
+    ClassyError
+        If the fit has no predictions.
+    """
+    import arviz_plots
+
+    missing = [group for group in (trees.POSTERIOR_PREDICTIVE, trees.OBSERVED) if group not in tree.children]
+    if missing:
+        raise ClassyError(
+            f"There is nothing to compare the data with: this fit has no `{missing[0]}`.",
+            cure="Write simulate(self, instance, rng) in the analysis: it returns data as they would be if "
+            "the instance were true.",
+        )
+    predicted, observed = (tree[group].to_dataset() for group in (trees.POSTERIOR_PREDICTIVE, trees.OBSERVED))
+    known = [str(item) for item in observed.data_vars if item in predicted.data_vars]
+    if not known or (name is not None and name not in known):
+        raise UnknownNameError(
+            f"No data of the name `{name}` were both observed and predicted."
+            if known
+            else "None of what was simulated was observed: no attribute has its name and shape.",
+            cure=did_you_mean(name, known) if known and name is not None else None,
+        )
+    names = known if name is None else [name]
+    both = xr.DataTree.from_dict(
+        {trees.POSTERIOR_PREDICTIVE: predicted[names], trees.OBSERVED: observed[names]}
+    )
+    page: dict[str, Any] = {"figsize": (8.0, 4.0 * len(names)), "layout": "constrained"}
+    if max(observed[item].size for item in names) > MAX_INTERVALS:
+        steps = any(observed[item].dtype.kind in "biu" for item in names)  # counts have no smooth density
+        plot = arviz_plots.plot_ppc_dist(
+            both,
+            kind="ecdf" if steps else "kde",
+            num_samples=min(MAX_CURVES, predicted.sizes["chain"] * predicted.sizes["draw"]),
+            backend="matplotlib",
+            figure_kwargs=page,
+        )
+    else:
+        plot = arviz_plots.plot_ppc_interval(
+            both,
+            ci_kind="eti",
+            ci_probs=[sigma_to_probability(1.0), sigma_to_probability(2.0)],
+            backend="matplotlib",
+            visuals={"prediction_markers": {"s": 8}, "observed_markers": {"s": 12}},
+            figure_kwargs=page,
+        )
+    figure: Figure = plot.viz["figure"].item()
+    return figure
+
+
 def quantile_band(curves: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the lower and upper limit, at each point, of curves of shape (draw, point)."""
-    tail = 0.5 * (1.0 - trees.sigma_to_probability(sigma))
+    tail = 0.5 * (1.0 - sigma_to_probability(sigma))
     lower, upper = np.quantile(curves, [tail, 1.0 - tail], axis=0)
     return lower, upper
+
+
+def _posterior_of(tree: xr.DataTree, names: Sequence[str] | None) -> tuple[xr.Dataset, list[str]]:
+    """Return the posterior and the names of what is drawn of it, or refuse what cannot be drawn."""
+    posterior = tree[trees.POSTERIOR].to_dataset()
+    names = trees.parameter_names(tree) if names is None else list(names)
+    unknown = [name for name in names if name not in posterior.data_vars]
+    if unknown:
+        raise UnknownNameError(
+            f"The posterior has no parameter `{unknown[0]}`.",
+            cure=did_you_mean(unknown[0], map(str, posterior.data_vars)),
+        )
+    if posterior.sizes["chain"] * posterior.sizes["draw"] < 2:
+        raise ClassyError(
+            "This fit is a single point, of which there is no distribution to draw.",
+            cure="Fit with a search that samples the posterior, such as NUTS.",
+        )
+    return posterior, names

@@ -2,23 +2,35 @@
 
 from __future__ import annotations
 
+import copy
+import html
 from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import xarray as xr
 
+from classy_pm.errors import ClassyError
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import tree as trees
 from classy_pm.result.samples import Samples
 
 if TYPE_CHECKING:
-    import pandas as pd
+    from arviz_stats.utils import ELPDData
     from matplotlib.figure import Figure
 
+    from classy_pm.result.table import PosteriorTable
+
 __all__ = ["Result"]
+
+# What the draws are, by the attribute `kind`.
+_KINDS = {
+    "chains": "draws in chains",
+    "nested": "draws of a nested search",
+    "approximation": "draws of an approximation",
+    "optimum": "a single best point: it has no errors",
+}
 
 
 class Result:
@@ -37,8 +49,15 @@ class Result:
     Attributes
     ----------
     idata : xarray.DataTree
-        ``posterior``, ``sample_stats`` and, where the likelihood can be taken apart into terms,
-        ``log_likelihood``: for all of ArviZ.
+        For all of ArviZ: ``posterior`` and ``sample_stats``; ``log_likelihood``, where the likelihood can be
+        taken apart into terms; ``prior``, ``prior_predictive``, ``posterior_predictive`` and
+        ``observed_data``, where the analysis simulates data; ``weighted_posterior`` of a nested search.
+
+    Examples
+    --------
+    >>> result = NUTS().fit(model, analysis)  # doctest: +SKIP
+    >>> print(result.info)  # doctest: +SKIP
+    >>> result.plot_corner().savefig("corner.png")  # doctest: +SKIP
     """
 
     def __init__(
@@ -47,9 +66,11 @@ class Result:
         self.idata = tree
         self.identifier = identifier
         self.from_catalog = from_catalog
-        # The plan is made at once: the model may be changed afterwards.
-        self._plan: Plan = make_plan(model)
+        # A tree of its own with the same parameters: the model may be changed afterwards.
+        self._plan: Plan = make_plan(copy.copy(model) if isinstance(model, Node) else model)
         self._attributes = trees.attributes_of(tree)
+
+    # -- the draws --------------------------------------------------------------------------------
 
     @cached_property
     def samples(self) -> Samples:
@@ -66,37 +87,143 @@ class Result:
         """The user's objects at the draw with the greatest log likelihood."""
         return self.samples.max_log_likelihood_instance
 
+    @cached_property
+    def model(self) -> Any:
+        """The model with the posterior as its priors, for a next fit.
+
+        Each free parameter has a `GaussianPrior`: its mean is the parameter's median, its sigma the larger
+        of the two one sigma errors (or the ``width_modifier`` of the configuration, where that is wider),
+        and the limits of its prior are kept. Links, arithmetic on parameters, assertions and constants
+        stay. A parameter whose prior depends on other parameters keeps that prior.
+
+        Raises
+        ------
+        ModelError
+            If the fit has no errors, as that of an optimiser.
+        """
+        from classy_pm.result.chaining import centred_model, posterior_width
+
+        return centred_model(self._plan.layout, self.samples, posterior_width)
+
+    # -- the fit ----------------------------------------------------------------------------------
+
     @property
     def attributes(self) -> dict[str, Any]:
         """What is known of the fit besides its draws: search, settings, seed, seconds, versions."""
         return self._attributes
 
     @property
+    def kind(self) -> str:
+        """What the draws are: "chains", "nested", "approximation" or "optimum"."""
+        return str(self._attributes.get("kind", "chains"))
+
+    @property
     def notices(self) -> list[str]:
         """What the search found worth saying of this fit, in words; empty if all is well."""
         return list(self._attributes.get("notices", []))
 
-    def summary(self) -> pd.DataFrame:
-        """Return a row a parameter.
+    @property
+    def log_evidence(self) -> float | None:
+        """The logarithm of the evidence, where the search integrates; None elsewhere."""
+        return self._attributes.get("log_evidence")
+
+    @property
+    def log_evidence_error(self) -> float | None:
+        """The standard deviation of the log evidence, where the search knows it; None elsewhere."""
+        return self._attributes.get("log_evidence_error")
+
+    def loo(self) -> ELPDData:
+        """Return the expected log predictive density, by leave-one-out cross-validation.
+
+        Returns
+        -------
+        arviz_stats.ELPDData
+            With the terms and the Pareto k of each datum; print it.
+
+        Raises
+        ------
+        ClassyError
+            If the fit has no pointwise log likelihood, or its draws are not those of the posterior.
+
+        Notes
+        -----
+        Vehtari, Gelman and Gabry (2017), Statistics and Computing 27, 1413.
+        """
+        import arviz_stats
+
+        reason = self._why_no_loo()
+        if reason:
+            raise ClassyError(f"LOO is not available: {reason[0]}", cure=reason[1])
+        return arviz_stats.loo(self.idata, pointwise=True)
+
+    def _why_no_loo(self) -> tuple[str, str] | None:
+        """Return why there is no LOO, and what to do; None if there is."""
+        if self.kind in ("optimum", "approximation"):
+            return (
+                f"this fit is {_KINDS[self.kind].partition(':')[0]}, not draws of the posterior.",
+                "Fit with a search that samples the posterior, such as NUTS.",
+            )
+        if trees.pointwise_of(self.idata) is not None:
+            return None
+        reason = self._attributes.get("no_pointwise") or "it was left out"
+        return f"this fit has no pointwise log likelihood: {reason}", (
+            "Fit with NUTS, which takes a sum over data apart by itself, or write "
+            "log_likelihood_pointwise(self, instance) in the analysis: it returns the terms."
+        )
+
+    # -- to look at -------------------------------------------------------------------------------
+
+    def summary(self) -> PosteriorTable:
+        """Return a row a parameter, free or derived.
 
         Returns
         -------
         pandas.DataFrame
-            Mean, sd, median, the limits of the one and three sigma intervals, effective sample
-            size and R-hat.
+            mean, sd, median, lower_1_sigma, upper_1_sigma, lower_3_sigma, upper_3_sigma, ess and r_hat in
+            full precision; printed with the digits that the sd leaves, in at most 100 columns where the
+            names allow it. NaN where not defined: a single chain has no R-hat, a single point no errors.
         """
-        import pandas as pd
+        from classy_pm.result.table import PosteriorTable
 
-        return pd.DataFrame.from_dict(trees.table_of(self.idata), orient="index")
+        return PosteriorTable.from_rows(trees.table_of(self.idata))
 
     @property
     def info(self) -> str:
         """The result as text: each parameter with its one sigma interval, and what was noticed."""
-        rows = [f"{name:<40}{_with_interval(row)}" for name, row in trees.table_of(self.idata).items()]
-        head = (
-            f"Maximum log likelihood {self.samples.max_log_likelihood:.6g}; medians and one sigma intervals:"
+        from classy_pm.result.table import digits_for
+
+        table = trees.table_of(self.idata)
+        width = max(map(len, table)) + 2
+        rows = []
+        for name, row in table.items():
+            lower, upper, sd = row["lower_1_sigma"], row["upper_1_sigma"], row["sd"]
+            error = min(upper - row["median"], row["median"] - lower) or sd
+            if error == error:
+                low, median, high = (digits_for(value, error) for value in (lower, row["median"], upper))
+                rows.append(f"{name:<{width}}{median:>14}  ({low}, {high})")
+            else:
+                rows.append(f"{name:<{width}}{row['median']:>14.6g}")
+        what = "the best point" if self.kind == "optimum" else "medians and one sigma intervals"
+        head = [f"{label:<24}{text}" for label, text in self._facts()]
+        notices = [f"Note: {notice}" for notice in self.notices]
+        return "\n".join(
+            [*head, "", f"{what[0].upper()}{what[1:]}:", "", *rows, *([""] * bool(notices)), *notices]
         )
-        return "\n".join([head, "", *rows, *(f"\nNote: {notice}" for notice in self.notices)])
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what is true of the fit as a whole, each with its label."""
+        samples = self.samples
+        search = str(self._attributes.get("search", "?"))
+        facts = [
+            ("Search", f"{search}, {len(samples)} {_KINDS.get(self.kind, self.kind)}"),
+            ("Maximum log likelihood", f"{samples.max_log_likelihood:.6g}"),
+        ]
+        if self.kind == "optimum":
+            facts[0] = ("Search", f"{search}, {_KINDS['optimum']}")
+        if self.log_evidence is not None:
+            error = self.log_evidence_error
+            facts.append(("Log evidence", f"{self.log_evidence:.6g}" + (f" ± {error:.2g}" if error else "")))
+        return facts
 
     def plot_corner(self, names: Sequence[str] | None = None) -> Figure:
         """Draw each pair of parameters, with their marginal distributions on the diagonal.
@@ -115,6 +242,44 @@ class Result:
 
         return plot_corner(self.idata, names)
 
+    def plot_trace(self, names: Sequence[str] | None = None) -> Figure:
+        """Draw the draws of each parameter one after the other, beside their distribution.
+
+        Parameters
+        ----------
+        names : sequence of str, optional
+            The parameters to draw; all that are free by default.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+        """
+        from classy_pm.result.plots import plot_trace
+
+        return plot_trace(self.idata, names)
+
+    def plot_fit(self, name: str | None = None) -> Figure:
+        """Draw the data on what the posterior predicts for them, where the analysis simulates data.
+
+        Parameters
+        ----------
+        name : str, optional
+            Which of the analysis' data; by default all that were both observed and predicted.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            Of few data, each with the intervals of its predictions; of many, their distribution.
+
+        Raises
+        ------
+        ClassyError
+            If the analysis has no `simulate`.
+        """
+        from classy_pm.result.plots import plot_fit
+
+        return plot_fit(self.idata, name)
+
     def __repr__(self) -> str:
         names, count = self.samples.names, len(self.notices)
         notices = f"; {count} notice{'s' * (count > 1)}, see .notices" if count else ""
@@ -122,14 +287,9 @@ class Result:
             f"Result({len(self.samples)} draws of {len(names)} parameters, {self.identifier[:12]}{notices})"
         )
 
-
-def _with_interval(row: dict[str, float]) -> str:
-    """Return a median with its one sigma interval, to two digits of the smaller error."""
-    lower, median, upper = row["lower_1_sigma"], row["median"], row["upper_1_sigma"]
-    error = min(upper - median, median - lower)
-    if not (np.isfinite(error) and error > 0.0):
-        return f"{median:>16.6g}  ({lower:.6g}, {upper:.6g})"
-    digits = max(0, 1 - int(np.floor(np.log10(error))))
-    if digits > 12 or abs(median) >= 1e12:
-        return f"{median:>16.8g}  ({lower:.8g}, {upper:.8g})"
-    return f"{median:>16.{digits}f}  ({lower:.{digits}f}, {upper:.{digits}f})"
+    def _repr_html_(self) -> str:
+        facts = "".join(
+            f"<div>{html.escape(label)}: {html.escape(text)}</div>" for label, text in self._facts()
+        )
+        notices = "".join(f"<div>Note: {html.escape(notice)}</div>" for notice in self.notices)
+        return f"<div>{facts}{self.summary()._repr_html_()}{notices}</div>"

@@ -2,34 +2,72 @@
 
 from __future__ import annotations
 
+import copy
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
-from classy_pm.plan import Plan
+from classy_pm.errors import ClassyError, UnknownNameError, did_you_mean
+from classy_pm.model import Path
+from classy_pm.plan import Plan, make_plan
 from classy_pm.result import tree as trees
+from classy_pm.result import weighted
+from classy_pm.result.weighted import sigma_to_probability
 
 __all__ = ["Samples"]
 
+# What these are called elsewhere, so that who looks for them there finds them.
+_CALLED_ELSEWHERE = {
+    "median_pdf": "median_pdf_instance` or `median_pdf_vector",
+    "values_at_upper_sigma": "vector_at_upper_sigma",
+    "values_at_lower_sigma": "vector_at_lower_sigma",
+    "draw_randomly_via_pdf": "instance_drawn_randomly",
+    "samples_drawn_randomly_via_pdf_from": "drawn_randomly",
+    "samples_above_weight_threshold_from": "samples_above_weight_threshold",
+    "total_samples": "len(samples)",
+}
+
 
 class Samples:
-    """The draws of a fit, chain after chain, in the order of the model's paths.
+    """The draws of a fit, with their weights, in the order of the model's paths.
+
+    Chains follow each other. Of a nested search these are all of its draws, each with its weight; of an
+    optimiser, its best point alone, so that there are no errors: they are NaN.
 
     Parameters
     ----------
     tree : xarray.DataTree
     plan : Plan
         Makes instances of the draws.
+
+    Examples
+    --------
+    >>> samples = result.samples  # doctest: +SKIP
+    >>> dict(zip(samples.names, samples.errors_at_sigma(1.0)))  # doctest: +SKIP
+    {'centre': (0.041, 0.043), 'sigma': (0.018, 0.019)}
     """
 
     def __init__(self, tree: xr.DataTree, plan: Plan) -> None:
-        self._tree = tree
         self._plan = plan
-        self._vectors = trees.draws_of(tree)
+        self._drawn = trees.drawn_vectors(tree)
+        self._attributes = trees.attributes_of(tree)
 
     def __len__(self) -> int:
-        return len(self._vectors)
+        return len(self._drawn.vectors)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        names = [known for known in dir(type(self)) if not known.startswith("_")]
+        here = _CALLED_ELSEWHERE.get(name)
+        raise UnknownNameError(
+            f"Samples have no `{name}`.",
+            cure=f"It is called `{here}` here." if here else did_you_mean(name, names),
+        )
+
+    # -- each draw --------------------------------------------------------------------------------
 
     @property
     def names(self) -> list[str]:
@@ -37,30 +75,76 @@ class Samples:
         return list(self._plan.element_names)
 
     @property
+    def vectors(self) -> np.ndarray:
+        """The draws as an array of shape (draws, parameters), not to be written to."""
+        view = self._drawn.vectors.view()
+        view.flags.writeable = False
+        return view
+
+    @property
     def parameter_lists(self) -> list[list[float]]:
         """The draws, each a list of the free parameters' values."""
-        return self._vectors.tolist()
+        return self._drawn.vectors.tolist()
+
+    @property
+    def weight_list(self) -> list[float]:
+        """The weight of each draw; they add up to one."""
+        return self._weights.tolist()
 
     @property
     def log_likelihood_list(self) -> list[float]:
         """The log likelihood of each draw."""
-        return self._log_likelihood.tolist()
+        return self._drawn.log_likelihood.tolist()
 
     @property
     def log_prior_list(self) -> list[float]:
         """The normalised log prior density of each draw, in the parameters' own units."""
-        return trees.stat_of(self._tree, trees.LOG_PRIOR).tolist()
+        return self._drawn.log_prior.tolist()
 
     @property
-    def _log_likelihood(self) -> np.ndarray:
-        return trees.stat_of(self._tree, trees.LOG_LIKELIHOOD)
+    def log_posterior_list(self) -> list[float]:
+        """The sum of log likelihood and log prior of each draw."""
+        return self._log_posterior.tolist()
 
-    # -- one vector -------------------------------------------------------------------------------
+    @property
+    def _log_posterior(self) -> np.ndarray:
+        return self._drawn.log_likelihood + self._drawn.log_prior
+
+    @property
+    def _weights(self) -> np.ndarray:
+        weights = self._drawn.weights
+        return np.full(len(self), 1.0 / len(self)) if weights is None else weights
+
+    def instances(self) -> Iterator[Any]:
+        """Yield the user's objects at each draw, one after the other."""
+        for vector in self._drawn.vectors:
+            yield self.instance_from(vector)
+
+    def instance_from(self, vector: Any) -> Any:
+        """Return the user's objects at a vector of the free parameters' values."""
+        return self._plan.instance(np.asarray(vector, dtype=float))
+
+    # -- the middle, and how far from it ----------------------------------------------------------
 
     @property
     def median_pdf_vector(self) -> list[float]:
-        """The median of each parameter."""
-        return np.median(self._vectors, axis=0).tolist()
+        """The median of each parameter's marginal distribution."""
+        return self._quantile(0.5)
+
+    @property
+    def median_pdf_instance(self) -> Any:
+        """The user's objects with each parameter at its median."""
+        return self.instance_from(self.median_pdf_vector)
+
+    @property
+    def mean_vector(self) -> list[float]:
+        """The mean of each parameter."""
+        return weighted.mean(self._drawn.vectors, self._drawn.weights).tolist()
+
+    @property
+    def covariance_matrix(self) -> np.ndarray:
+        """The covariance of the parameters, shape (parameters, parameters)."""
+        return weighted.covariance(self._drawn.vectors, self._drawn.weights)
 
     def vector_at_upper_sigma(self, sigma: float) -> list[float]:
         """Return each parameter's upper limit of the central interval of so many sigma.
@@ -70,42 +154,39 @@ class Samples:
         sigma : float
             ``sigma=1`` leaves 68.27% of the probability between the lower and the upper limit.
         """
-        return self._quantile(0.5 * (1.0 + trees.sigma_to_probability(sigma)))
+        return self._limit(0.5 * (1.0 + sigma_to_probability(sigma)))
 
     def vector_at_lower_sigma(self, sigma: float) -> list[float]:
         """Return each parameter's lower limit of the central interval of so many sigma."""
-        return self._quantile(0.5 * (1.0 - trees.sigma_to_probability(sigma)))
+        return self._limit(0.5 * (1.0 - sigma_to_probability(sigma)))
+
+    def values_at_sigma(self, sigma: float) -> list[tuple[float, float]]:
+        """Return the lower and upper limit of the interval of so many sigma, for each parameter."""
+        limits = (self.vector_at_lower_sigma(sigma), self.vector_at_upper_sigma(sigma))
+        return list(zip(*limits, strict=True))
 
     def errors_at_sigma(self, sigma: float) -> list[tuple[float, float]]:
         """Return how far the limits lie below and above the median, for each parameter."""
-        rows = zip(
-            self.vector_at_lower_sigma(sigma),
-            self.median_pdf_vector,
-            self.vector_at_upper_sigma(sigma),
-            strict=True,
-        )
-        return [(median - lower, upper - median) for lower, median, upper in rows]
+        rows = zip(self.median_pdf_vector, self.values_at_sigma(sigma), strict=True)
+        return [(median - lower, upper - median) for median, (lower, upper) in rows]
+
+    def _limit(self, probability: float) -> list[float]:
+        return self._quantile(probability) if len(self) > 1 else [float("nan")] * len(self.names)
 
     def _quantile(self, probability: float) -> list[float]:
-        return np.quantile(self._vectors, probability, axis=0).tolist()
+        return weighted.quantiles(self._drawn.vectors, [probability], self._drawn.weights)[0].tolist()
 
     # -- the best ---------------------------------------------------------------------------------
 
     @property
     def max_log_likelihood(self) -> float:
         """The greatest log likelihood of any draw."""
-        return float(np.max(self._log_likelihood))
+        return float(np.max(self._drawn.log_likelihood))
 
     @property
     def max_log_likelihood_vector(self) -> list[float]:
         """The draw with the greatest log likelihood."""
-        return self._vectors[np.argmax(self._log_likelihood)].tolist()
-
-    @property
-    def max_log_posterior_vector(self) -> list[float]:
-        """The draw with the greatest posterior density, in the parameters' own units."""
-        log_posterior = self._log_likelihood + trees.stat_of(self._tree, trees.LOG_PRIOR)
-        return self._vectors[np.argmax(log_posterior)].tolist()
+        return self._drawn.vectors[np.argmax(self._drawn.log_likelihood)].tolist()
 
     @property
     def max_log_likelihood_instance(self) -> Any:
@@ -113,18 +194,111 @@ class Samples:
         return self.instance_from(self.max_log_likelihood_vector)
 
     @property
+    def max_log_posterior(self) -> float:
+        """The greatest sum of log likelihood and log prior of any draw."""
+        return float(np.max(self._log_posterior))
+
+    @property
+    def max_log_posterior_vector(self) -> list[float]:
+        """The draw with the greatest posterior density, in the parameters' own units."""
+        return self._drawn.vectors[np.argmax(self._log_posterior)].tolist()
+
+    @property
     def max_log_posterior_instance(self) -> Any:
         """The user's objects at the draw with the greatest posterior density."""
         return self.instance_from(self.max_log_posterior_vector)
 
     @property
-    def median_pdf_instance(self) -> Any:
-        """The user's objects with each parameter at its median."""
-        return self.instance_from(self.median_pdf_vector)
+    def log_evidence(self) -> float | None:
+        """The logarithm of the evidence, where the search integrates; None elsewhere."""
+        return self._attributes.get("log_evidence")
 
-    def instance_from(self, vector: Any) -> Any:
-        """Return the user's objects at a vector of the free parameters' values."""
-        return self._plan.instance(np.asarray(vector, dtype=float))
+    # -- fewer draws, or fewer parameters ---------------------------------------------------------
+
+    def thinned(self, step: int) -> Samples:
+        """Return every so-manieth draw of each chain; each keeps its own log likelihood.
+
+        Parameters
+        ----------
+        step : int
+            One draw of so many is kept.
+        """
+        if step < 1:
+            raise ClassyError(
+                f"thinned({step}) keeps no draws.", cure="One draw in `step` is kept: thinned(10)."
+            )
+        chains = self._drawn.chains
+        places = np.arange(len(self)).reshape(chains, -1)[:, ::step]
+        return self._with(self._drawn.chosen(places.ravel(), chains))
+
+    def samples_above_weight_threshold(self, weight_threshold: float) -> Samples:
+        """Return the draws whose weight is above this; their weights then add up to one again."""
+        places = np.flatnonzero(self._weights > weight_threshold)
+        if not places.size:
+            raise ClassyError(
+                f"No draw has a weight above {weight_threshold}; the greatest is {self._weights.max():.3g}."
+            )
+        return self._with(self._drawn.chosen(places, self._drawn.chains if places.size == len(self) else 1))
+
+    def drawn_randomly(self, number: int, *, random_seed: Any = None) -> Samples:
+        """Return draws of equal weight, taken at random in proportion to the weights.
+
+        Parameters
+        ----------
+        number : int
+            How many; a draw can be taken more than once.
+        random_seed : int or numpy.random.Generator, optional
+            The same seed gives the same draws.
+        """
+        rng = np.random.default_rng(random_seed)
+        drawn = self._drawn.chosen(rng.choice(len(self), size=number, p=self._drawn.weights))
+        return self._with(trees.DrawnVectors(drawn.vectors, drawn.log_likelihood, drawn.log_prior, None, 1))
+
+    def instance_drawn_randomly(self, *, random_seed: Any = None) -> Any:
+        """Return the user's objects at a draw taken at random in proportion to the weights.
+
+        Parameters
+        ----------
+        random_seed : int or numpy.random.Generator, optional
+            The same seed gives the same instance.
+        """
+        return next(self.drawn_randomly(1, random_seed=random_seed).instances())
+
+    def with_paths(self, paths: Iterable[Path | str]) -> Samples:
+        """Return the draws of the parameters at these paths, and below them, alone.
+
+        Parameters
+        ----------
+        paths : iterable of tuple of str, or of dotted names
+            As of `Model.with_paths`, whose instances these samples give.
+
+        Returns
+        -------
+        Samples
+            Log likelihoods, log priors and weights are still those of the whole model's draws.
+        """
+        return self._of_part(self._plan.layout.root.with_paths(paths))
+
+    def without_paths(self, paths: Iterable[Path | str]) -> Samples:
+        """Return the draws without the parameters at these paths, and below them; see `with_paths`."""
+        return self._of_part(self._plan.layout.root.without_paths(paths))
+
+    def _of_part(self, model: Any) -> Samples:
+        part, layout = make_plan(model), self._plan.layout
+        places = [np.arange(layout.size)[layout.slices[layout.position[p.prior]]] for p in part.parameters]
+        drawn = self._drawn
+        vectors = drawn.vectors[:, np.concatenate(places)]
+        other = self._with(
+            trees.DrawnVectors(vectors, drawn.log_likelihood, drawn.log_prior, drawn.weights, drawn.chains)
+        )
+        other._plan = part
+        return other
+
+    def _with(self, drawn: trees.DrawnVectors) -> Samples:
+        other = copy.copy(self)
+        other._drawn = drawn
+        return other
 
     def __repr__(self) -> str:
-        return f"Samples({len(self)} draws of {', '.join(self.names)})"
+        with_weights = "" if self._drawn.weights is None else "with weights "
+        return f"Samples({len(self)} draws {with_weights}of {', '.join(self.names)})"

@@ -3,26 +3,33 @@
 The groups are ArviZ's. `posterior` has a variable a free or derived parameter, named by its path.
 `sample_stats` has, besides what the sampler tells, for every draw the log likelihood and the
 normalised log prior in the parameters' own units, whatever the sampler was. `log_likelihood` has
-the pointwise terms where there are any.
+the pointwise terms where there are any. `weighted_posterior` has the draws of a nested search with
+their weights, along the dim `sample`; its `posterior` is made of them, with equal weights. Of such a fit
+every statistic here is of the weighted draws: those of equal weight are fewer.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import xarray as xr
-from scipy.special import erf
+
+from classy_pm.result.weighted import effective_size, summarise
 
 __all__ = [
+    "DrawnVectors",
+    "drawn_vectors",
     "draws_of",
     "make_tree",
     "parameter_names",
     "pointwise_of",
-    "sigma_to_probability",
+    "scalars_of",
     "stat_of",
     "table_of",
 ]
@@ -35,20 +42,16 @@ LOG_LIKELIHOOD = "total_log_likelihood"
 LOG_PRIOR = "log_prior"
 DIVERGING = "diverging"
 TERM = "likelihood_term"
+WEIGHTED = "weighted_posterior"
+LOG_WEIGHT = "log_weight"
+SAMPLE = "sample"
+PRIOR = "prior"
+PRIOR_PREDICTIVE = "prior_predictive"
+POSTERIOR_PREDICTIVE = "posterior_predictive"
+OBSERVED = "observed_data"
 
-# ArviZ's own default interval is 0.89; a sigma interval is what the field speaks of.
-ONE_SIGMA = float(erf(1.0 / np.sqrt(2.0)))
-
-
-def sigma_to_probability(sigma: float) -> float:
-    """Return the probability within so many standard deviations of a normal distribution.
-
-    Examples
-    --------
-    >>> round(sigma_to_probability(1.0), 4)
-    0.6827
-    """
-    return float(erf(sigma / np.sqrt(2.0)))
+# A derived array of more numbers than this is not listed one by one in tables.
+MAX_LISTED = 100
 
 
 def make_tree(
@@ -59,6 +62,9 @@ def make_tree(
     free: Sequence[str],
     stats: Mapping[str, np.ndarray] | None = None,
     pointwise: np.ndarray | None = None,
+    pointwise_step: int = 1,
+    weighted: Mapping[str, np.ndarray] | None = None,
+    groups: Mapping[str, xr.Dataset] | None = None,
     attributes: Mapping[str, Any] | None = None,
 ) -> xr.DataTree:
     """Make a fit's tree.
@@ -74,6 +80,13 @@ def make_tree(
         What the sampler tells of each draw.
     pointwise : numpy.ndarray, shape (chain, draw, term), optional
         The log likelihood's terms.
+    pointwise_step : int
+        Every so many-th draw has them.
+    weighted : mapping of str to numpy.ndarray, shape (sample, ...), optional
+        Of a search whose draws have weights: free and derived parameters, the log weight, the total log
+        likelihood and the log prior of each draw.
+    groups : mapping of str to xarray.Dataset, optional
+        What else there is, such as simulated data.
     attributes : mapping, optional
         Of the whole fit; kept as JSON, because NetCDF knows neither dicts nor None.
 
@@ -83,15 +96,26 @@ def make_tree(
     """
     import arviz_base
 
-    groups: dict[str, dict[str, Any]] = {
+    arrays: dict[str, dict[str, Any]] = {
         POSTERIOR: dict(posterior),
         SAMPLE_STATS: {**(stats or {}), LOG_LIKELIHOOD: log_likelihood, LOG_PRIOR: log_prior},
     }
     dims = {}
     if pointwise is not None:
-        groups[POINTWISE] = {"likelihood": pointwise}
+        arrays[POINTWISE] = {"likelihood": pointwise}
         dims["likelihood"] = [TERM]
-    tree = arviz_base.from_dict(groups, dims=dims)
+    tree = arviz_base.from_dict(arrays, dims=dims)
+    if pointwise is not None and pointwise_step > 1:
+        terms = tree[POINTWISE].to_dataset()
+        tree[POINTWISE] = xr.DataTree(terms.assign_coords(draw=terms["draw"] * pointwise_step))
+    if weighted is not None:
+        flat = {
+            name: ([SAMPLE, *(f"{name}_dim_{axis}" for axis in range(values.ndim - 1))], values)
+            for name, values in weighted.items()
+        }
+        tree[WEIGHTED] = xr.DataTree(xr.Dataset(flat))
+    for name, dataset in (groups or {}).items():
+        tree[name] = xr.DataTree(dataset)
     tree.attrs["free_parameters"] = json.dumps(list(free))
     tree.attrs["fit"] = json.dumps(dict(attributes or {}), sort_keys=True)
     return tree
@@ -105,6 +129,61 @@ def attributes_of(tree: xr.DataTree) -> dict[str, Any]:
 def parameter_names(tree: xr.DataTree) -> list[str]:
     """Return the free parameters' names, in the order of the vector."""
     return json.loads(tree.attrs["free_parameters"])
+
+
+@dataclass(frozen=True)
+class DrawnVectors:
+    """The draws of a fit as vectors of the free parameters, chain after chain.
+
+    Attributes
+    ----------
+    vectors : numpy.ndarray, shape (draws, size)
+    log_likelihood, log_prior : numpy.ndarray, shape (draws,)
+    weights : numpy.ndarray, shape (draws,), or None
+        They add up to one; None where they are all equal.
+    chains : int
+        How many chains of equal length they are.
+    """
+
+    vectors: np.ndarray
+    log_likelihood: np.ndarray
+    log_prior: np.ndarray
+    weights: np.ndarray | None
+    chains: int
+
+    def chosen(self, places: np.ndarray, chains: int = 1) -> DrawnVectors:
+        """Return the draws at these places, each with all that belongs to it."""
+        weights = None if self.weights is None else self.weights[places]
+        return DrawnVectors(
+            self.vectors[places],
+            self.log_likelihood[places],
+            self.log_prior[places],
+            None if weights is None else weights / np.sum(weights),
+            chains,
+        )
+
+
+def drawn_vectors(tree: xr.DataTree) -> DrawnVectors:
+    """Return the draws: with their weights where they have any, else those of the chains."""
+    if WEIGHTED not in tree.children:
+        chains = tree[POSTERIOR].sizes["chain"]
+        log_likelihood, log_prior = stat_of(tree, LOG_LIKELIHOOD), stat_of(tree, LOG_PRIOR)
+        return DrawnVectors(draws_of(tree), log_likelihood, log_prior, None, chains)
+    group = tree[WEIGHTED].to_dataset()
+    count = group.sizes[SAMPLE]
+    arrays = [group[name].values.reshape(count, -1) for name in parameter_names(tree)]
+    vectors = np.concatenate(arrays, axis=-1)
+    log_likelihood, log_prior = group[LOG_LIKELIHOOD].values, group[LOG_PRIOR].values
+    return DrawnVectors(vectors, log_likelihood, log_prior, weights_of(tree), 1)
+
+
+def weights_of(tree: xr.DataTree) -> np.ndarray | None:
+    """Return the weights of the draws, which add up to one; None where they are all equal."""
+    if WEIGHTED not in tree.children:
+        return None
+    log_weights = tree[WEIGHTED].to_dataset()[LOG_WEIGHT].values
+    weights = np.exp(log_weights - np.max(log_weights))
+    return weights / np.sum(weights)
 
 
 def draws_of(tree: xr.DataTree) -> np.ndarray:
@@ -131,69 +210,83 @@ def pointwise_of(tree: xr.DataTree) -> xr.DataArray | None:
 
 
 def scalars_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
-    """Return every number of the posterior by its name, chain after chain, shape (draws,).
+    """Return every free or derived number by its name, in the order of `drawn_vectors`, shape (draws,).
 
-    The elements of an array are named ``weights[0]``, ``weights[1]``, ...
+    The elements of an array are named ``weights[0]``, ``weights[1]``, ... Large arrays that are not free
+    are left out.
     """
+    weighted = WEIGHTED in tree.children
+    dataset = tree[WEIGHTED if weighted else POSTERIOR].to_dataset()
+    dims = 1 if weighted else 2
     scalars = {}
-    for name, array in tree[POSTERIOR].to_dataset().data_vars.items():
-        values = array.values.reshape(array.shape[0] * array.shape[1], *array.shape[2:])
+    for name in listed_names(tree):
+        array = dataset[name].values
+        values = array.reshape(-1, *array.shape[dims:])
         for index in np.ndindex(values.shape[1:]):
-            label = f"{name}[{','.join(map(str, index))}]" if index else str(name)
-            scalars[label] = values[(slice(None), *index)]
+            scalars[_label(name, index)] = values[(slice(None), *index)]
     return scalars
 
 
+def listed_names(tree: xr.DataTree) -> list[str]:
+    """Return the names of the posterior's variables, without large arrays that are not free."""
+    free = parameter_names(tree)
+    return [
+        str(name)
+        for name, array in tree[POSTERIOR].data_vars.items()
+        if name in free or math.prod(array.shape[2:]) <= MAX_LISTED
+    ]
+
+
 def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:
-    """Summarise each scalar of the posterior.
+    """Summarise each free or derived number.
 
     Returns
     -------
     dict
-        For each name: mean, median, sd, the limits of the one and three sigma intervals, the
-        effective sample size (the smaller of bulk and tail) and R-hat; NaN where not defined.
+        For each name: mean, sd, median, the limits of the one and three sigma intervals, the effective
+        sample size (the smaller of bulk and tail; of weighted draws, Kish's) and R-hat; NaN where not
+        defined.
     """
+    weights = weights_of(tree)
+    quality = _quality_of_chains(tree) if weights is None else {}
+    kish = {} if weights is None else {"ess": effective_size(weights), "r_hat": float("nan")}
+    return {
+        name: {**summarise(values, weights), **quality.get(name, kish)}
+        for name, values in scalars_of(tree).items()
+    }
+
+
+def free_rows(tree: xr.DataTree, table: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
+    """Return the rows of the free parameters: of what is derived all draws may be equal, and rightly so."""
+    free = parameter_names(tree)
+    return {name: row for name, row in table.items() if name.partition("[")[0] in free}
+
+
+def _quality_of_chains(tree: xr.DataTree) -> dict[str, dict[str, float]]:
+    """Return the effective sample size and R-hat of each number."""
     import arviz_stats
 
-    posterior = tree[POSTERIOR].to_dataset()
+    posterior = tree[POSTERIOR].to_dataset()[listed_names(tree)]
     several = posterior.sizes["chain"] > 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Of draws that are all equal, or beyond all bounds, ArviZ cannot say much and warns: it is NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
         stats = [arviz_stats.ess(posterior, method=method) for method in ("bulk", "tail")]
-        r_hat = arviz_stats.rhat(posterior) if several else None
-    ess = [scalars_of_summary(stat) for stat in stats]
-    r_hats = scalars_of_summary(r_hat) if several else {}
+        r_hat = _by_label(arviz_stats.rhat(posterior)) if several else {}
+    bulk, tail = (_by_label(stat) for stat in stats)
     return {
-        name: {
-            **_moments(values),
-            "ess": min(stat[name] for stat in ess),
-            "r_hat": r_hats.get(name, float("nan")),
-        }
-        for name, values in scalars_of(tree).items()
+        name: {"ess": min(bulk[name], tail[name]), "r_hat": r_hat.get(name, float("nan"))} for name in bulk
     }
 
 
-def scalars_of_summary(summary: Any) -> dict[str, float]:
+def _by_label(summary: Any) -> dict[str, float]:
     """Return what ArviZ found of each variable by the names of `scalars_of`."""
     return {
-        f"{name}[{','.join(map(str, index))}]" if index else str(name): float(array.values[index])
+        _label(name, index): float(array.values[index])
         for name, array in summary.data_vars.items()
         for index in np.ndindex(array.shape)
     }
 
 
-def _moments(values: np.ndarray) -> dict[str, float]:
-    tails = [0.5 * (1.0 - sigma_to_probability(sigma)) for sigma in (1.0, 3.0)]
-    low_1, low_3, median, high_1, high_3 = np.quantile(
-        values, [tails[0], tails[1], 0.5, 1.0 - tails[0], 1.0 - tails[1]]
-    )
-    return {
-        "mean": float(np.mean(values)),
-        "sd": float(np.std(values, ddof=1)) if values.size > 1 else float("nan"),
-        "median": float(median),
-        "lower_1_sigma": float(low_1),
-        "upper_1_sigma": float(high_1),
-        "lower_3_sigma": float(low_3),
-        "upper_3_sigma": float(high_3),
-    }
+def _label(name: Any, index: tuple[int, ...]) -> str:
+    return f"{name}[{','.join(map(str, index))}]" if index else str(name)

@@ -7,6 +7,7 @@ filed. A search itself is one file with one class: settings, and `_run`.
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -14,26 +15,34 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 import xarray as xr
+from threadpoolctl import threadpool_limits
 
-from classy_pm.catalog import Catalog, check_info
-from classy_pm.errors import SettingError
+from classy_pm.catalog import Catalog, StoredFit, check_info
+from classy_pm.errors import SearchError, SettingError
 from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
+from classy_pm.likelihood.evaluate import forget_other_precision
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import Result
+from classy_pm.result import tree as trees
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
+from classy_pm.search.pointwise import pointwise_terms
+from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.record import make_record
 from classy_pm.search.settings import Settings
 from classy_pm.search.stale import check_unchanged
+from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Search"]
 
-# Pointwise terms beyond this many numbers (200 MB) are left out of the tree.
-MAX_POINTWISE = 25_000_000
+# Which of the fit's random streams draws are chosen with, where they have weights; see `Problem.rng`.
+EQUAL_WEIGHTS = 1_000_000
+# And which of them data are simulated with.
+PREDICTIVE = 1_000_001
 
 
 class Search(Settings):
@@ -50,29 +59,42 @@ class Search(Settings):
         that a fit that is run again gives the same draws as well.
     number_of_cores : int
         How many processor cores may be used; the draws do not depend on it.
-    likelihood : {"auto", "trace", "blackbox"}
-        How the log likelihood comes into a graph, where one is needed.
+    likelihood : {"auto", "trace", "jax", "blackbox"}
+        How the log likelihood comes into a graph, where one is needed: see `to_pymc`. "jax" is for one in
+        `jax.numpy`, which JAX then compiles for every search.
     progress : bool, optional
         Whether to show progress; by default where somebody looks on.
+    checkpoint_interval : float
+        Seconds between two writes of what is known, for fits that go into a catalogue: a fit that is
+        killed goes on from there, with the same draws.
+    visualize_interval : float
+        Seconds between two calls of the analysis' `visualize`, likewise.
     **settings
         The search's own settings; an unknown one is an error.
     """
 
     # Settings that do not change the answer, and so are not part of a fit's identity.
     _not_identity: ClassVar[tuple[str, ...]] = (
+        "checkpoint_interval",
         "name",
         "number_of_cores",
         "progress",
         "random_seed",
         "unique_tag",
+        "visualize_interval",
     )
+
+    #: What its draws are: chains; draws with weights; draws of an approximation; a single best point.
+    _kind: ClassVar[Literal["chains", "nested", "approximation", "optimum"]] = "chains"
 
     name: str = ""
     unique_tag: str | None = None
     random_seed: int | np.random.Generator | None = None
     number_of_cores: int = 1
-    likelihood: Literal["auto", "trace", "blackbox"] = "auto"
+    likelihood: Literal["auto", "trace", "jax", "blackbox"] = "auto"
     progress: bool | None = None
+    checkpoint_interval: float = 10.0
+    visualize_interval: float = 30.0
 
     def __init__(self, name: str = "", **settings: Any) -> None:
         super().__init__(name=name, **settings)
@@ -122,95 +144,160 @@ class Search(Settings):
         info = check_info(info or {})
         identity = Identity.of(self, plan, analysis)
         report = Report(self.progress)
-        store = catalog if isinstance(catalog, Catalog) or catalog is None else Catalog(catalog)
-        try:
-            if store is not None:
-                found = store.find(identity.key)
-                if found is not None:
-                    report.say(f"This fit is in {store.location} already: it is read, not run.")
-                    result = Result(model, found.tree(), identifier=identity.key, from_catalog=True)
-                    check_unchanged(result, LogLikelihood(plan, analysis))
-                    return result
-                store.check_writable()
-            start = time.perf_counter()
-            tree = self._fit(plan, analysis, identity, report)
-            result = Result(model, tree, identifier=identity.key)
-            if store is not None:
-                seconds = time.perf_counter() - start
-                with report.stage("filing the fit"):
-                    store.file(make_record(self, plan, identity, tree, info, seconds), tree)
+        if catalog is None:
+            result = Result(model, self._fit(plan, analysis, identity, report), identifier=identity.key)
+        else:
+            store = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
+            try:
+                result = self._fit_in(store, model, plan, analysis, identity, report, info)
+            finally:
+                if store is not catalog:
+                    store.close()
+        if not result.from_catalog:
             for notice in result.notices:
                 report.say(f"Note: {notice}")
+        return result
+
+    def _fit_in(
+        self,
+        store: Catalog,
+        model: Node,
+        plan: Plan,
+        analysis: Analysis,
+        identity: Identity,
+        report: Report,
+        info: dict[str, Any],
+    ) -> Result:
+        """Read the fit from a catalogue, or run it and file it; two processes do not run the same one."""
+
+        def read(found: StoredFit) -> Result:
+            report.say(f"This fit is in {store.location} already: it is read, not run.")
+            result = Result(model, found.tree(), identifier=identity.key, from_catalog=True)
+            check_unchanged(result, LogLikelihood(plan, analysis))
             return result
-        finally:
-            if store is not None and store is not catalog:
-                store.close()
 
-    def identifying_settings(self) -> dict[str, Any]:
-        """Return the settings that the answer depends on."""
-        return {name: value for name, value in self.settings.items() if name not in self._not_identity}
+        found = store.find(identity.key)
+        if found is not None:
+            return read(found)
+        store.check_writable()
+        with store.claim(
+            identity.key, on_wait=lambda who: report.say(f"This fit is being run by {who}: waiting for it.")
+        ) as found:
+            if found is not None:
+                return read(found)
+            start = time.perf_counter()
+            tree = self._fit(plan, analysis, identity, report, store.output_folder(identity.key))
+            seconds = time.perf_counter() - start
+            with report.stage("filing the fit"):
+                store.file(make_record(self, plan, identity, tree, info, seconds), tree)
+        return Result(model, tree, identifier=identity.key)
 
-    def _fit(self, plan: Plan, analysis: Analysis, identity: Identity, report: Report) -> xr.DataTree:
+    def identifying_settings(self, plan: Plan) -> dict[str, Any]:
+        """Return the settings that the answer depends on, with the parameters of a model by their names."""
+        return {
+            name: value.resolved(plan) if hasattr(value, "resolved") else value
+            for name, value in self.settings.items()
+            if name not in self._not_identity
+        }
+
+    def _fit(
+        self,
+        plan: Plan,
+        analysis: Analysis,
+        identity: Identity,
+        report: Report,
+        folder: Path | None = None,
+    ) -> xr.DataTree:
         """Run the search, and compute from its draws all that every fit has."""
+        check_extras(plan, analysis)
         seed = int(identity.key, 16) if self.random_seed is None else int(self.random_seed)  # type: ignore[arg-type]
-        problem = Problem(plan, analysis, self.likelihood, seed, self.number_of_cores, report)
-        draws = self._run(problem)
-        pointwise = _pointwise(problem, draws)
-        log_likelihood = draws.log_likelihood
-        if log_likelihood is None:
-            flat = draws.vectors.reshape(-1, plan.size)
-            log_likelihood = np.reshape([problem.log_likelihood(v) for v in flat], draws.vectors.shape[:2])
-        notices = [*draws.notices, *_nan_notice(problem), *identity.changes(self, plan, analysis)]
+        problem = Problem(
+            plan,
+            analysis,
+            self.likelihood,
+            seed,
+            self.number_of_cores,
+            report,
+            folder,
+            self.checkpoint_interval,
+            self.visualize_interval,
+        )
+        # Threads of linear algebra add up in another order on another machine; and for a few parameters
+        # they cost far more than they save.
+        with problem, threadpool_limits(1, "blas"):
+            found = _complete(self._run(problem), problem)
+        weighted = None if found.log_weights is None else _weighted(problem, found)
+        draws = found if weighted is None else equal_draws(found, problem.rng(EQUAL_WEIGHTS))
+        pointwise = pointwise_terms(problem, draws.vectors)
+        variables, faults = drawn_variables(plan, analysis, draws.vectors)
+        groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
+        notices = [*draws.notices, *_nan_notice(problem), *faults, *silent]
+        notices += identity.changes(self, plan, analysis)
+        assert draws.log_likelihood is not None
         tree = make_tree(
-            _posterior(plan, draws.vectors),
-            log_likelihood,
+            variables,
+            draws.log_likelihood,
             plan.log_prior(draws.vectors),
             free=plan.names,
             stats=draws.stats,
-            pointwise=pointwise,
+            pointwise=pointwise.terms,
+            pointwise_step=pointwise.step,
+            weighted=weighted,
+            groups=groups,
             attributes={
                 "search": type(self).__name__,
+                "kind": self._kind,
                 "settings": identity.description["search"]["settings"],
                 "name": self.name,
                 "unique_tag": self.unique_tag,
                 "random_seed": str(seed),
+                "data_hash": identity.hashes["observed"],
+                "log_evidence": draws.log_evidence,
+                "log_evidence_error": draws.log_evidence_error,
                 "seconds": report.seconds,
+                "proof": _proof(problem),
+                "no_pointwise": pointwise.reason,
                 "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,
             },
         )
+        forget_other_precision()
         return diagnose(tree, notices)
 
 
-def _posterior(plan: Plan, vectors: np.ndarray) -> dict[str, np.ndarray]:
-    """Return free and derived parameters by name, each of shape (chain, draw, ...)."""
-    columns = plan.split(vectors)
-    posterior = dict(zip(plan.names, columns, strict=True))
-    with np.errstate(all="ignore"):
-        for path, derived in plan.derived:
-            posterior[".".join(path)] = plan.derived_values(derived, vectors)
-    return posterior
+def _complete(draws: Draws, problem: Problem) -> Draws:
+    """Compute the log likelihood of the draws where the search does not know it."""
+    flat = draws.vectors.reshape(-1, problem.plan.size)
+    if draws.log_likelihood is None:
+        values = np.array([problem.log_likelihood(vector) for vector in flat])
+        draws = dataclasses.replace(draws, log_likelihood=values.reshape(draws.vectors.shape[:2]))
+    assert draws.log_likelihood is not None
+    problem.evaluate.onlooker.see(flat, draws.log_likelihood.ravel())
+    return draws
 
 
-def _pointwise(problem: Problem, draws: Draws) -> np.ndarray | None:
-    """Return the log likelihood's terms at each draw: the user's own, or those of the graph if made."""
-    plain, flat = problem.log_likelihood, draws.vectors.reshape(-1, problem.plan.size)
-    if plain.has_pointwise:
-        length = plain.pointwise(flat[0]).size
-    elif "symbolic" in vars(problem) and problem.symbolic.terms is not None:
-        (length,) = problem.symbolic.terms.type.shape
-    else:
-        return None
-    if length * len(flat) > MAX_POINTWISE:
-        draws.notices.append(
-            f"The pointwise log likelihood ({length} terms a draw) was left out: it is too large to keep."
+def _weighted(problem: Problem, draws: Draws) -> dict[str, np.ndarray]:
+    """Return the draws with their weights, as the tree keeps them."""
+    assert draws.log_weights is not None and draws.log_likelihood is not None
+    taken = {trees.LOG_WEIGHT, trees.LOG_LIKELIHOOD, trees.LOG_PRIOR}.intersection(problem.plan.names)
+    if taken:
+        raise SearchError(
+            f"A weighted draw has a {' and a '.join(sorted(taken))} of its own.",
+            cure="Call the parameter otherwise.",
         )
-        return None
-    with problem.report.stage("computing the pointwise log likelihood"):
-        if plain.has_pointwise:
-            terms = np.array([plain.pointwise(vector) for vector in flat])
-            return terms.reshape(*draws.vectors.shape[:2], length)
-        return problem.symbolic.terms_of(draws.vectors)
+    vectors = draws.vectors.reshape(-1, problem.plan.size)
+    return {
+        **drawn_variables(problem.plan, problem.analysis, vectors)[0],
+        trees.LOG_WEIGHT: normalised(draws.log_weights.ravel()),
+        trees.LOG_LIKELIHOOD: draws.log_likelihood.ravel(),
+        trees.LOG_PRIOR: problem.plan.log_prior(vectors),
+    }
+
+
+def _proof(problem: Problem) -> dict[str, Any] | None:
+    """Return what was compared of the likelihood's graph, where one was made."""
+    proof = problem.symbolic.proof if "symbolic" in vars(problem) else None
+    return None if proof is None else dataclasses.asdict(proof)
 
 
 def _nan_notice(problem: Problem) -> list[str]:

@@ -16,6 +16,8 @@ __all__ = ["diagnose"]
 # R-hat", Bayesian Analysis 16, 667.
 MAX_R_HAT = 1.01
 MIN_ESS_PER_CHAIN = 100
+# How to come by more draws.
+_MORE = {"chains": "Draw longer.", "nested": "Ask for more effective draws, or more live points."}
 
 
 def diagnose(tree: xr.DataTree, notices: list[str]) -> xr.DataTree:
@@ -41,8 +43,11 @@ def _notices(tree: xr.DataTree) -> Iterator[str]:
                 f"{diverging} of {total} draws ended a divergent trajectory: parts of the posterior may not "
                 "have been reached. Raise target_accept, or reparameterise."
             )
-    table = trees.table_of(tree)
-    if sizes["chain"] == 1:
+    kind = trees.attributes_of(tree).get("kind", "chains")
+    if kind in ("optimum", "approximation"):
+        return  # no chains: what is known of their truth, the search itself says
+    table = trees.free_rows(tree, trees.table_of(tree))
+    if kind == "chains" and sizes["chain"] == 1:
         yield "A single chain cannot show whether it has found all of the posterior. Run several."
     apart = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > MAX_R_HAT}
     if apart:
@@ -58,7 +63,7 @@ def _notices(tree: xr.DataTree) -> Iterator[str]:
     if few:
         yield (
             f"There are {-max(few.values()):.0f} effective draws of {_worst(few)} "
-            f"(at least {needed} are wanted). Draw longer."
+            f"(at least {needed} are wanted). {_MORE[kind]}"
         )
 
 

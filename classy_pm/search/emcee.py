@@ -10,7 +10,13 @@ import numpy as np
 
 from classy_pm.errors import SettingError
 from classy_pm.search.base import Search
-from classy_pm.search.initializers import InitializerBall, InitializerPrior, start_points
+from classy_pm.search.initializers import (
+    InitializerBall,
+    InitializerParamBounds,
+    InitializerParamStartPoints,
+    InitializerPrior,
+    start_points,
+)
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 
@@ -75,7 +81,7 @@ class Emcee(Search):
         How many walkers; at least twice the number of free parameters.
     nsteps : int
         How many steps each takes at the most.
-    initializer : InitializerBall or InitializerPrior
+    initializer : InitializerPrior, InitializerBall, InitializerParamBounds or InitializerParamStartPoints
         Where the walkers start.
     auto_correlations_settings : AutoCorrelationsSettings
         When to stop early.
@@ -96,7 +102,9 @@ class Emcee(Search):
 
     nwalkers: int = 50
     nsteps: int = 5000
-    initializer: InitializerBall | InitializerPrior = InitializerPrior()
+    initializer: InitializerBall | InitializerPrior | InitializerParamBounds | InitializerParamStartPoints = (
+        InitializerPrior()
+    )
     auto_correlations_settings: AutoCorrelationsSettings = AutoCorrelationsSettings()
 
     def _faults(self) -> Iterator[tuple[str, str]]:
@@ -112,6 +120,7 @@ class Emcee(Search):
                 f"nwalkers={self.nwalkers}.",
                 cure=f"Write nwalkers={max(2 * size, self.nwalkers + self.nwalkers % 2)}.",
             )
+        problem.evaluate.expected = self.nwalkers * self.nsteps
         vectors, values = start_points(self.initializer, problem, self.nwalkers, problem.rng(0))
         state = emcee.State(
             vectors,

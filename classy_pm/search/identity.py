@@ -47,11 +47,12 @@ class Identity:
             "model": plan.identity,
             "data": analysis_identity(analysis, Analysis),
             "likelihood": {"likelihood": type(analysis)},
-            "search": {"search": type(search).__name__, "settings": search.identifying_settings()},
+            "search": {"search": type(search).__name__, "settings": search.identifying_settings(plan)},
             "extra": {"random_seed": search.random_seed, "unique_tag": search.unique_tag},
         }
         description: Any = describe(payload)
-        return cls(fit_key(payload), description, {name: part_key(part) for name, part in payload.items()})
+        hashes = {name: part_key(part) for name, part in payload.items()}
+        return cls(fit_key(payload), description, {**hashes, "observed": _observed(payload["data"])})
 
     def changes(self, search: Search, plan: Plan, analysis: Analysis) -> list[str]:
         """Say whether the analysis is another one now than when the identity was taken."""
@@ -66,3 +67,8 @@ class Identity:
             "no use; if it counts or caches on itself, the fit will not be found again in a catalogue."
         )
         return [text]
+
+
+def _observed(data: dict[str, Any]) -> str:
+    """Return the hash of the data alone, whatever class of analysis they are in."""
+    return part_key({name: part for name, part in data.items() if name not in ("class", "references")})

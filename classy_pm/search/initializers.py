@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
 
 import numpy as np
 
-from classy_pm.errors import SearchError, SettingError
+from classy_pm.errors import Faults, SearchError, SettingError, did_you_mean
+from classy_pm.plan import Plan
 from classy_pm.search.problem import Problem
 
-__all__ = ["InitializerBall", "InitializerPrior"]
+__all__ = [
+    "Initializer",
+    "InitializerBall",
+    "InitializerParamBounds",
+    "InitializerParamStartPoints",
+    "InitializerPrior",
+    "start_points",
+]
 
 MAX_TRIES = 1000
 
@@ -40,22 +49,106 @@ class InitializerBall:
                 cure="Its limits are prior probabilities: 0 <= lower_limit < upper_limit <= 1.",
             )
 
-    def unit_points(self, number: int, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Return points of the unit cube, shape (number, size)."""
-        return rng.uniform(self.lower_limit, self.upper_limit, (number, size))
+    def vectors(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw vectors, shape (number, size)."""
+        return plan.vector_from_unit(rng.uniform(self.lower_limit, self.upper_limit, (number, plan.size)))
 
 
 @dataclass(frozen=True)
 class InitializerPrior:
     """Starts anywhere in the prior."""
 
-    def unit_points(self, number: int, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Return points of the unit cube, shape (number, size)."""
-        return rng.random((number, size))
+    def vectors(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw vectors, shape (number, size)."""
+        return plan.vector_from_unit(rng.random((number, plan.size)))
+
+
+@dataclass(frozen=True)
+class InitializerParamBounds:
+    """Starts between bounds of some parameters, and anywhere in the prior of the others.
+
+    Parameters
+    ----------
+    bounds : dict
+        The lower and the upper bound by parameter: by its prior in the model, or by its dotted name.
+
+    Examples
+    --------
+    >>> InitializerParamBounds({"gaussian.centre": (49.0, 51.0)})
+    InitializerParamBounds(bounds={'gaussian.centre': (49.0, 51.0)})
+    """
+
+    bounds: Mapping[Any, tuple[float, float]]
+
+    def resolved(self, plan: Plan) -> Self:
+        """Return the same with every parameter by its name."""
+        return replace(self, bounds=_by_name(self.bounds, plan))
+
+    def vectors(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw vectors, shape (number, size)."""
+        vectors = InitializerPrior().vectors(plan, number, rng)
+        for name, limits in self.resolved(plan).bounds.items():
+            lower, upper = (float(limit) for limit in limits)
+            if not lower < upper:
+                raise SettingError(f"The bounds of {name}, {lower!r} and {upper!r}, hold nothing.")
+            vectors[:, plan.element_names.index(name)] = rng.uniform(lower, upper, number)
+        return vectors
+
+
+@dataclass(frozen=True)
+class InitializerParamStartPoints:
+    """Starts close to a value of some parameters, and anywhere in the prior of the others.
+
+    Parameters
+    ----------
+    start_points : dict
+        The value by parameter: by its prior in the model, or by its dotted name.
+    spread : float
+        How far from it, at most, in units of the width of the prior that holds 68% of it.
+
+    Examples
+    --------
+    >>> InitializerParamStartPoints({"gaussian.centre": 50.0})
+    InitializerParamStartPoints(start_points={'gaussian.centre': 50.0}, spread=0.01)
+    """
+
+    start_points: Mapping[Any, float]
+    spread: float = 0.01
+
+    def resolved(self, plan: Plan) -> Self:
+        """Return the same with every parameter by its name."""
+        return replace(self, start_points=_by_name(self.start_points, plan))
+
+    def vectors(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw vectors, shape (number, size)."""
+        vectors = InitializerPrior().vectors(plan, number, rng)
+        low, high = plan.vector_from_unit(np.array([np.full(plan.size, 0.16), np.full(plan.size, 0.84)]))
+        for name, value in self.resolved(plan).start_points.items():
+            place = plan.element_names.index(name)
+            width = self.spread * (high[place] - low[place])
+            vectors[:, place] = float(value) + rng.uniform(-width, width, number)
+        return vectors
+
+
+def _by_name(given: Mapping[Any, Any], plan: Plan) -> dict[str, Any]:
+    """Return a mapping by the names of the parameters."""
+    names = {id(parameter.prior): parameter.name for parameter in plan.parameters}
+    found, faults = {}, Faults()
+    for key, value in given.items():
+        name = key if isinstance(key, str) else names.get(id(key), "")
+        if name in plan.element_names:
+            found[name] = value
+        else:
+            faults.add(str(key), f"is no free parameter. {did_you_mean(str(key), plan.element_names)}")
+    faults.raise_as(SettingError, "The model cannot be started from there.")
+    return found
+
+
+Initializer = InitializerBall | InitializerPrior | InitializerParamBounds | InitializerParamStartPoints
 
 
 def start_points(
-    initializer: Any, problem: Problem, number: int, rng: np.random.Generator
+    initializer: Initializer, problem: Problem, number: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw starting points where the posterior density is not zero.
 
@@ -68,7 +161,7 @@ def start_points(
     plan = problem.plan
     vectors, values = np.empty((0, plan.size)), np.empty((0, 2))
     for _ in range(MAX_TRIES):
-        candidates = plan.vector_from_unit(initializer.unit_points(number, plan.size, rng))
+        candidates = initializer.vectors(plan, number, rng)
         found = problem.log_posterior(candidates)
         good = np.isfinite(found[:, 0])
         vectors = np.concatenate([vectors, candidates[good]])[:number]

@@ -2,33 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections import Counter
+import importlib.util
 from collections.abc import Iterator
 from typing import Any, Literal
 
-import numpy as np
-
-from classy_pm.errors import SearchError, TraceError
+from classy_pm.errors import MissingPackageError
 from classy_pm.search.base import Search
+from classy_pm.search.chains import run_chains
+from classy_pm.search.gradient import require_gradient
 from classy_pm.search.problem import Draws, Problem
+from classy_pm.search.pymc_chains import SEVERAL_MODES, PyMCRunner, sample_with_pymc
 from classy_pm.search.settings import positive
-from classy_pm.search.start import Mode, comparable, find_modes
+from classy_pm.search.start import comparable, mode_notice
 
 __all__ = ["NUTS"]
 
-# How many draws from the prior are looked at for a place to start.
-PRIOR_DRAWS = 400
-# At how many of them the user's own function is called, to see whether it is NaN.
-PLAIN_DRAWS = 50
 # Beyond this condition number of the correlation matrix a diagonal mass matrix is a poor one.
 CORRELATED = 10.0
 
-_KEPT_STATS = {"depth": "tree_depth", "n_steps": "n_steps", "step_size": "step_size", "energy": "energy"}
+_STATS = ("tree_depth", "n_steps", "step_size", "energy", "diverging", "acceptance_rate")
 
 
 class NUTS(Search):
-    """The no-U-turn sampler of nutpie on the gradient of the traced likelihood.
+    """The no-U-turn sampler, on the gradient of the traced likelihood.
 
     Parameters
     ----------
@@ -42,7 +38,9 @@ class NUTS(Search):
         The mean acceptance that the step size is adapted to, between 0 and 1.
     mass_matrix : {"auto", "diagonal", "low_rank"}
         What is adapted: a diagonal, or besides it the directions of strong correlation. "auto"
-        decides by the correlations at the mode.
+        decides by the correlations at the mode. For nutpie alone.
+    sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
+        Whose it is; the last two need ``pip install "classy_pm[samplers]"``.
     **common
         What every search takes: see `Search`.
 
@@ -67,150 +65,57 @@ class NUTS(Search):
     chains: int = 4
     target_accept: float = 0.8
     mass_matrix: Literal["auto", "diagonal", "low_rank"] = "auto"
+    sampler: Literal["nutpie", "pymc", "numpyro", "blackjax"] = "nutpie"
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         yield from positive(self, "draws", "tune", "chains", "number_of_cores")
         if not 0.0 < self.target_accept < 1.0:
             yield "target_accept", f"{self.target_accept} is not between 0 and 1"
+        if self.sampler != "nutpie" and self.mass_matrix != "auto":
+            yield "mass_matrix", f"{self.sampler} adapts its own"
 
     def _run(self, problem: Problem) -> Draws:
-        _require_gradient(problem)
-        compiled = _compile(problem)
-        with problem.report.stage("finding the mode"):
-            modes = _find_modes(problem, compiled)
-        raw = self._sample(compiled, comparable(modes), problem)
-        return self._draws(raw, problem, modes)
+        require_gradient(problem, "NUTS")
+        if self.sampler != "nutpie":
+            return self._run_with_pymc(problem)
+        from classy_pm.search.nutpie_chains import NutpieRunner, compile_model, modes_and_show
 
-    def _sample(self, compiled: Any, modes: list[Mode], problem: Problem) -> Any:
-        import nutpie
-
-        asked: Counter[int] = Counter()
-
-        def start(seed: Any) -> np.ndarray:
-            # nutpie asks again, with the same seed, where a point will not do: each answer is another one.
-            # Nothing depends on which chain asks first.
-            number = int(seed) % 2**32
-            asked[number] += 1
-            rng = problem.rng(1, number, asked[number])
-            mode = modes[rng.integers(len(modes))]
-            return mode.point + mode.scatter @ rng.standard_normal(mode.point.size)
-
-        total = self.chains * (self.draws + self.tune)
+        compiled = compile_model(problem)
+        modes = modes_and_show(problem, compiled)
         correlated = modes[0].correlation > CORRELATED
         low_rank = self.mass_matrix == "low_rank" or (self.mass_matrix == "auto" and correlated)
-        name = f"sampling {self.chains} chains with NUTS"
-        with problem.report.stage(name, total=total) as stage:
-
-            def show(chains: list[Any]) -> None:
-                diverging = sum(chain.divergences for chain in chains)
-                stage.update(sum(chain.finished_draws for chain in chains), f"{diverging} divergences")
-
-            return nutpie.sample(
-                dataclasses.replace(compiled, initial_point_func=start),
-                draws=self.draws,
-                tune=self.tune,
-                chains=self.chains,
-                cores=self.number_of_cores,
-                seed=int(problem.rng(2).integers(2**31)),
-                target_accept=self.target_accept,
-                adaptation="low_rank" if low_rank else "diag",
-                save_warmup=False,
-                progress_bar=False,
-                progress_callback=show,
-            )
-
-    def _draws(self, raw: Any, problem: Problem, modes: list[Mode]) -> Draws:
-        posterior, stats = raw["posterior"], raw["sample_stats"]
-        columns = (posterior[name].values for name in problem.plan.names)
-        vectors = np.concatenate([column.reshape(*column.shape[:2], -1) for column in columns], axis=-1)
-        kept = {ours: stats[theirs].values for theirs, ours in _KEPT_STATS.items()}
-        kept["diverging"] = stats["diverging"].values.astype(bool)
-        kept["acceptance_rate"] = stats["mean_tree_accept"].values
-        settings = stats.attrs.get("inference_library_settings", "")
+        total = self.chains * (self.draws + self.tune)
+        with problem.report.stage(f"sampling {self.chains} chains with NUTS", total=total) as stage:
+            settings: dict[str, Any] = {
+                "draws": self.draws,
+                "tune": self.tune,
+                "target_accept": self.target_accept,
+            }
+            settings["adaptation"] = "low_rank" if low_rank else "diag"
+            runner = NutpieRunner(compiled, comparable(modes), settings, stage)
+            found = run_chains(problem, self.chains, runner, threads=True)
         return Draws(
-            vectors,
-            stats=kept,
+            found.pop("vectors"),
+            stats=found,
             attributes={
                 "modes": [mode.log_density for mode in modes],
                 "correlation": modes[0].correlation,
-                "proof": dataclasses.asdict(problem.symbolic.proof) if problem.symbolic.proof else None,
-                "nutpie": str(settings),
+                "low_rank": low_rank,
             },
-            notices=_mode_notice(problem, modes),
+            notices=mode_notice(modes, SEVERAL_MODES),
         )
 
-
-def _require_gradient(problem: Problem) -> None:
-    """Trace the likelihood, or say why NUTS cannot run."""
-    if problem.likelihood == "auto" and not problem.log_likelihood.has_gradient:
-        problem.likelihood = "trace"
-    reason = "it was asked for as a black box."
-    try:
-        if problem.symbolic.differentiable:
-            return
-    except TraceError as error:
-        reason = str(error)
-    raise SearchError(
-        f"NUTS needs a gradient, and this likelihood has none: {reason}",
-        cure="Write the likelihood so that it can be traced, give the analysis a log_likelihood_gradient, "
-        "or use Emcee, which needs no gradient.",
-    )
+    def _run_with_pymc(self, problem: Problem) -> Draws:
+        _require(self.sampler)
+        own = {"init": "adapt_diag"} if self.sampler == "pymc" else {}
+        settings = {"nuts_sampler": self.sampler, "target_accept": self.target_accept, **own}
+        runner = PyMCRunner(self.draws, self.tune, dict(zip(_STATS, _STATS, strict=True)), settings=settings)
+        return sample_with_pymc(problem, runner, self.chains, f"NUTS of {self.sampler}")
 
 
-def _find_modes(problem: Problem, compiled: Any) -> list[Mode]:
-    """Find the modes, best first, on nutpie's unconstrained scale."""
-    from classy_pm.graph.unconstrained import unconstrain
-
-    vectors = problem.plan.draws(PRIOR_DRAWS, problem.rng(0))
-    plain = [problem.log_likelihood(vector) for vector in vectors[:PLAIN_DRAWS]]
-    points = unconstrain(problem.pymc_model, problem.plan, vectors, _order(compiled))
-    try:
-        return find_modes(_log_density(compiled), points)
-    except SearchError as error:
-        nan = problem.log_likelihood.nan_count
-        impossible = sum(value == -np.inf for value in plain) - nan
-        raise SearchError(
-            f"{error.message} The log likelihood is NaN at {nan} and -inf at {impossible} of {PLAIN_DRAWS}.",
-            cure=error.cure,
-        ) from None
-
-
-def _mode_notice(problem: Problem, modes: list[Mode]) -> list[str]:
-    """Say that there are several modes: no chain that stays in one of them can."""
-    weighty = comparable(modes)
-    if len(weighty) < 2:
-        return []
-    masses = np.exp([mode.log_mass - weighty[0].log_mass for mode in weighty])
-    shares = ", ".join(f"{share:.1%}" for share in masses / masses.sum())
-    text = (
-        f"{len(weighty)} modes were found from {PRIOR_DRAWS} draws of the prior, with about {shares} of the "
-        "probability. Chains start in each at random and may never cross, so how many draws each has means "
-        "little. If they are one model with its parts exchanged, order them with add_assertion(...); else "
-        "narrow the priors, or use Emcee or a nested search and compare."
-    )
-    return [text]
-
-
-def _compile(problem: Problem) -> Any:
-    import nutpie
-    from pytensor.scalar.basic import autocast_float_as
-
-    model = problem.pymc_model
-    # PyMC writes numbers such as the 2.0 of its square roots, and PyTensor would make them float32.
-    with (
-        problem.report.stage("compiling the log density and its gradient"),
-        autocast_float_as("float64"),
-    ):
-        compiled = nutpie.compile_pymc_model(model, var_names=list(problem.plan.names))
-    compiled.logp_func.trust_input = True
-    return compiled
-
-
-def _order(compiled: Any) -> list[str]:
-    """Return the names of the unconstrained variables in the order of nutpie's vector."""
-    names, slices, _ = compiled.shape_info
-    return [name for name, place in zip(names, slices, strict=True) if place.stop <= compiled.n_dim]
-
-
-def _log_density(compiled: Any) -> Any:
-    return lambda point: compiled.logp_func(np.ascontiguousarray(point))
+def _require(sampler: str) -> None:
+    """Refuse a sampler that is not installed."""
+    if importlib.util.find_spec(sampler) is None:
+        raise MissingPackageError(
+            f"The sampler {sampler} is not installed.", cure='Run: pip install "classy_pm[samplers]"'
+        )

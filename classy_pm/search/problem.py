@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from classy_pm.likelihood import Analysis, LogLikelihood
 from classy_pm.plan import Plan
+from classy_pm.search.evaluation import Evaluation
 from classy_pm.search.progress import Report
 
 if TYPE_CHECKING:
+    from classy_pm.graph.density import Density
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
 
 __all__ = ["Draws", "Problem"]
@@ -26,11 +29,15 @@ class Problem:
     ----------
     plan : Plan
     analysis : Analysis
-    likelihood : {"auto", "trace", "blackbox"}
+    likelihood : {"auto", "trace", "jax", "blackbox"}
     seed : int
         All randomness comes from it.
     cores : int
     report : Report
+    folder : pathlib.Path, optional
+        Where the fit may keep files while it runs.
+    checkpoint_interval, visualize_interval : float
+        Seconds between two writes of what is known, and between two pictures.
     """
 
     plan: Plan
@@ -39,10 +46,22 @@ class Problem:
     seed: int
     cores: int
     report: Report
+    folder: Path | None = None
+    checkpoint_interval: float = 10.0
+    visualize_interval: float = 30.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if "evaluate" in vars(self):
+            self.evaluate.close(finished=kind is None)
 
     @cached_property
     def log_likelihood(self) -> LogLikelihood:
-        """The user's function of a vector."""
+        """The user's function of a vector; as JAX has compiled it, where that was asked for."""
+        if self.likelihood == "jax":
+            return self.symbolic.plain
         return LogLikelihood(self.plan, self.analysis)
 
     @cached_property
@@ -51,7 +70,14 @@ class Problem:
         from classy_pm.likelihood.symbolic import make_symbolic
 
         with self.report.stage("tracing the likelihood and proving the trace"):
-            return make_symbolic(self.plan, self.analysis, self.likelihood)
+            symbolic = make_symbolic(self.plan, self.analysis, self.likelihood)
+        if symbolic.kind == "jax":
+            self.log_likelihood = symbolic.plain
+        if symbolic.kind == "blackbox" and self.folder is not None:
+            from classy_pm.search.remembered import remembering
+
+            return remembering(symbolic, self)
+        return symbolic
 
     @cached_property
     def pymc_model(self) -> Any:
@@ -59,6 +85,37 @@ class Problem:
         from classy_pm.graph import build_model
 
         return build_model(self.plan, self.symbolic)
+
+    @cached_property
+    def density(self) -> Density:
+        """The posterior density of a point on the unconstrained scale, with its gradient where it has one."""
+        from classy_pm.graph.density import Density
+
+        return Density(self.pymc_model, self.plan, compiled=self.symbolic.kind != "blackbox")
+
+    @property
+    def compile_kwargs(self) -> dict[str, Any]:
+        """How PyMC shall compile what it calls for each draw: not at all what is the user's Python."""
+        from classy_pm.graph.density import UNCOMPILED
+
+        return {"mode": UNCOMPILED} if self.symbolic.kind == "blackbox" else {}
+
+    def for_another_process(self) -> dict[str, Any]:
+        """Return what makes the same problem in another process, for one core."""
+        names = ("plan", "analysis", "likelihood", "seed")
+        return {"cores": 1, **{name: getattr(self, name) for name in names}}
+
+    @cached_property
+    def evaluate(self) -> Evaluation:
+        """The log likelihoods of batches of vectors, by the cheapest way that gives them."""
+        return Evaluation(self)
+
+    def show(self, vectors: np.ndarray) -> None:
+        """Have the best of some vectors, shape (number, size), drawn, if the analysis draws."""
+        onlooker = self.evaluate.onlooker
+        if onlooker.draws:
+            onlooker.see(vectors, self.log_likelihood.many(vectors))
+            onlooker.draw()
 
     def log_posterior(self, vectors: np.ndarray) -> np.ndarray:
         """Return log prior plus log likelihood, and the log likelihood, of a batch of vectors.
@@ -72,14 +129,34 @@ class Problem:
         numpy.ndarray, shape (batch, 2)
         """
         log_prior = self.plan.log_prior(vectors)
-        # Where the prior is zero the likelihood is not asked: it need not be defined there.
-        log_likelihood = np.array(
-            [
-                self.log_likelihood(vector) if possible else -np.inf
-                for vector, possible in zip(vectors, log_prior > -np.inf, strict=True)
-            ]
-        )
+        log_likelihood = self._where(log_prior > -np.inf, vectors)
         return np.stack([log_prior + log_likelihood, log_likelihood], axis=-1)
+
+    def log_likelihoods_of_unit(self, points: np.ndarray) -> np.ndarray:
+        """Return the log likelihoods of points of the unit cube, on which the prior is uniform.
+
+        Where an assertion fails it is -inf.
+
+        Parameters
+        ----------
+        points : numpy.ndarray, shape (batch, size)
+
+        Returns
+        -------
+        numpy.ndarray, shape (batch,)
+        """
+        vectors = self.plan.vector_from_unit(points)
+        possible = np.all(np.isfinite(vectors), axis=-1)
+        if self.plan.layout.assertions:
+            possible &= self.plan.layout.assertions_hold(vectors)
+        return self._where(possible, vectors)
+
+    def _where(self, possible: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+        """Ask the likelihood where the prior is not zero: elsewhere it need not be defined."""
+        log_likelihood = np.full(len(vectors), -np.inf)
+        if np.any(possible):
+            log_likelihood[possible] = self.evaluate(vectors[possible])
+        return log_likelihood
 
     def rng(self, *purpose: int) -> np.random.Generator:
         """Return a generator of its own for one purpose of the search."""
@@ -100,9 +177,14 @@ class Draws:
     Attributes
     ----------
     vectors : numpy.ndarray, shape (chain, draw, size)
-        Draws of the free parameters, in their own units.
+        Draws of the free parameters, in their own units; of an optimiser, its best point alone.
     log_likelihood : numpy.ndarray, shape (chain, draw), optional
         Computed from the vectors where the search does not know it.
+    log_weights : numpy.ndarray, shape (chain, draw), optional
+        Where the draws are weighted, as those of a nested search are: the logarithms of their weights,
+        up to a constant. Such draws are one chain.
+    log_evidence, log_evidence_error : float, optional
+        The logarithm of the evidence with its standard deviation, where the search integrates.
     stats : dict of numpy.ndarray, shape (chain, draw)
         What the sampler tells of each draw.
     attributes : dict
@@ -113,6 +195,9 @@ class Draws:
 
     vectors: np.ndarray
     log_likelihood: np.ndarray | None = None
+    log_weights: np.ndarray | None = None
+    log_evidence: float | None = None
+    log_evidence_error: float | None = None
     stats: dict[str, np.ndarray] = field(default_factory=dict)
     attributes: dict[str, Any] = field(default_factory=dict)
     notices: list[str] = field(default_factory=list)

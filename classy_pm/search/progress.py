@@ -26,6 +26,12 @@ class Report:
     def __init__(self, show: bool | None = None) -> None:
         self.show = _somebody_looks_on() if show is None else show
         self.seconds: dict[str, float] = {}
+        self._begun_at = time.monotonic()
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the fit began."""
+        return time.monotonic() - self._begun_at
 
     def say(self, text: str) -> None:
         """Tell one thing."""

@@ -36,8 +36,9 @@ def make_record(
     seconds: float,
 ) -> FitRecord:
     """Gather a fit's row from its tree and from what went into it."""
-    table = trees.table_of(tree)
-    log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
+    table, attributes = trees.table_of(tree), trees.attributes_of(tree)
+    free = trees.free_rows(tree, table).values()
+    log_likelihood = trees.drawn_vectors(tree).log_likelihood
     diverging = trees.stat_of(tree, trees.DIVERGING) if trees.has_stat(tree, trees.DIVERGING) else None
     return FitRecord(
         fit_key=identity.key,
@@ -55,23 +56,25 @@ def make_record(
         parameters=(*_drawn(plan, tree, table), *_constants(plan)),
         info=info,
         seconds=seconds,
+        log_evidence=attributes["log_evidence"],
+        log_evidence_error=attributes["log_evidence_error"],
         max_log_likelihood=float(np.max(log_likelihood)),
         divergences=None if diverging is None else int(np.sum(diverging)),
-        max_rhat=_or_none(np.max([row["r_hat"] for row in table.values()])),
-        min_ess=_or_none(np.min([row["ess"] for row in table.values()])),
+        max_rhat=_or_none(np.max([row["r_hat"] for row in free])),
+        min_ess=_or_none(np.min([row["ess"] for row in free])),
         model_hash=identity.hashes["model"],
         data_hash=identity.hashes["data"],
         likelihood_hash=identity.hashes["likelihood"],
         search_hash=identity.hashes["search"],
-        versions=trees.attributes_of(tree)["versions"],
+        versions=attributes["versions"],
     )
 
 
 def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) -> list[ParameterRecord]:
     """Return the records of free and derived parameters."""
-    log_likelihood = trees.stat_of(tree, trees.LOG_LIKELIHOOD)
-    best = int(np.argmax(log_likelihood))
-    most_probable = int(np.argmax(log_likelihood + trees.stat_of(tree, trees.LOG_PRIOR)))
+    drawn = trees.drawn_vectors(tree)
+    best = int(np.argmax(drawn.log_likelihood))
+    most_probable = int(np.argmax(drawn.log_likelihood + drawn.log_prior))
     priors = {
         ".".join(path): repr(parameter.prior)
         for parameter in plan.parameters

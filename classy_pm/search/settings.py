@@ -1,4 +1,7 @@
-"""Settings of a search: declared in its class, checked when it is made."""
+"""Settings of a search: declared in its class, checked when it is made.
+
+What is not given has the default of the user's files (`configured`), or else that of the class.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from classy_pm.errors import Faults, SettingError, did_you_mean
+from classy_pm.search.configured import configured
 
 __all__ = ["Settings"]
 
@@ -45,11 +49,21 @@ class Settings:
             elif not _fits(value, hints[name]):
                 faults.add(name, f"{value!r} is not {_in_words(hints[name])}")
         if not faults.lines:
-            for name, value in {**self._declared, **given}.items():
+            defaults = {**self._declared, **self._configured(hints, given, faults)}
+        if not faults.lines:
+            for name, value in {**defaults, **given}.items():
                 setattr(self, name, _plain(value))
             for name, text in self._faults():
                 faults.add(name, text)
         faults.raise_as(SettingError, f"{type(self).__name__} cannot have these settings.")
+
+    def _configured(self, hints: dict[str, Any], given: dict[str, Any], faults: Faults) -> dict[str, Any]:
+        """Return the defaults of the user's files, of which those that are not given must fit."""
+        defaults = configured(type(self), self._declared, hints)
+        for name, value in defaults.items():
+            if name not in given and not _fits(value, hints[name]):
+                faults.add(name, f"{value!r} of the configuration is not {_in_words(hints[name])}")
+        return defaults
 
     def _faults(self) -> typing.Iterator[tuple[str, str]]:
         """Yield (setting, fault) for values of the right type that cannot be."""

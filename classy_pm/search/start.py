@@ -1,27 +1,47 @@
-"""Finding where a chain should start: prior draws, then an optimiser on the gradient.
+"""Finding the modes of a density: many prior draws, and a climb from the best of them.
 
-All of this is on the sampler's unconstrained scale, where every point is allowed.
+All of this is on an unconstrained scale, where every point is allowed; `search/climb.py` climbs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import linalg, optimize
 
 from classy_pm.errors import SearchError
+from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, root
 
-__all__ = ["Mode", "comparable", "find_modes"]
+if TYPE_CHECKING:
+    from classy_pm.search.problem import Problem
 
-# From how many of the best draws the optimiser starts, and how many steps it may take.
+__all__ = [
+    "Mode",
+    "best_points",
+    "comparable",
+    "explained",
+    "find_modes",
+    "mode_notice",
+    "modes_of",
+    "prior_points",
+]
+
+# How many draws from the prior are looked at, and from how many of the best of them it is climbed.
+PRIOR_DRAWS = 400
 STARTS = 12
-MAX_ITERATIONS = 1000
-# Two optima are the same mode if their log densities differ by less than this.
-SAME_LOG_DENSITY = 1e-2
+# At how many of them the user's own function is called, to see whether it is NaN.
+PLAIN_DRAWS = 50
+# Two optima are one if the log density between them falls by no more than this below the lower of them,
+# at so many points.
+VALLEY = 1e-2
+BETWEEN = 7
+# What is less than this share of the probability of the largest mode is left aside.
+NEGLIGIBLE = 1e-6
 
-LogDensity = Callable[[np.ndarray], tuple[float, np.ndarray]]
+PointsOf = Callable[[np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -35,11 +55,17 @@ class Mode:
     scatter : numpy.ndarray, shape (size, size)
         A square root of the inverse curvature: ``point + scatter @ standard_normal`` is a draw
         from the normal approximation.
+    flat : numpy.ndarray, shape (number, size)
+        Directions in which the density does not fall off; none where it has a maximum.
+    slope : float
+        The length of the gradient, in units of the scatter: zero at a maximum.
     """
 
     point: np.ndarray
     log_density: float
     scatter: np.ndarray
+    flat: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    slope: float = 0.0
 
     @property
     def log_mass(self) -> float:
@@ -55,15 +81,75 @@ class Mode:
         return float(values[-1] / max(values[0], 1e-300))
 
 
-def find_modes(log_density: LogDensity, points: np.ndarray) -> list[Mode]:
+def modes_of(
+    problem: Problem,
+    log_density: Callable[[np.ndarray], Any],
+    points_of: PointsOf,
+    *,
+    gradient: bool = True,
+    draws: int = PRIOR_DRAWS,
+    starts: int = STARTS,
+) -> list[Mode]:
+    """Find the modes of a problem's density from draws of its prior, best first.
+
+    Parameters
+    ----------
+    problem : Problem
+    log_density : callable
+        As `find_modes` takes it.
+    points_of : callable
+        Maps parameter values, shape (number, plan.size), to points, shape (number, size).
+    gradient, starts
+        As `find_modes` takes them.
+    draws : int
+        How many draws from the prior.
+
+    Raises
+    ------
+    SearchError
+        If the density is zero or NaN at all of them; the text says which.
+    """
+    points = prior_points(problem, points_of, draws, plain=gradient)
+    with explained(problem):
+        return find_modes(log_density, points, gradient=gradient, starts=starts)
+
+
+def prior_points(
+    problem: Problem, points_of: PointsOf, draws: int = PRIOR_DRAWS, *, plain: bool = True
+) -> np.ndarray:
+    """Draw from the prior, and map the draws to points.
+
+    Parameters
+    ----------
+    plain : bool
+        Whether to call the user's own function at some, so that its NaNs are counted.
+    """
+    vectors = problem.plan.draws(draws, problem.rng(0))
+    if plain:
+        for vector in vectors[:PLAIN_DRAWS]:
+            problem.log_likelihood(vector)
+    return points_of(vectors)
+
+
+def find_modes(
+    log_density: Callable[[np.ndarray], Any],
+    points: np.ndarray,
+    *,
+    gradient: bool = True,
+    starts: int = STARTS,
+) -> list[Mode]:
     """Climb from the best of many points to the local maxima.
 
     Parameters
     ----------
     log_density : callable
-        Gives the log density and its gradient at a point, shape (size,).
+        Gives the log density at a point, shape (size,), and besides it its gradient if `gradient`.
     points : numpy.ndarray, shape (number, size)
         Draws from the prior.
+    gradient : bool
+        Whether there is one.
+    starts : int
+        From how many of the points it is climbed.
 
     Returns
     -------
@@ -75,68 +161,93 @@ def find_modes(log_density: LogDensity, points: np.ndarray) -> list[Mode]:
     SearchError
         If the density is zero or NaN at all points.
     """
-    values = np.array([_finite(log_density(point)[0]) for point in points])
+    value = (lambda point: log_density(point)[0]) if gradient else log_density
+    best = best_points(value, points, max(starts, 50))
+    scale = np.std(best, axis=0)
+    scale = np.where(scale > 0.0, scale, 1.0)
+    climber: Climber = (GradientClimber if gradient else SimplexClimber)(log_density, scale)
+    tops = _distinct(climber, [climber.climb(point) for point in best[:starts]])
+    tops = _distinct(climber, [climber.refine(point) for point in tops])
+    return [_mode(climber, point) for point in tops]
+
+
+def best_points(value: Callable[[np.ndarray], float], points: np.ndarray, number: int = STARTS) -> np.ndarray:
+    """Return the points where a log density is greatest, best first, and none where it is zero.
+
+    Raises
+    ------
+    SearchError
+        If it is zero or NaN at all of them.
+    """
+    values = np.array([value(point) for point in points], dtype=float)
+    values[~np.isfinite(values)] = -np.inf
     if not np.any(values > -np.inf):
         raise SearchError(
             f"The posterior density is zero at all of {len(points)} draws from the prior.",
             cure="Look at analysis.log_likelihood_function(model.random_instance()): it may be NaN or raise "
             "FitException nearly everywhere, or the priors may miss the data by far.",
         )
-    best = [index for index in np.argsort(-values)[:STARTS] if values[index] > -np.inf]
-    optima = sorted((_climb(log_density, points[index]) for index in best), key=lambda item: -item[1])
-    modes: list[Mode] = []
-    for point, height in optima:
-        if not any(_same(mode, point, height) for mode in modes):
-            modes.append(Mode(point, height, _scatter(log_density, point)))
-    return modes
+    order = np.argsort(-values, kind="stable")[:number]
+    return points[order[values[order] > -np.inf]]
 
 
 def comparable(modes: list[Mode]) -> list[Mode]:
     """Return the modes that hold more than a millionth of the probability of the largest, largest first."""
     ordered = sorted(modes, key=lambda mode: -mode.log_mass)
-    return [mode for mode in ordered if mode.log_mass > ordered[0].log_mass - np.log(1e6)]
+    return [mode for mode in ordered if mode.log_mass > ordered[0].log_mass + np.log(NEGLIGIBLE)]
 
 
-def _finite(value: float) -> float:
-    return float(value) if np.isfinite(value) else -np.inf
-
-
-def _climb(log_density: LogDensity, start: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return the maximum that is reached from a point, and its height."""
-
-    def falling(point: np.ndarray) -> tuple[float, np.ndarray]:
-        value, gradient = log_density(point)
-        if not np.isfinite(value):
-            return 1e300, np.zeros_like(point)
-        return -float(value), -np.nan_to_num(np.asarray(gradient, dtype=float))
-
-    found = optimize.minimize(
-        falling, start, jac=True, method="L-BFGS-B", options={"maxiter": MAX_ITERATIONS, "maxcor": 20}
+def mode_notice(modes: list[Mode], consequence: str) -> list[str]:
+    """Say that there are several modes, and what that means for the search."""
+    weighty = comparable(modes)
+    if len(weighty) < 2:
+        return []
+    masses = np.exp([mode.log_mass - weighty[0].log_mass for mode in weighty])
+    shares = ", ".join(f"{share:.1%}" for share in masses / masses.sum())
+    text = (
+        f"{len(weighty)} modes were found from {PRIOR_DRAWS} draws of the prior, with about {shares} of the "
+        f"probability. {consequence} If they are one model with its parts exchanged, order them with "
+        "add_assertion(...); else narrow the priors, or use Emcee or a nested search and compare."
     )
-    return np.asarray(found.x), -float(found.fun)
+    return [text]
 
 
-def _same(mode: Mode, point: np.ndarray, height: float) -> bool:
-    if abs(mode.log_density - height) < SAME_LOG_DENSITY * max(1.0, abs(height) * 1e-3):
-        distance = np.linalg.lstsq(mode.scatter, point - mode.point, rcond=None)[0]
-        return bool(np.linalg.norm(distance) < 3.0 * np.sqrt(point.size))
-    return False
+@contextmanager
+def explained(problem: Problem) -> Iterator[None]:
+    """Where the density is zero at all points, add to the error what the user's function gives."""
+    try:
+        yield
+    except SearchError as error:
+        log_likelihood = problem.log_likelihood
+        before = log_likelihood.nan_count
+        vectors = problem.plan.draws(PRIOR_DRAWS, problem.rng(0))[:PLAIN_DRAWS]
+        impossible = sum(log_likelihood(vector) == -np.inf for vector in vectors)
+        nan = log_likelihood.nan_count - before
+        raise SearchError(
+            f"{error.message} The log likelihood is NaN at {nan} and -inf at {impossible - nan} of "
+            f"{PLAIN_DRAWS}.",
+            cure=error.cure,
+        ) from None
 
 
-def _scatter(log_density: LogDensity, point: np.ndarray) -> np.ndarray:
-    """Return a square root of the inverse curvature, from central differences of the gradient.
+def _mode(climber: Climber, point: np.ndarray) -> Mode:
+    scatter, flat = root(climber.curvature(point))
+    slope = float(np.linalg.norm(scatter.T @ climber.gradient(point)))
+    return Mode(point, climber.value(point), scatter, scatter[:, flat].T, slope)
 
-    Directions in which the density does not fall off are given unit scale.
-    """
-    size = point.size
-    curvature = np.empty((size, size))
-    for index in range(size):
-        step = np.zeros(size)
-        step[index] = 1e-4 * max(1.0, abs(point[index]))
-        ahead, behind = (np.asarray(log_density(point + sign * step)[1]) for sign in (1.0, -1.0))
-        curvature[index] = -(ahead - behind) / (2.0 * step[index])
-    curvature = np.nan_to_num(0.5 * (curvature + curvature.T))
-    values, vectors = linalg.eigh(curvature)
-    floor = 1e-6 * max(values[-1], 1e-12)
-    sd = np.where(values > floor, 1.0 / np.sqrt(np.maximum(values, floor)), 1.0)
-    return vectors * sd
+
+def _distinct(climber: Climber, tops: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the tops that valleys divide, highest first."""
+    distinct: list[np.ndarray] = []
+    for top in sorted(tops, key=climber.value, reverse=True):
+        if not any(_connected(climber, top, other) for other in distinct):
+            distinct.append(top)
+    return distinct
+
+
+def _connected(climber: Climber, one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether no valley lies between two tops: then the lower is on the way to the higher."""
+    height = min(climber.value(one), climber.value(other))
+    floor = height - VALLEY * max(1.0, abs(height) * 1e-3)
+    shares = np.arange(1, BETWEEN + 1) / (BETWEEN + 1)
+    return all(climber.value(one + share * (other - one)) >= floor for share in shares)

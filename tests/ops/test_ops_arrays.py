@@ -153,7 +153,6 @@ def test_a_function_of_ones_own_without_a_gradient_has_a_value():
 
 def test_a_function_written_in_jax():
     jax = pytest.importorskip("jax")
-    jax.config.update("jax_enable_x64", True)
     model = ops.wrap_jax(lambda a, x: jax.numpy.exp(-a * x))
     np.testing.assert_allclose(model(2.0, FP), np.exp(-2.0 * FP))
     inputs, pairs, _, _ = traced_graph(lambda a: model(a, FP), [TENTH])

@@ -151,13 +151,6 @@ def test_a_result_can_be_pickled(gaussian_model, gaussian_analysis, emcee):
     assert again.instance.centre == result.instance.centre
 
 
-def test_info_shows_as_many_digits_as_the_posterior_has(gaussian_model, gaussian_analysis, emcee):
-    from classy_pm.result.result import _with_interval
-
-    row = {"lower_1_sigma": 5000.1229, "median": 5000.1234, "upper_1_sigma": 5000.1239}
-    assert "5000.12340" in _with_interval(row)
-
-
 OFFSET = 0.0
 
 

@@ -1,5 +1,9 @@
 """NUTS on a traced likelihood: the demo against NIST's certified values, and what it refuses."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -87,3 +91,59 @@ def test_two_modes_are_told_and_the_draws_do_not_depend_on_the_cores():
     assert set(np.sign(one.samples.parameter_lists).ravel()) == {-1.0, 1.0}
     np.testing.assert_array_equal(one.idata["posterior"]["x"], two.idata["posterior"]["x"])
     assert "notice" in repr(one)
+
+
+class Point:
+    def __init__(self, x=0.0, y=0.0):
+        self.x, self.y = x, y
+
+
+class Normal(cpm.Analysis):
+    def log_likelihood_function(self, instance):
+        return -0.5 * ((instance.x - 3.0) / 0.5) ** 2 - 0.5 * (instance.y - instance.x) ** 2
+
+
+@pytest.mark.parametrize("sampler", ["pymc", "numpyro", "blackjax"])
+def test_other_samplers_by_name_find_the_same_posterior(sampler):
+    pytest.importorskip(sampler)
+    model = cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.UniformPrior(-50.0, 50.0))
+    search = cpm.NUTS(sampler=sampler, draws=400, tune=400, chains=2, random_seed=1)
+    result = search.fit(model, Normal())
+    table = result.summary()
+    for name, sd in (("x", 0.5), ("y", np.hypot(0.5, 1.0))):
+        error = sd / np.sqrt(table["ess"][name])
+        assert abs(table["mean"][name] - 3.0) < 4.0 * error and abs(table["sd"][name] - sd) < 4.0 * error
+    assert {"diverging", "acceptance_rate"} <= set(result.idata["sample_stats"].data_vars)
+
+
+def test_a_sampler_that_is_not_installed_is_told(gaussian_model, gaussian_analysis, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(cpm.ClassyError, match=r"classy_pm\[samplers\]"):
+        cpm.NUTS(sampler="numpyro").fit(gaussian_model, gaussian_analysis)
+
+
+SCRIPT = """
+import sys
+import numpy as np
+import classy_pm as cpm
+from classy_pm.demo import TRANSMITTANCE, WAVELENGTH, LineAnalysis, line_model
+
+search = cpm.NUTS(draws=100, tune=200, chains=2, random_seed=1)
+samples = search.fit(line_model(), LineAnalysis(WAVELENGTH, TRANSMITTANCE)).samples
+np.save(sys.argv[1], samples.parameter_lists)
+"""
+
+
+def test_the_same_seed_gives_the_same_draws_with_a_cold_and_a_warm_compile_cache(tmp_path):
+    """Wrong answer 16 of the reference; numba's fastmath was seen to break this."""
+    caches = {
+        "NUMBA_CACHE_DIR": str(tmp_path / "numba"),
+        "PYTENSOR_FLAGS": f"base_compiledir={tmp_path / 'pytensor'}",
+    }
+    draws = []
+    for name in ("cold", "warm"):
+        path = tmp_path / f"{name}.npy"
+        subprocess.run([sys.executable, "-c", SCRIPT, path], check=True, env={**os.environ, **caches})
+        draws.append(np.load(path))
+    np.testing.assert_array_equal(*draws)
+    assert any((tmp_path / "numba").rglob("*")) or any((tmp_path / "pytensor").rglob("*"))

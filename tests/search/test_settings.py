@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 import classy_pm as cpm
+from classy_pm import config
 from classy_pm.errors import SettingError
 
 
@@ -44,3 +45,48 @@ def test_initializers_and_convergence_settings_are_checked():
         cpm.InitializerBall(lower_limit=0.6, upper_limit=0.5)
     with pytest.raises(SettingError):
         cpm.AutoCorrelationsSettings(check_size=0)
+
+
+@pytest.fixture
+def configure(tmp_path):
+    def write(text):
+        (tmp_path / "search").mkdir(exist_ok=True)
+        (tmp_path / "search" / "mine.yaml").write_text(text)
+        config.use(tmp_path)
+
+    yield write
+    config.use()
+
+
+def test_defaults_come_from_the_users_files_and_what_is_given_counts_more(configure):
+    configure(
+        "Search: {number_of_cores: 2}\n"
+        "NUTS: {draws: 50, target_accept: 9e-1, number_of_cores: 3}\n"
+        "Emcee:\n"
+        "  initializer: {InitializerBall: {lower_limit: 0.4, upper_limit: 0.6}}\n"
+        "  auto_correlations_settings: {check_size: 7}\n"
+    )
+    nuts, emcee = cpm.NUTS(tune=20), cpm.Emcee()
+    assert (nuts.draws, nuts.tune, nuts.target_accept, nuts.number_of_cores) == (50, 20, 0.9, 3)
+    assert cpm.NUTS(draws=60).draws == 60 and cpm.NUTS.draws == 1000
+    assert emcee.number_of_cores == 2 and emcee.initializer == cpm.InitializerBall(0.4, 0.6)
+    assert emcee.auto_correlations_settings.check_size == 7
+    config.use()
+    assert cpm.NUTS().draws == 1000
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("NUTS: {drawz: 5}", "draws"),
+        ("NUTS: {draws: many}", "draws"),
+        ("NUTS: [draws]", "by name"),
+        ("- NUTS", "searches"),
+        ("Emcee: {initializer: {InitializerBall: {low: 1}}}", "InitializerBall"),
+        ("NUTS: {draws: -3}", "above zero"),
+    ],
+)
+def test_a_file_that_names_no_setting_or_a_wrong_value_is_told(configure, text, words):
+    configure(text)
+    with pytest.raises(cpm.ClassyError, match=words):
+        cpm.Emcee() if text.startswith("Emcee") else cpm.NUTS()

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from classy_pm.errors import SearchError
-from classy_pm.search.start import find_modes
+from classy_pm.search.climb import SimplexClimber, root
+from classy_pm.search.start import comparable, find_modes
 
 COVARIANCE = np.array([[4.0, 1.8], [1.8, 1.0]])
 PRECISION = np.linalg.inv(COVARIANCE)
@@ -37,3 +38,67 @@ def test_two_modes_are_two_and_the_higher_comes_first():
 def test_a_density_that_is_zero_everywhere_is_told():
     with pytest.raises(SearchError, match="zero at all"):
         find_modes(lambda point: (np.nan, point), np.zeros((3, 2)))
+
+
+def test_without_a_gradient_the_same_mode_and_curvature_are_found():
+    points = np.random.default_rng(1).normal(0.0, 10.0, (50, 2))
+    (mode,) = find_modes(lambda point: normal(point)[0], points, gradient=False)
+    np.testing.assert_allclose(mode.point, [3.0, -1.0], atol=1e-4)
+    np.testing.assert_allclose(mode.scatter @ mode.scatter.T, COVARIANCE, rtol=1e-3)
+    assert mode.slope < 0.01 and len(mode.flat) == 0
+
+
+def test_the_gradient_without_a_gradient_is_a_difference():
+    climber = SimplexClimber(lambda point: normal(point)[0], np.ones(2))
+    point = np.array([2.0, -1.5])
+    np.testing.assert_allclose(climber.gradient(point), normal(point)[1], rtol=1e-2)
+    np.testing.assert_allclose(climber.curvature(point), PRECISION, rtol=1e-6)
+
+
+def test_parameters_of_very_different_widths_have_their_curvature():
+    widths = np.array([1e-6, 1.0, 1e5])
+
+    def uneven(point):
+        return -0.5 * np.sum((point / widths) ** 2), -point / widths**2
+
+    (mode,) = find_modes(uneven, np.random.default_rng(1).normal(0.0, 3.0, (50, 3)) * widths)
+    np.testing.assert_allclose(np.sqrt(np.diag(mode.scatter @ mode.scatter.T)), widths, rtol=1e-3)
+    assert len(mode.flat) == 0
+
+
+def test_a_ridge_is_one_mode_with_one_flat_direction():
+    def ridge(point):
+        return -0.5 * (point[0] + point[1]) ** 2, -(point[0] + point[1]) * np.ones(2)
+
+    (mode,) = find_modes(ridge, np.random.default_rng(1).normal(0.0, 10.0, (50, 2)))
+    (flat,) = mode.flat
+    assert flat @ np.ones(2) == pytest.approx(0.0, abs=1e-6)
+
+
+def test_what_rises_up_to_an_edge_has_a_slope_there():
+    def cut(point):
+        return -0.5 * point @ point if point[0] > 1.0 else -np.inf
+
+    points = np.random.default_rng(1).normal(0.0, 3.0, (50, 2))
+    modes = find_modes(cut, points, gradient=False)
+    np.testing.assert_allclose(modes[0].point, [1.0, 0.0], atol=0.02)
+    assert modes[0].slope > 0.1
+    modes = find_modes(lambda point: (cut(point), -point), points)
+    np.testing.assert_allclose(modes[0].point, [1.0, 0.0], atol=0.02)
+    assert modes[0].slope > 0.1
+
+
+def test_a_mode_without_weight_is_left_aside():
+    def uneven(point):
+        terms = np.array([-0.5 * (point[0] + 5.0) ** 2, -0.5 * (point[0] - 5.0) ** 2 - 20.0])
+        shares = np.exp(terms - np.logaddexp(*terms))
+        return np.logaddexp(*terms), np.array([-shares @ (point[0] + np.array([5.0, -5.0]))])
+
+    modes = find_modes(uneven, np.linspace(-8.0, 8.0, 12)[:, np.newaxis])
+    assert len(modes) == 2 and comparable(modes) == modes[:1]
+
+
+def test_the_root_of_a_curvature_is_that_of_its_inverse():
+    scatter, flat = root(PRECISION)
+    np.testing.assert_allclose(scatter @ scatter.T, COVARIANCE)
+    assert not flat.any()

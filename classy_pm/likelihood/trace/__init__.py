@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import pytensor
 from pytensor.graph.basic import Variable
 
 from classy_pm.errors import TraceError
@@ -17,6 +18,7 @@ from classy_pm.likelihood.trace import registry
 from classy_pm.likelihood.trace.array import TracedArray
 from classy_pm.likelihood.trace.branches import Explorer, Fork, Leaf
 from classy_pm.likelihood.trace.guard import guard
+from classy_pm.likelihood.trace.letting_go import let_go
 from classy_pm.likelihood.trace.merging import Merger
 from classy_pm.likelihood.trace.proof import Proof, prove
 from classy_pm.likelihood.trace.registry import Coverage, coverage
@@ -69,6 +71,8 @@ class Trace:
         All ways through the function.
     conditions : tuple of (TensorVariable, Place)
         The conditions on which it branches, and where.
+    keeps : bool
+        Whether the function stores values that it computed, in a cache say.
     """
 
     value: Variable
@@ -76,6 +80,7 @@ class Trace:
     terms_reason: str | None
     paths: tuple[Branch, ...]
     conditions: tuple[tuple[Variable, Place], ...]
+    keeps: bool = False
 
     @property
     def branches(self) -> int:
@@ -83,6 +88,7 @@ class Trace:
         return sum(path.end != "cut" for path in self.paths)
 
 
+@pytensor.config.change_flags(traceback__limit=0)  # nobody asks where in our code a node was made
 def trace(
     function: Callable[[list[Any]], Any],
     inputs: Sequence[Variable],
@@ -127,12 +133,14 @@ def trace(
     explorer = Explorer(function, inputs, points or [_any_point(inputs)], limit, bool(points))
     try:
         tree = explorer.explore()
-    except NotRepeatable:
+    except NotRepeatable as error:
         raise TraceError(
             "The likelihood asks other questions when it is run again with the same values: it changes its "
-            "own state, or draws random numbers.",
+            f"own state, or draws random numbers ({error.place}).",
             cure="Compute from the arguments alone, or use `likelihood='blackbox'`.",
         ) from None
+    finally:
+        keeps = let_go(explorer.session)
     value, _ = Merger(explorer.session, list(inputs)).merge(tree)
     value = rolled(value)
     terms, reason = take_apart(value)
@@ -146,6 +154,7 @@ def trace(
         terms_reason=reason,
         paths=tuple(_branches(tree, ())),
         conditions=tuple(_conditions(tree)),
+        keeps=keeps,
     )
 
 

@@ -8,9 +8,10 @@ shadow. So these rules are NumPy's own and are written down nowhere here.
 
 from __future__ import annotations
 
-import operator
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
+from weakref import ref
 
 import numpy as np
 import pytensor.tensor as pt
@@ -18,8 +19,10 @@ from pytensor.graph.basic import Constant
 from pytensor.tensor.variable import TensorVariable
 
 from classy_pm.errors import TraceError
+from classy_pm.likelihood.trace.adopting import is_alone
 from classy_pm.likelihood.trace.complexes import Pair
-from classy_pm.likelihood.trace.memory import Memory, owner_of
+from classy_pm.likelihood.trace.memory import Memory
+from classy_pm.likelihood.trace.operators import add_operators
 from classy_pm.likelihood.trace.session import Session, current_session
 from classy_pm.likelihood.trace.sums import Element, Partial
 from classy_pm.likelihood.trace.words import refuse, user_place
@@ -52,6 +55,7 @@ class TracedArray:
         self._lazy = lazy
         self._memory: Memory | None = None
         self._version = 0
+        session.made.append(ref(self))
 
     # What it is
 
@@ -71,14 +75,6 @@ class TracedArray:
             self._real, self._imaginary = pair
         assert self._real is not None
         return Pair(self._real, self._imaginary)
-
-    @property
-    def variable(self) -> TensorVariable:
-        """The PyTensor variable; for a complex array a complex one."""
-        real, imaginary = self.pair()
-        if self._shadow_dtype.kind != "c":
-            return real
-        return pt.complex(real, pt.zeros_like(real) if imaginary is None else imaginary)
 
     def _memory_changed(self) -> bool:
         return self._memory is not None and self._memory.version != self._version
@@ -160,9 +156,15 @@ class TracedArray:
 
     @property
     def flat(self) -> Any:
-        """Elements in C order."""
+        """Elements in C order, to be read and written."""
+        from classy_pm.likelihood.trace.indexing import Flat
+
         self._attribute("flat")
-        return iter(np.ravel(self))  # type: ignore[call-overload]
+        return Flat(self)
+
+    @flat.setter
+    def flat(self, values: Any) -> None:
+        self.flat[:] = values
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__") and name.endswith("__"):
@@ -188,10 +190,12 @@ class TracedArray:
         return repr(self)
 
     def __copy__(self) -> Any:
+        from classy_pm.likelihood.trace.wrapping import copy_of
+
         return copy_of(self)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Any:
-        return copy_of(self)
+        return self.__copy__()
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         refuse("a traced value cannot be pickled", "Compute with it, and store results after the fit.")
@@ -199,10 +203,7 @@ class TracedArray:
     def __hash__(self) -> int:
         if isinstance(self._shadow, np.ndarray):
             raise TypeError(f"unhashable type: '{type(self._shadow).__name__}'")
-        refuse(
-            "a traced number is used as a dictionary key or in a set, where its value would decide",
-            "Use the name of the parameter, or an index that does not depend on parameters.",
-        )
+        return escape(self, "hash")
 
     def __bool__(self) -> bool:
         check_recording(self)
@@ -233,32 +234,39 @@ class TracedArray:
         return escape(self, "array")
 
     def __round__(self, digits: int | None = None) -> Any:
-        if digits is None:
-            return python_integer(np.rint(self), self)  # type: ignore[call-overload]
-        return np.round(self, digits)  # type: ignore[call-overload]
+        return self._integer(np.rint) if digits is None else np.round(self, digits)  # type: ignore[call-overload]
 
     def __trunc__(self) -> Any:
-        return python_integer(np.trunc(self), self)  # type: ignore[call-overload]
+        return self._integer(np.trunc)
 
     def __floor__(self) -> Any:
-        return python_integer(np.floor(self), self)  # type: ignore[call-overload]
+        return self._integer(np.floor)
 
     def __ceil__(self) -> Any:
-        return python_integer(np.ceil(self), self)  # type: ignore[call-overload]
+        return self._integer(np.ceil)
+
+    def _integer(self, rounding: np.ufunc) -> Any:
+        from classy_pm.likelihood.trace.wrapping import python_integer
+
+        return python_integer(rounding(self), self)
 
     def __getitem__(self, index: Any) -> Any:
         from classy_pm.likelihood.trace.indexing import get_item
 
-        if isinstance(self._shadow, PYTHON_NUMBERS):
+        if type(self._shadow) in PYTHON_NUMBERS:  # NumPy's numbers can be indexed by () and ...
             raise TypeError(f"'{type(self._shadow).__name__}' object is not subscriptable")
         return get_item(self, index)
 
     # NumPy's protocols
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        from classy_pm.likelihood.trace.dispatch import call_ufunc
+        from classy_pm.likelihood.trace.dispatch import call_ufunc, folded, knows
 
-        return call_ufunc(ufunc, method, inputs, kwargs)
+        out = kwargs.get("out", ())
+        count = sys.getrefcount(out[0]) if len(out) == 1 else 0
+        if count and is_alone(out[0], count):
+            kwargs["out"] = (folded(self._session, np.array(out[0])),)
+        return call_ufunc(ufunc, method, inputs, kwargs) if knows(inputs) else NotImplemented
 
     def __array_function__(
         self, function: Callable[..., Any], types: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
@@ -277,6 +285,8 @@ class TracedSequence(TracedArray):
         return len(self._shadow)
 
     def __iter__(self) -> Iterator[Any]:
+        from classy_pm.likelihood.trace.wrapping import memory_of, wrap_lazy
+
         if not np.ndim(self._shadow):
             raise TypeError("iteration over a 0-d array")
         length = len(self._shadow)
@@ -323,111 +333,6 @@ def check_recording(traced: TracedArray) -> None:
         )
 
 
-def wrap(session: Session, pair: Pair, shadow: Any, sources: tuple[TracedArray, ...] = ()) -> TracedArray:
-    """Return the traced value of a variable and its shadow.
-
-    Parameters
-    ----------
-    session : Session
-        The session that records.
-    pair : Pair
-        Real and imaginary variable.
-    shadow : number or ndarray
-        What NumPy computed.
-    sources : tuple of TracedArray
-        Operands with which the result may share memory.
-    """
-    dtype = np.asarray(shadow).dtype
-    if dtype.kind == "c":  # one part may come from an operand that was broadcast
-        pair = Pair(*(None if part is None else _spread(part, np.shape(shadow)) for part in pair))
-    real = session.intern(fitted(pair.real, shadow, dtype, session))
-    imaginary = None
-    if dtype.kind == "c" and pair.imaginary is not None:
-        imaginary = session.intern(fitted(pair.imaginary, shadow, dtype, session))
-    kind = TracedSequence if isinstance(shadow, np.ndarray) else TracedArray
-    memory = None
-    if isinstance(shadow, np.ndarray):
-        owner = owner_of(shadow)
-        for source in sources:
-            if isinstance(source._shadow, np.ndarray) and owner is owner_of(source._shadow):
-                source.pair()
-                memory = memory_of(source)
-                break
-        else:
-            if owner is not shadow:
-                shadow = np.array(shadow, copy=True)
-    traced = kind(session, real, shadow, imaginary)
-    if memory is not None:
-        traced._memory, traced._version = memory, memory.version
-    return traced
-
-
-def _spread(part: TensorVariable, shape: tuple[int, ...]) -> TensorVariable:
-    return part if part.type.shape == shape else pt.broadcast_to(part, shape)
-
-
-def wrap_lazy(session: Session, shadow: Any, lazy: Element | Partial) -> TracedArray:
-    """Return a traced value whose variable is built when it is asked for."""
-    kind = TracedSequence if isinstance(shadow, np.ndarray) else TracedArray
-    return kind(session, None, shadow, lazy=lazy)
-
-
-def fitted(variable: TensorVariable, shadow: Any, dtype: np.dtype, session: Session) -> TensorVariable:
-    """Return the variable with exactly the shape and dtype that NumPy gave."""
-    shape = np.shape(shadow)
-    wanted = str(np.empty(0, dtype).real.dtype)
-    if variable.type.dtype != wanted:
-        variable = pt.cast(variable, wanted)
-    static = variable.type.shape
-    if static == shape:
-        return variable
-    if len(static) != len(shape) or any(s is not None and s != n for s, n in zip(static, shape, strict=True)):
-        raise TraceError(
-            f"The recorded operation gave shape {static} where NumPy gives {shape}: a fault of classy_pm."
-        )
-    return pt.specify_shape(variable, shape)
-
-
-def memory_of(traced: TracedArray) -> Memory:
-    """Return the memory of an array, which its views share."""
-    if traced._memory is None:
-        pair = traced.pair()
-        traced._memory = Memory(traced._session, owner_of(traced._shadow), pair)
-        traced._version = traced._memory.version
-    return traced._memory
-
-
-def store(traced: TracedArray, pair: Pair) -> None:
-    """Give an array a new content, and with it every view of the same memory."""
-    session = traced._session
-    dtype = traced._shadow_dtype
-    real = session.intern(fitted(pair.real, traced._shadow, dtype, session))
-    imaginary = pair.imaginary
-    if imaginary is not None:
-        imaginary = session.intern(fitted(imaginary, traced._shadow, dtype, session))
-    if traced._memory is not None:
-        traced.pair()
-        traced._memory.write(traced._shadow, Pair(real, imaginary))
-        traced._version = traced._memory.version
-    traced._real, traced._imaginary, traced._lazy = real, imaginary, None
-
-
-def copy_of(traced: TracedArray) -> TracedArray:
-    """Return an independent copy."""
-    shadow = traced._shadow
-    if isinstance(shadow, np.ndarray):
-        shadow = np.array(shadow, copy=True)
-    return wrap(traced._session, traced.pair(), shadow)
-
-
-def python_integer(value: Any, like: TracedArray) -> Any:
-    """Return a rounded value as the integer that Python's `round` or `math.floor` gives."""
-    if isinstance(like._shadow, float | int) and isinstance(value, TracedArray):
-        shadow = int(value._shadow) if np.isfinite(value._shadow) else 0
-        return wrap(value._session, Pair(pt.cast(value.pair().real, "int64")), shadow)
-    return value
-
-
 def is_traced(value: Any) -> bool:
     """Whether a value is traced; unlike `isinstance` it never asks the value what it stands for."""
     return issubclass(type(value), TracedArray)
@@ -439,69 +344,4 @@ def is_constant(traced: TracedArray) -> bool:
     return isinstance(real, Constant) and (imaginary is None or isinstance(imaginary, Constant))
 
 
-def _binary(function: Callable[..., Any], ufunc: np.ufunc) -> tuple[Any, Any, Any]:
-    from_operator = function
-
-    def forward(self: TracedArray, other: Any) -> Any:
-        from classy_pm.likelihood.trace.dispatch import call_operator
-
-        return call_operator(from_operator, ufunc, self, other)
-
-    def backward(self: TracedArray, other: Any) -> Any:
-        from classy_pm.likelihood.trace.dispatch import call_operator
-
-        return call_operator(from_operator, ufunc, other, self)
-
-    def inplace(self: TracedArray, other: Any) -> Any:
-        if isinstance(self._shadow, np.ndarray):
-            return ufunc(self, other, out=(self,))
-        return forward(self, other)
-
-    return forward, backward, inplace
-
-
-def _unary(function: Callable[..., Any], ufunc: np.ufunc) -> Any:
-    def call(self: TracedArray) -> Any:
-        from classy_pm.likelihood.trace.dispatch import call_operator
-
-        return call_operator(function, ufunc, self)
-
-    return call
-
-
-for _name, _ufunc in {
-    "add": np.add,
-    "sub": np.subtract,
-    "mul": np.multiply,
-    "truediv": np.true_divide,
-    "floordiv": np.floor_divide,
-    "mod": np.remainder,
-    "pow": np.power,
-    "matmul": np.matmul,
-    "and": np.bitwise_and,
-    "or": np.bitwise_or,
-    "xor": np.bitwise_xor,
-    "lshift": np.left_shift,
-    "rshift": np.right_shift,
-}.items():
-    _forward, _backward, _inplace = _binary(getattr(operator, f"__{_name}__"), _ufunc)
-    setattr(TracedArray, f"__{_name}__", _forward)
-    setattr(TracedArray, f"__r{_name}__", _backward)
-    setattr(TracedArray, f"__i{_name}__", _inplace)
-for _name, _ufunc in {
-    "lt": np.less,
-    "le": np.less_equal,
-    "gt": np.greater,
-    "ge": np.greater_equal,
-    "eq": np.equal,
-    "ne": np.not_equal,
-}.items():
-    setattr(TracedArray, f"__{_name}__", _binary(getattr(operator, _name), _ufunc)[0])
-for _name, _ufunc in {
-    "neg": np.negative,
-    "pos": np.positive,
-    "abs": np.absolute,
-    "invert": np.invert,
-}.items():
-    setattr(TracedArray, f"__{_name}__", _unary(getattr(operator, f"__{_name}__"), _ufunc))
-TracedArray.__divmod__, TracedArray.__rdivmod__, _ = _binary(divmod, np.divmod)  # type: ignore[attr-defined]
+add_operators(TracedArray)

@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.likelihood.trace.array import METHODS, TracedArray, copy_of
+from classy_pm.likelihood.trace.array import METHODS, TracedArray
 from classy_pm.likelihood.trace.dispatch import assign
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import copy_of
 
 SAME = (
     "all",

@@ -21,11 +21,20 @@ import numpy as np
 from pytensor.graph.basic import Variable
 
 from classy_pm.errors import FitException, TraceError
-from classy_pm.likelihood.trace.array import is_traced, wrap
+from classy_pm.likelihood.trace.array import is_traced
 from classy_pm.likelihood.trace.complexes import Pair
+from classy_pm.likelihood.trace.dispatch import unwrapped
 from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session, TooManyDecisions
-from classy_pm.likelihood.trace.words import Place, is_raised_on_purpose, place_of_error
+from classy_pm.likelihood.trace.trying import RaisedForPython
+from classy_pm.likelihood.trace.words import (
+    Place,
+    is_of_jax,
+    is_raised_on_purpose,
+    place_of_error,
+    written_in_jax,
+)
+from classy_pm.likelihood.trace.wrapping import wrap
 
 # Loops may go this many turns beyond the longest that a witness takes.
 SPARE_TURNS = 2
@@ -152,8 +161,8 @@ class Explorer:
         return (
             f"The likelihood has more than {self.limit} ways through it; it branches on parameters at "
             f"{lines}.\n"
-            "Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or raise "
-            "`limit`."
+            "Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or set "
+            f"`branch_limit = {4 * self.limit}` in the class of the analysis."
         )
 
     def _count_places(self, node: Fork | Leaf | None, places: Counter[Place]) -> None:
@@ -173,7 +182,7 @@ class Explorer:
         node = self.root
         for index, decision in enumerate(decisions):
             if not isinstance(node, Fork) or node.condition is not decision.condition:
-                raise NotRepeatable
+                raise NotRepeatable(decision.place)
             following = node.sides[decision.answer]
             if index == len(decisions) - 1:
                 if following is None:
@@ -182,9 +191,9 @@ class Explorer:
                 elif isinstance(following, Leaf):
                     following.witnesses.extend(leaf.witnesses)
                     if following.value is not leaf.value:
-                        raise NotRepeatable
+                        raise NotRepeatable(decision.place)
                 else:
-                    raise NotRepeatable
+                    raise NotRepeatable(decision.place)
             else:
                 if following is None:
                     following = Fork(decisions[index + 1].condition, decisions[index + 1].place)
@@ -220,11 +229,13 @@ class Explorer:
             raise TraceError(self._over_limit(places + Counter([error.place]))) from None
         if isinstance(error, NotRepeatable):
             raise error
+        if is_of_jax(error):
+            raise written_in_jax(place_of_error(error)) from error
         text = (
             f"The likelihood stopped with {type(error).__name__} while it was traced: {error} "
             f"({place_of_error(error)})."
         )
-        if not (forced and is_raised_on_purpose(error)):
+        if not (forced and (is_raised_on_purpose(error) or isinstance(error, RaisedForPython))):
             raise TraceError(text) from error
         return Leaf(None, cut=text)
 
@@ -238,6 +249,7 @@ class Explorer:
         return wrap(self.session, Pair(variable), np.array(value) if isinstance(value, np.ndarray) else value)
 
     def _value(self, result: Any) -> Variable:
+        result = unwrapped(result)
         if not is_traced(result):
             number = np.asarray(result)
             if number.shape != () or number.dtype.kind not in "biuf":

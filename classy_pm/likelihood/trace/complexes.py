@@ -7,10 +7,13 @@ and every rule of differentiation holds.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pytensor.tensor as pt
+from pytensor.scalar import basic as scalar
+from pytensor.tensor.elemwise import Elemwise
 from pytensor.tensor.variable import TensorVariable
 
 
@@ -23,6 +26,18 @@ class Pair(NamedTuple):
     def imag(self) -> TensorVariable:
         """Return the imaginary part, zeros where there is none."""
         return pt.zeros_like(self.real) if self.imaginary is None else self.imaginary
+
+
+class Size(scalar.Sqrt):
+    """A root whose gradient at 0 is 0, as differences of the absolute value on both sides have it."""
+
+    def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Return the cotangent of the squared size."""
+        (slope,) = super().pullback(inputs, outputs, cotangents)
+        return [scalar.switch(scalar.eq(inputs[0], 0), scalar.constant(0.0, dtype=slope.type.dtype), slope)]
+
+
+size = Elemwise(Size(scalar.upgrade_to_float, name="size"))
 
 
 def _sum(a: TensorVariable | None, b: TensorVariable | None) -> TensorVariable | None:
@@ -95,7 +110,7 @@ def conjugate(x: Pair) -> Pair:
 
 def absolute(x: Pair) -> TensorVariable:
     """Return the absolute value."""
-    return pt.abs(x.real) if x.imaginary is None else pt.sqrt(modulus_squared(x))
+    return pt.abs(x.real) if x.imaginary is None else size(modulus_squared(x))
 
 
 def angle(x: Pair) -> TensorVariable:
@@ -105,8 +120,8 @@ def angle(x: Pair) -> TensorVariable:
 
 def exp(x: Pair) -> Pair:
     """Return the exponential."""
-    size, turn = pt.exp(x.real), x.imag()
-    return Pair(size * pt.cos(turn), size * pt.sin(turn))
+    length, turn = pt.exp(x.real), x.imag()
+    return Pair(length * pt.cos(turn), length * pt.sin(turn))
 
 
 def log(x: Pair) -> Pair:
@@ -121,9 +136,9 @@ def scale(x: Pair, factor: float) -> Pair:
 
 def sqrt(x: Pair) -> Pair:
     """Return the principal square root."""
-    size = absolute(x)
-    zero = pt.eq(size, 0.0)
-    safe = pt.switch(zero, 1.0, size)
+    length = absolute(x)
+    zero = pt.eq(length, 0.0)
+    safe = pt.switch(zero, 1.0, length)
     large = pt.sqrt(0.5 * (safe + pt.abs(x.real)))
     other = x.imag() / (2.0 * large)
     right = pt.ge(x.real, 0.0)

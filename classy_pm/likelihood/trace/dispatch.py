@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterable
+from types import NoneType
 from typing import Any
 
 import numpy as np
@@ -16,19 +17,13 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from classy_pm.likelihood.trace import registry
-from classy_pm.likelihood.trace.array import (
-    PYTHON_NUMBERS,
-    TracedArray,
-    is_constant,
-    is_traced,
-    store,
-    wrap,
-    wrap_lazy,
-)
+from classy_pm.likelihood.trace.array import PYTHON_NUMBERS, TracedArray, is_constant, is_traced
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.session import Session
 from classy_pm.likelihood.trace.sums import continued_sum
+from classy_pm.likelihood.trace.trying import check_division
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import store, wrap, wrap_lazy
 
 
 def find_traced(values: Iterable[Any], depth: int = 6) -> TracedArray | None:
@@ -47,18 +42,34 @@ def find_traced(values: Iterable[Any], depth: int = 6) -> TracedArray | None:
     return None
 
 
+def unwrapped(value: Any) -> Any:
+    """Return the traced value that a labelled or an object array of one element holds; others unchanged."""
+    if is_traced(value):
+        return value
+    if type(value) is np.ndarray:
+        return value.item() if value.dtype == object and value.size == 1 else value
+    inside = getattr(value, "data", None)
+    return inside if is_traced(inside) else value
+
+
 def lift(value: Any) -> Any:
     """Return a list or tuple with traced values in it as one traced array; others unchanged."""
     if is_traced(value) or not isinstance(value, list | tuple | np.ndarray):
         return value
     if isinstance(value, np.ndarray):
-        if value.dtype == object and find_traced([value]) is not None:
-            return lift(value.tolist())
-        return value
+        return _numbers_in(value) if value.dtype == object else value
     if find_traced(value) is None:
         return value
     items = [lift(item) for item in value]
     return np.stack([item if is_traced(item) else np.asarray(item) for item in items])
+
+
+def _numbers_in(array: np.ndarray) -> Any:
+    """Return an array of objects as a traced one, or as a plain one of numbers where it holds such."""
+    if find_traced([array]) is not None:
+        return lift(array.tolist())
+    numbers = np.array(array.tolist())
+    return numbers if numbers.dtype.kind in "biufc" and numbers.shape == array.shape else array
 
 
 def shadow_of(value: Any) -> Any:
@@ -81,12 +92,15 @@ def pair_of(session: Session, value: Any, dtype: np.dtype | None = None) -> Pair
         part = str(np.empty(0, dtype).real.dtype)
         return Pair(*(None if p is None else _cast(p, part) for p in pair))
     if isinstance(value, np.ndarray) and type(value) not in (np.ndarray, np.memmap):
+        from classy_pm.likelihood.trace.escapes import UNMASKED
+
         kind = type(value).__name__
+        masked = isinstance(value, np.ma.MaskedArray)
         refuse(
             f"an array of the type `{kind}` is put together with a traced one, and what it adds to a plain "
             "array "
             "(masks, units, labels) has no place in a graph",
-            "Give a plain array: `np.asarray(data)`.",
+            UNMASKED if masked else "Give a plain array: `np.asarray(data)`.",
         )
     array = np.asarray(value, dtype=dtype)
     if array.dtype.kind == "c":
@@ -106,6 +120,11 @@ def _kind(value: Any) -> Any:
     return np.asarray(value).dtype
 
 
+def knows(operands: Iterable[Any]) -> bool:
+    """Whether operands are of kinds that are recorded here; another kind's own methods are asked instead."""
+    return not any(getattr(type(item), "_selects", False) for item in operands)
+
+
 def folded(session: Session, shadow: Any, sources: tuple[TracedArray, ...] = ()) -> TracedArray:
     """Return a traced value that does not depend on any input."""
     return wrap(session, pair_of(session, shadow), shadow, sources)
@@ -121,7 +140,8 @@ def call_ufunc(ufunc: np.ufunc, method: str, inputs: tuple[Any, ...], kwargs: di
     if rule is None or rule.build is None:
         note = f": {rule.note}" if rule is not None and rule.note else ""
         refuse(
-            f"`{ufunc.__name__}` has no equivalent in a graph{note}", rule.cure if rule is not None else None
+            f"`{ufunc.__name__.lstrip(chr(95))}` has no equivalent in a graph{note}",
+            rule.cure if rule is not None else None,
         )
     if method != "__call__":
         from classy_pm.likelihood.trace.methods import call_method
@@ -239,12 +259,13 @@ def _each(result: Any, make: Callable[[Any, int], Any]) -> Any:
 
 # Python's operators
 
+DIVISIONS = (np.true_divide, np.floor_divide, np.remainder, np.divmod)
 OPERANDS = (*PYTHON_NUMBERS, np.ndarray, np.generic, list, tuple)
 
 
 def call_operator(function: Callable[..., Any], ufunc: np.ufunc, *operands: Any) -> Any:
     """Record a Python operator; the result is a Python number where both operands are."""
-    if any(item is None or isinstance(item, str | dict | set | bytes) for item in operands):
+    if not knows(operands) or any(isinstance(item, NoneType | str | dict | set | bytes) for item in operands):
         return NotImplemented
     operands = tuple(lift(item) for item in operands)
     shadows = tuple(shadow_of(item) for item in operands)
@@ -258,6 +279,8 @@ def call_operator(function: Callable[..., Any], ufunc: np.ufunc, *operands: Any)
             return NotImplemented
         return call_ufunc(ufunc, "__call__", operands, {})
     registry.load()
+    if ufunc in DIVISIONS and is_traced(operands[1]):
+        check_division(operands[1])
     try:
         result = function(*shadows)
     except (ZeroDivisionError, OverflowError, ValueError):

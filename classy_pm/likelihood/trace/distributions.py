@@ -36,7 +36,13 @@ class Distribution:
     def __getattr__(self, name: str) -> Any:
         plain = getattr(self._original, name)
         kind = METHODS.get(name)
+        if name in ("ppf", "isf"):
+            return lambda q, *args, **kwds: _quantile(
+                self._original, name, q, (*self._args, *args), {**self._kwds, **kwds}
+            )
         if kind is None:
+            if (self._args or self._kwds) and not name.startswith("_"):
+                refuse(f"`scipy.stats.{self._original.name}.{name}` of traced arguments has no equivalent")
             return plain
 
         def call(x: Any, *args: Any, **kwds: Any) -> Any:
@@ -86,6 +92,21 @@ def _evaluated(original: Any, name: str, x: Any, args: tuple[Any, ...], kwds: di
     result = np.where(valid, result, np.nan) if valid is not True else result
     result = np.where(np.isnan(y), np.nan, result)
     return result[()] if np.ndim(shadow_of(result)) == 0 else result
+
+
+def _quantile(original: Any, name: str, q: Any, args: tuple[Any, ...], kwds: dict[str, Any]) -> Any:
+    import scipy.stats
+
+    if find_traced([q, args]) is None and find_traced(kwds.values()) is None:
+        return getattr(original, name)(q, *args, **kwds)
+    if isinstance(original, scipy.stats.rv_discrete) or type(original)._ppf is scipy.stats.rv_continuous._ppf:
+        refuse(f"`scipy.stats.{original.name}.{name}` of traced arguments has no equivalent")
+    parsed, loc, scale = original._parse_args(*args, **kwds)
+    q = lift(q)
+    return (
+        original._ppf(q if name == "ppf" else np.subtract(1.0, q), *(lift(item) for item in parsed)) * scale
+        + loc
+    )
 
 
 def _log_normal(x: Any, s: Any) -> Any:
@@ -221,6 +242,74 @@ def _arguments_are_valid(original: Any, args: tuple[Any, ...], scale: Any) -> An
     return True if not is_traced(valid) and bool(np.all(valid)) else valid
 
 
+class Joint:
+    """A distribution of vectors, with traced arguments: the density and its logarithm."""
+
+    def __init__(
+        self,
+        original: Any,
+        name: str,
+        density: str,
+        formula: Callable[..., Any],
+        args: tuple[Any, ...] = (),
+        kwds: dict[str, Any] | None = None,
+    ) -> None:
+        self._original, self._name, self._density, self._formula = original, name, density, formula
+        self._args, self._kwds = args, kwds or {}
+
+    def __call__(self, *args: Any, **kwds: Any) -> Any:
+        """Freeze arguments."""
+        if find_traced([*args, *kwds.values()]) is None:
+            return self._original(*args, **kwds)
+        return Joint(self._original, self._name, self._density, self._formula, args, kwds)
+
+    def __getattr__(self, name: str) -> Any:
+        if name not in (self._density, f"log{self._density}"):
+            if self._args or self._kwds:
+                refuse(f"`scipy.stats.{self._name}.{name}` of traced arguments has no equivalent")
+            return getattr(self._original, name)
+
+        def call(x: Any, *args: Any, **kwds: Any) -> Any:
+            args, kwds = (*self._args, *args), {**self._kwds, **kwds}
+            if find_traced([x, *args, *kwds.values()]) is None:
+                return getattr(self._original, name)(x, *args, **kwds)
+            value = self._formula(as_traced(x), *args, **kwds)
+            return value if name.startswith("log") else np.exp(value)
+
+        return call
+
+
+def _multinomial(x: Any, n: Any, p: Any) -> Any:
+    p = as_traced(p)
+    terms = scipy.special.xlogy(x, p) - scipy.special.gammaln(x + 1)
+    value = np.where(np.equal(np.sum(x, axis=-1), n), 0.0, -np.inf) + np.sum(terms, axis=-1)
+    valid = np.less(np.abs(1.0 - np.sum(p, axis=-1)), 1e-13)
+    return np.where(valid, value + scipy.special.gammaln(np.add(n, 1)), np.nan)[()]
+
+
+def _dirichlet(x: Any, alpha: Any) -> Any:
+    alpha = as_traced(alpha)
+    if np.shape(shadow_of(x))[0] != np.shape(shadow_of(alpha))[0]:
+        x = np.concatenate([x, 1.0 - np.sum(x, axis=0, keepdims=True)])
+    size = scipy.special.gammaln(np.sum(alpha)) - np.sum(scipy.special.gammaln(alpha))
+    return size + np.sum(scipy.special.xlogy((alpha - 1).T, x.T).T, axis=0)
+
+
+def _multivariate_t(x: Any, loc: Any = None, shape: Any = 1, df: Any = 1) -> Any:
+    shape = as_traced(shape)
+    if np.ndim(shadow_of(shape)) != 2:
+        refuse("`scipy.stats.multivariate_t` needs a matrix as its shape in a graph")
+    away = x if loc is None else x - as_traced(loc)
+    size = np.shape(shadow_of(shape))[0]
+    factor = np.linalg.cholesky(shape)
+    white = solve_triangular(factor, np.reshape(away, (-1, size)).T, lower=True)
+    square = np.reshape(np.sum(np.square(white), axis=0), np.shape(shadow_of(away))[:-1])
+    gammaln, half = scipy.special.gammaln, 0.5 * (df + size)
+    height = gammaln(half) - gammaln(0.5 * df) - 0.5 * size * np.log(np.pi * df)
+    value = height - np.sum(np.log(np.diagonal(factor))) - half * np.log1p(square / df)
+    return value[()] if np.ndim(shadow_of(value)) == 0 else value
+
+
 class MultivariateNormal:
     """`scipy.stats.multivariate_normal` with traced arguments: `logpdf` and `pdf`."""
 
@@ -236,6 +325,8 @@ class MultivariateNormal:
         return MultivariateNormal(self._original, mean, cov)
 
     def __getattr__(self, name: str) -> Any:
+        if find_traced([self._mean, self._cov]) is not None:
+            refuse(f"`scipy.stats.multivariate_normal.{name}` of traced arguments has no equivalent")
         return getattr(self._original, name)
 
     def logpdf(self, x: Any, mean: Any = None, cov: Any = None, **kwds: Any) -> Any:
@@ -269,7 +360,12 @@ def stand_ins() -> dict[Any, Any]:
     import scipy.stats
 
     pairs: dict[Any, Any] = {
-        scipy.stats.multivariate_normal: MultivariateNormal(scipy.stats.multivariate_normal)
+        scipy.stats.multivariate_normal: MultivariateNormal(scipy.stats.multivariate_normal),
+        scipy.stats.multinomial: Joint(scipy.stats.multinomial, "multinomial", "pmf", _multinomial),
+        scipy.stats.dirichlet: Joint(scipy.stats.dirichlet, "dirichlet", "pdf", _dirichlet),
+        scipy.stats.multivariate_t: Joint(
+            scipy.stats.multivariate_t, "multivariate_t", "pdf", _multivariate_t
+        ),
     }
     for item in vars(scipy.stats).values():
         if isinstance(item, scipy.stats.rv_continuous | scipy.stats.rv_discrete):

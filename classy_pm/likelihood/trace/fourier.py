@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 from pytensor.tensor.variable import TensorVariable
 
-from classy_pm.likelihood.trace.array import wrap
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.dispatch import assign, folded, pair_of, quietly, shadow_of
 from classy_pm.likelihood.trace.fourier_ops import complex_transform, from_half, to_half
 from classy_pm.likelihood.trace.reductions import as_traced
 from classy_pm.likelihood.trace.registry import function_rule
 from classy_pm.likelihood.trace.shaping import moved
+from classy_pm.likelihood.trace.wrapping import wrap
 
 Variable = TensorVariable
 fft = np.fft

@@ -3,7 +3,9 @@
 `switch(x > 0, log(x), 0)` sends the gradient 0 to `log` where x is not positive, and 0 times the
 infinite or undefined slope of `log` is NaN. Here every operation on the way to a `switch` whose
 slope may not be finite is replaced by one with the same value, for which a gradient of exactly 0
-that arrives leaves as exactly 0. Graphs without `switch` are left alone.
+that arrives leaves as exactly 0. Likewise `sqrt(maximum(x, 0))` sends an infinite gradient to
+`maximum`, of which 0 times as much must reach an x that was not chosen. Graphs in which nothing is
+chosen are left alone.
 """
 
 from __future__ import annotations
@@ -54,6 +56,10 @@ TAME = (
 )
 
 
+# They pass the gradient on to one of their operands.
+CHOICES = (scalar.Maximum, scalar.Minimum, scalar.Clip)
+
+
 class _Guarded:
     """Mixin of a scalar operation that passes a gradient of 0 on as 0."""
 
@@ -76,9 +82,22 @@ class _Guarded:
         return (guarded_operation, (self.unguarded,))  # type: ignore[attr-defined]
 
 
+class _Choosing:
+    """Mixin of maximum, minimum and clip: what was not chosen gets 0, whatever gradient arrives."""
+
+    def pullback(self, inputs: Sequence[Any], outputs: Sequence[Any], cotangents: Sequence[Any]) -> list[Any]:
+        """Return the cotangents of the operands, which are the arrived one or 0."""
+        (arrived,) = cotangents
+        one = scalar.constant(1.0, dtype=arrived.type.dtype)
+        shares = super().pullback(inputs, outputs, [one])  # type: ignore[misc]
+        zero = scalar.constant(0.0, dtype=arrived.type.dtype)
+        return [scalar.switch(scalar.neq(share, 0), arrived, zero) for share in shares]
+
+
 @cache
 def _guarded_class(kind: type) -> type:
-    return type(f"Guarded{kind.__name__}", (_Guarded, kind), {"__module__": __name__})
+    mixin = _Choosing if issubclass(kind, CHOICES) else _Guarded
+    return type(f"Guarded{kind.__name__}", (mixin, kind), {"__module__": __name__})
 
 
 def guarded_operation(operation: Any) -> Any:
@@ -103,6 +122,10 @@ def is_switch(variable: Variable) -> bool:
     return node is not None and isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, scalar.Switch)
 
 
+def _is_elementwise(node: Any, kinds: tuple[type, ...]) -> bool:
+    return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kinds)
+
+
 def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
     """Return the outputs with every hazardous operation before a choice guarded.
 
@@ -113,9 +136,15 @@ def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Varia
     """
     nodes = list(io_toposort(inputs, outputs))
     choices = [node for node in nodes if is_switch(node.outputs[0])]
-    if not choices:
+    limited = [node for node in nodes if _is_elementwise(node, CHOICES)]
+    if not choices and not limited:
         return list(outputs)
-    before = set(ancestors([value for node in choices for value in node.inputs[1:]]))
+    steep = [
+        node for node in nodes if isinstance(node.op, Elemwise) and not _is_elementwise(node, LINEAR + TAME)
+    ]
+    before_steep = set(ancestors([value for node in steep for value in node.inputs])) if limited else set()
+    # with the conditions: 0 from a comparison times an undefined slope is NaN too
+    before = set(ancestors([value for node in choices for value in node.inputs]))
     hazardous: set[Variable] = set()
     new: dict[Variable, Variable] = {}
     for node in nodes:
@@ -123,7 +152,10 @@ def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Varia
         parts = [new.get(item, item) for item in node.inputs]
         changed = any(part is not item for part, item in zip(parts, node.inputs, strict=True))
         tainted = any(item in hazardous for item in node.inputs)
-        if isinstance(operation, Elemwise):
+        if _is_elementwise(node, CHOICES):
+            if node.outputs[0] in before_steep and "float" in node.outputs[0].type.dtype:
+                operation, changed = _guarded_elemwise(operation), True
+        elif isinstance(operation, Elemwise):
             kind = operation.scalar_op
             if not isinstance(kind, LINEAR) and (tainted or not isinstance(kind, TAME)):
                 tainted = True

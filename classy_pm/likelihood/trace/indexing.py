@@ -8,17 +8,13 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
-from classy_pm.likelihood.trace.array import (
-    TracedArray,
-    is_constant,
-    is_traced,
-    store,
-    wrap,
-)
+from classy_pm.likelihood.trace.array import TracedArray, is_constant, is_traced
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.dispatch import find_traced, folded, lift, pair_of, shadow_of, spread
+from classy_pm.likelihood.trace.places import element
 from classy_pm.likelihood.trace.registry import function_rule
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import store, wrap
 
 HOW_TO_SELECT = (
     "Keep all elements and choose among them: `np.where(mask, values, 0.0)` before a sum, "
@@ -148,9 +144,14 @@ def get_item(traced: TracedArray, index: Any) -> Any:
     )
 
 
+def _is_whole(place: tuple[Any, ...]) -> bool:
+    return all(item is Ellipsis or (isinstance(item, slice) and item == slice(None)) for item in place)
+
+
 def _at(part: TensorVariable, place: tuple[Any, ...]) -> TensorVariable:
-    trivial = all(item is Ellipsis or (isinstance(item, slice) and item == slice(None)) for item in place)
-    return part if trivial else part[place]
+    if len(place) == part.type.ndim > 0 and all(type(item) is int for item in place):
+        return element(part, place)
+    return part if _is_whole(place) else part[place]
 
 
 def set_item(traced: TracedArray, index: Any, value: Any) -> None:
@@ -190,8 +191,34 @@ def set_item(traced: TracedArray, index: Any, value: Any) -> None:
     store(traced, Pair(_replaced(old.real, place, new.real), imaginary))
 
 
+class Flat:
+    """`array.flat`: the elements in C order."""
+
+    def __init__(self, array: Any) -> None:
+        self.array = array
+        self.places = np.arange(array.size).reshape(array.shape)
+
+    def __iter__(self) -> Any:
+        return iter(np.ravel(self.array))  # type: ignore[call-overload]
+
+    def __len__(self) -> int:
+        return self.array.size
+
+    def __getitem__(self, index: Any) -> Any:
+        value = np.ravel(self.array)[index]  # type: ignore[call-overload]
+        return value.copy() if np.ndim(shadow_of(value)) else value
+
+    def __setitem__(self, index: Any, values: Any) -> None:
+        flat = self.places.ravel()[shadow_of(index)]
+        places = np.unravel_index(flat, self.array.shape)
+        values = lift(values)
+        if np.ndim(shadow_of(values)):  # shorter ones are repeated
+            values = np.resize(values, np.shape(flat))
+        self.array[places] = values
+
+
 def _replaced(part: TensorVariable, place: tuple[Any, ...], value: TensorVariable) -> TensorVariable:
-    target = _at(part, place)
+    target = part if _is_whole(place) else part[place]
     while value.type.ndim > target.type.ndim and value.type.shape[0] == 1:
         value = value[0]
     if target is part:

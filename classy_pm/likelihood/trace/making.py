@@ -8,11 +8,12 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from classy_pm.likelihood.trace.array import copy_of, is_traced
+from classy_pm.likelihood.trace.array import is_traced
 from classy_pm.likelihood.trace.dispatch import assign, emit, find_traced, folded, lift, quietly, shadow_of
 from classy_pm.likelihood.trace.reductions import as_traced
 from classy_pm.likelihood.trace.registry import function_rule
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import copy_of
 
 
 def _like(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -9,10 +9,17 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+from classy_pm.likelihood.faults import note
+
+
+# The classes of operations that are called in this way.
+CALLED_BY_PYTHON: set[type] = set()
+
 
 @cache
 def called_by_python(kind: type) -> None:
     """Tell numba's linker, once for each class of operations, that Python computes them."""
+    CALLED_BY_PYTHON.add(kind)
     try:
         import numba
         from pytensor.link.numba.dispatch.basic import (
@@ -30,7 +37,11 @@ def called_by_python(kind: type) -> None:
 
         def compute(inputs: Any) -> Any:
             storage: list[list[Any]] = [[None] for _ in range(count)]
-            op.perform(node, inputs, storage)
+            try:
+                op.perform(node, inputs, storage)
+            except BaseException as error:
+                note(error)
+                raise
             results = tuple(cell[0] for cell in storage)
             return results[0] if count == 1 else results
 

@@ -9,20 +9,17 @@ each run, also after an error.
 
 from __future__ import annotations
 
-import builtins
+import functools
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import cache, wraps
 from types import FrameType, ModuleType
 from typing import Any
 
 import numpy as np
 
-_MISSING = object()
-_lock = threading.RLock()
-_covered: dict[int, tuple[int, dict[str, Any], dict[str, Any]]] = {}
+from classy_pm.likelihood.trace.covering import covered
 
 # Modules of one likelihood that are covered at most.
 LARGEST_NUMBER = 200
@@ -33,6 +30,7 @@ MODULES = (
     "numpy.linalg",
     "numpy.fft",
     "math",
+    "cmath",
     "scipy",
     "scipy.special",
     "scipy.linalg",
@@ -40,6 +38,10 @@ MODULES = (
     "scipy.signal",
     "scipy.ndimage",
     "scipy.integrate",
+    "scipy.interpolate",
+    "scipy.optimize",
+    "scipy.spatial",
+    "scipy.spatial.distance",
     "numpy.polynomial",
     "numpy.polynomial.polynomial",
     "numpy.polynomial.chebyshev",
@@ -48,8 +50,6 @@ MODULES = (
     "numpy.polynomial.hermite_e",
     "numpy.polynomial.laguerre",
 )
-
-PLAIN_PYTHON = ("float", "int", "complex", "max", "min", "any", "all")
 
 
 class Restart(BaseException):
@@ -78,48 +78,9 @@ class Overlay:
             self.modules.setdefault(id(frame.f_globals), frame.f_globals)
         return len(self.modules) > before
 
-    @contextmanager
-    def applied(self) -> Iterator[None]:
+    def applied(self) -> AbstractContextManager[None]:
         """Cover the names, and put them back."""
-        modules = list(self.modules.values())
-        for module in modules:
-            _cover(module)
-        try:
-            yield
-        finally:
-            for module in modules:
-                _uncover(module)
-
-
-def _cover(module: dict[str, Any]) -> None:
-    with _lock:
-        depth, _names, saved = _covered.get(id(module), (0, module, {}))
-        if depth == 0:
-            saved = {}
-            for name, value in list(module.items()):
-                other = substitute(value)
-                if other is not None:
-                    saved[name] = value
-                    module[name] = other
-            for name in PLAIN_PYTHON:
-                if name not in module:
-                    saved[name] = _MISSING
-                    module[name] = substitute(getattr(builtins, name))
-        _covered[id(module)] = (depth + 1, module, saved)
-
-
-def _uncover(module: dict[str, Any]) -> None:
-    with _lock:
-        depth, names, saved = _covered[id(module)]
-        if depth > 1:
-            _covered[id(module)] = (depth - 1, names, saved)
-            return
-        del _covered[id(module)]
-        for name, value in saved.items():
-            if value is _MISSING:
-                module.pop(name, None)
-            else:
-                module[name] = value
+        return covered(list(self.modules.values()), _methods(_loaded()) if self.modules else [])
 
 
 def substitute(value: Any) -> Any:
@@ -134,11 +95,53 @@ def substitute(value: Any) -> Any:
         return with_lists(value)
     if found is None and isinstance(value, np.ufunc):
         return _UfuncOfLists(value)
+    if found is None and isinstance(value, functools._lru_cache_wrapper):
+        return _without_cache(value)
+    if found is None and type(value).__module__.partition(".")[0] == "numba" and hasattr(value, "py_func"):
+        return _not_compiled(value)
     return found
 
 
+def _loaded() -> frozenset[str]:
+    return frozenset(name for name in MODULES if name in sys.modules)
+
+
 def _substitutes() -> dict[Any, Any]:
-    return _table(frozenset(name for name in MODULES if name in sys.modules))
+    return _table(_loaded())
+
+
+@cache
+def _methods(loaded: frozenset[str]) -> list[tuple[type, str, Any]]:
+    from classy_pm.likelihood.trace import object_stand_ins
+
+    return object_stand_ins.methods(loaded)
+
+
+@cache
+def _not_compiled(function: Any) -> Callable[..., Any]:
+    """Return what calls the Python function that numba has compiled, for traced arguments."""
+    from classy_pm.likelihood.trace.dispatch import find_traced
+
+    @wraps(function.py_func)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        traced = find_traced([*args, *kwargs.values()])
+        return (function if traced is None else function.py_func)(*args, **kwargs)
+
+    return call
+
+
+@cache
+def _without_cache(function: Any) -> Callable[..., Any]:
+    """Return a function that is called anew for traced arguments, and for objects that hold some."""
+    from classy_pm.likelihood.trace.dispatch import find_traced
+
+    @wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        held = [value for item in args for value in getattr(item, "__dict__", {}).values()]
+        traced = find_traced([*args, *kwargs.values(), *held])
+        return (function if traced is None else function.__wrapped__)(*args, **kwargs)
+
+    return call
 
 
 @cache
@@ -148,6 +151,7 @@ def _table(loaded: frozenset[str]) -> dict[Any, Any]:
     return {
         **stand_ins.numpy_stand_ins(),
         **stand_ins.math_stand_ins(),
+        **stand_ins.cmath_stand_ins(),
         **stand_ins.python_stand_ins(),
         **scipy_stand_ins.stand_ins(loaded),
         **polynomials.stand_ins(),
@@ -193,8 +197,11 @@ def with_lists(function: Callable[..., Any]) -> Callable[..., Any]:
 
     @wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if current_session() is None or function.__name__ in takes_lists:
+        if current_session() is None:
             return function(*args, **kwargs)
+        if function.__name__ in takes_lists:
+            nested = find_traced(args) is not None
+            return call_function(function, args, kwargs) if nested else function(*args, **kwargs)
         args = tuple(lift(item) for item in args)
         if find_traced(args, 0) is not None:
             return call_function(function, args, kwargs)  # whichever arguments the protocol looks at

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -69,8 +71,8 @@ class _Series:
     def __init__(self, kind: str, coef: Any, domain: Any = None, window: Any = None) -> None:
         self.kind = kind
         self.coef = as_traced(coef)
-        if (domain is None) != (window is None):
-            refuse("a traced polynomial with a domain and no window has no equivalent in a graph")
+        if domain is not None and window is None:
+            window = getattr(getattr(np.polynomial, MODULES[kind]), CLASSES[kind]).window
         self.domain, self.window = domain, window
 
     def __call__(self, x: Any) -> Any:
@@ -78,6 +80,70 @@ class _Series:
             (a, b), (c, d) = self.domain, self.window
             x = c + (x - a) * ((d - c) / (b - a))
         return series(self.kind, x, self.coef)
+
+    def _with(self, coef: Any) -> _Series:
+        return _Series(self.kind, coef, self.domain, self.window)
+
+    def deriv(self, m: int = 1) -> _Series:
+        """Return the derivative of a plain power series."""
+        self._only_powers("deriv")
+        return self._with(np.polyder(self.coef[::-1], m)[::-1])
+
+    def integ(self, m: int = 1) -> _Series:
+        """Return the integral of a plain power series, 0 at 0."""
+        self._only_powers("integ")
+        return self._with(np.polyint(self.coef[::-1], m)[::-1])
+
+    def _only_powers(self, what: str) -> None:
+        if self.kind != "poly" or self.domain is not None:
+            refuse(
+                f"`{what}` of a traced `{CLASSES[self.kind]}` has no equivalent in a graph",
+                "Take `Polynomial` without a domain.",
+            )
+
+    def _operand(self, other: Any) -> Any:
+        if isinstance(other, _Series) or hasattr(other, "coef"):
+            plain = [
+                np.array_equal(part, [-1, 1])
+                for part in (getattr(other, "domain", None),)
+                if part is not None
+            ]
+            if getattr(other, "kind", self.kind) != self.kind or (self.domain is None) != all(plain):
+                refuse("two polynomials of different kinds or domains are put together")
+            return other.coef
+        return np.atleast_1d(as_traced(other))
+
+    def __add__(self, other: Any) -> _Series:
+        return self._with(np.polyadd(self.coef[::-1], self._operand(other)[::-1])[::-1])
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> _Series:
+        return self._with(np.polysub(self.coef[::-1], self._operand(other)[::-1])[::-1])
+
+    def __rsub__(self, other: Any) -> _Series:
+        return -self + other
+
+    def __neg__(self) -> _Series:
+        return self._with(-self.coef)
+
+    def __mul__(self, other: Any) -> _Series:
+        factor = self._operand(other)
+        if np.size(shadow_of(factor)) == 1:
+            return self._with(self.coef * factor[0])
+        self._only_powers("the product")
+        return self._with(np.convolve(self.coef, factor))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number: Any) -> _Series:
+        return self._with(self.coef / number)
+
+    def __pow__(self, exponent: int) -> _Series:
+        return reduce(operator.mul, [self] * exponent, self._with([1.0]))
+
+    def __len__(self) -> int:
+        return np.size(shadow_of(self.coef))
 
 
 class _Poly1d:
@@ -97,6 +163,38 @@ class _Poly1d:
     def integ(self, m: int = 1, k: Any = 0) -> _Poly1d:
         """Return the integral."""
         return _Poly1d(np.polyint(self.c, m, k))
+
+    def __getitem__(self, power: int) -> Any:
+        return self.c[self.order - power] if 0 <= power <= self.order else 0
+
+    def __add__(self, other: Any) -> _Poly1d:
+        return _Poly1d(np.polyadd(self.c, _coefficients(other)))
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> _Poly1d:
+        return _Poly1d(np.polysub(self.c, _coefficients(other)))
+
+    def __rsub__(self, other: Any) -> _Poly1d:
+        return -self + other
+
+    def __neg__(self) -> _Poly1d:
+        return _Poly1d(-self.c)
+
+    def __mul__(self, other: Any) -> _Poly1d:
+        return _Poly1d(np.polymul(self.c, _coefficients(other)))
+
+    __rmul__ = __mul__
+
+    def __truediv__(self, number: Any) -> _Poly1d:
+        return _Poly1d(self.c / number)
+
+    def __pow__(self, exponent: int) -> _Poly1d:
+        return reduce(operator.mul, [self] * exponent, _Poly1d([1.0]))
+
+
+def _coefficients(other: Any) -> Any:
+    return other.c if isinstance(other, _Poly1d | np.poly1d) else np.atleast_1d(as_traced(other))
 
 
 class _Rows:

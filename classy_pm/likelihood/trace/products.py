@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pytensor.tensor.variable import TensorVariable
 
 from classy_pm.likelihood.trace import complexes
-from classy_pm.likelihood.trace.array import is_constant, is_traced, wrap
+from classy_pm.likelihood.trace.array import is_constant, is_traced
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.dispatch import (
     assign,
@@ -23,6 +23,7 @@ from classy_pm.likelihood.trace.dispatch import (
 from classy_pm.likelihood.trace.reductions import as_traced
 from classy_pm.likelihood.trace.registry import UFUNCS, UfuncRule, function_rule
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import wrap
 
 Variable = TensorVariable
 

@@ -1,6 +1,6 @@
 """The proof of a trace: its value and gradient compared with the user's plain function.
 
-The graph is run by the Python linker without any rewriting. That takes a few hundredths of a second
+The graph is run by the Python linker without any simplification. That takes a few hundredths of a second
 where a compiled function takes seconds, and it is the graph as it was recorded that is compared.
 """
 
@@ -12,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytensor
+from pytensor.compile.builders import OpFromGraph
 from pytensor.compile.mode import Mode
-from pytensor.graph.basic import Variable
+from pytensor.compile.rewriting import inline_ofg_node
+from pytensor.graph.basic import Apply, Variable
+from pytensor.graph.fg import FunctionGraph
+from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 
 from classy_pm.errors import TraceError
 
@@ -55,11 +59,18 @@ class Proof:
     branches: int
 
 
+@node_rewriter([OpFromGraph])
+def _opened(fgraph: FunctionGraph, node: Apply) -> list[Variable]:
+    """Put the nodes of an operation that is itself a graph in its place: alone, PyTensor would compile it."""
+    return inline_ofg_node(node)
+
+
+UNCOMPILED = Mode(linker="py", optimizer=dfs_rewriter(_opened))
+
+
 def quick_function(inputs: Sequence[Variable], outputs: Any) -> Callable[..., Any]:
     """Return a function of a graph that is cheap to make and slow to run."""
-    return pytensor.function(
-        list(inputs), outputs, mode=Mode(linker="py", optimizer=None), on_unused_input="ignore"
-    )
+    return pytensor.function(list(inputs), outputs, mode=UNCOMPILED, on_unused_input="ignore")
 
 
 def prove(
@@ -151,7 +162,10 @@ def _compare(
         return rtol  # a sum that cancels has no more digits than its terms
     raise TraceError(
         f"The traced likelihood is {traced!r} where the plain one is {plain!r}, at {_words(inputs, point)}.",
-        cure="Random numbers, state that changes between calls, and values read outside of the arguments "
+        cure="Something in the likelihood keeps results from one call to the next. Compute from the "
+        "arguments alone, or use `likelihood='blackbox'`."
+        if trace.keeps
+        else "Random numbers, state that changes between calls, and values read outside of the arguments "
         "cannot be traced; write them without, or use `likelihood='blackbox'`.",
     )
 

@@ -17,8 +17,10 @@ from pytensor.graph.traversal import io_toposort
 from pytensor.scalar import basic as scalar
 from pytensor.tensor.basic import Join, MakeVector
 from pytensor.tensor.elemwise import DimShuffle, Elemwise
-from pytensor.tensor.subtensor import IncSubtensor, Subtensor
+from pytensor.tensor.subtensor import Subtensor
 from pytensor.tensor.type import TensorType
+
+from classy_pm.likelihood.trace.places import place_of, place_written
 
 # Shorter sums are as good as they are.
 SHORTEST = 8
@@ -42,6 +44,7 @@ def rolled(value: Variable) -> Variable:
         for item in node.inputs:
             clients.setdefault(item, []).append(node)
     new: dict[Variable, Variable] = {}
+    shared: set[Variable] = set()  # what several nodes use, a state of a recurrence say, is no mere summand
     for node in nodes:
         parts = [new.get(item, item) for item in node.inputs]
         if any(part is not item for part, item in zip(parts, node.inputs, strict=True)):
@@ -51,13 +54,15 @@ def rolled(value: Variable) -> Variable:
         users = clients.get(output, [])
         if len(users) == 1 and _continues(users[0], node, output):
             continue  # the end of the chain is looked at
-        better = _rolled_node(new.get(output, output))
+        better = _rolled_node(new.get(output, output), shared)
         if (
             better is not None
             and better.type.is_super(output.type)
             and better.type.shape == output.type.shape
         ):
             new[output] = better
+        if len(users) > 1:
+            shared.add(new.get(output, output))
     return new.get(value, value)
 
 
@@ -77,33 +82,16 @@ def _is_sum(node: Any) -> bool:
 
 
 def _is_write(node: Any) -> bool:
-    operation = node.op
-    return (
-        isinstance(operation, IncSubtensor)
-        and operation.set_instead_of_inc
-        and node.inputs[0].type.ndim == 1
-        and _place(node.inputs[2:], operation) is not None
-    )
+    return place_written(node) is not None
 
 
-def _place(indices: Sequence[Variable], operation: Any) -> int | None:
-    """Return the place of an operation at one plain place of a vector."""
-    if len(operation.idx_list) == 1 and not isinstance(operation.idx_list[0], slice) and len(indices) == 1:
-        index = indices[0]
-        if index.owner is not None and len(index.owner.inputs) == 1:
-            index = index.owner.inputs[0]
-        if isinstance(index, Constant):
-            return int(index.data)
-    return None
-
-
-def _rolled_node(output: Variable) -> Variable | None:
+def _rolled_node(output: Variable, shared: set[Variable]) -> Variable | None:
     node = output.owner
     if node is None:
         return None
     try:
         if _is_sum(node):
-            return _rolled_sum(output)
+            return _rolled_sum(output, shared)
         if _is_write(node):
             return _rolled_writes(output)
         if isinstance(node.op, MakeVector) and len(node.inputs) >= SHORTEST:
@@ -115,13 +103,13 @@ def _rolled_node(output: Variable) -> Variable | None:
     return None
 
 
-def _rolled_sum(output: Variable) -> Variable:
+def _rolled_sum(output: Variable, shared: set[Variable]) -> Variable:
     groups: dict[Any, list[Variable]] = {}
     todo = [(output, 1)]
     while todo:
         item, sign = todo.pop()
         node = item.owner
-        if node is not None and _is_sum(node):
+        if node is not None and _is_sum(node) and item not in shared:
             flip = -1 if isinstance(node.op.scalar_op, scalar.Sub) else 1
             todo += [(part, sign * flip) for part in reversed(node.inputs[1:])]
             todo.append((node.inputs[0], sign))
@@ -146,20 +134,38 @@ def _rolled_sum(output: Variable) -> Variable:
 
 
 def _rolled_writes(output: Variable) -> Variable:
+    shape = output.type.shape
     values: dict[int, Variable] = {}
     base = output
     while base.owner is not None and _is_write(base.owner):
-        place = _place(base.owner.inputs[2:], base.owner.op)
-        assert place is not None
-        values.setdefault(place % output.type.shape[0], base.owner.inputs[1])
+        place = np.ravel_multi_index(place_written(base.owner), shape)  # type: ignore[arg-type]
+        values.setdefault(int(place), base.owner.inputs[1])
         base = base.owner.inputs[0]
     if len(values) < SHORTEST:
         raise _Different
-    places = sorted(values)
-    vector = _as_vector(roll([values[place] for place in places]), len(places))
-    if len(places) == output.type.shape[0]:
-        return pt.cast(vector, output.type.dtype)
-    return pt.set_subtensor(base[np.array(places)], vector)
+    groups: dict[Any, list[int]] = {}
+    for position in sorted(values):
+        owner = values[position].owner
+        groups.setdefault(None if owner is None else owner.op, []).append(position)
+    rolled = {}
+    for key, places in groups.items():
+        try:
+            rolled[key] = _as_vector(roll([values[position] for position in places]), len(places))
+        except _Different:
+            if len(groups) == 1:
+                raise
+    if not any(len(groups[key]) >= SHORTEST for key in rolled):
+        raise _Different
+    if len(groups) == 1 and len(values) == np.prod(shape):
+        return pt.cast(next(iter(rolled.values())).reshape(shape), output.type.dtype)
+    result = base
+    for key, places in groups.items():
+        if key in rolled:
+            result = pt.set_subtensor(result[np.unravel_index(places, shape)], rolled[key])
+            continue
+        for position in places:
+            result = pt.set_subtensor(result[np.unravel_index(position, shape)], values[position])
+    return result
 
 
 def _rolled_join(node: Any) -> Variable:
@@ -212,7 +218,12 @@ def _rolled_elements(nodes: list[Any], operation: Subtensor) -> Variable:
     from classy_pm.likelihood.trace.memory import gathered
 
     parent = nodes[0].inputs[0]
-    places = [_place(node.inputs[1:], operation) for node in nodes]
-    if parent.type.ndim != 1 or any(node.inputs[0] is not parent for node in nodes) or None in places:
+    if any(node.inputs[0] is not parent for node in nodes):
         raise _Different
-    return gathered(parent, np.array(places) % parent.type.shape[0])  # type: ignore[operator]
+    places = [place_of(node.inputs[1:], operation, parent.type.shape) for node in nodes]
+    if None in places:
+        raise _Different
+    flat = np.ravel_multi_index(np.array(places).T, parent.type.shape)
+    return gathered(
+        parent.reshape((int(np.prod(parent.type.shape)),)) if parent.type.ndim > 1 else parent, flat
+    )

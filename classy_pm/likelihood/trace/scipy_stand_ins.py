@@ -15,6 +15,8 @@ import numpy as np
 from classy_pm.likelihood.trace.dispatch import find_traced, lift, shadow_of
 from classy_pm.likelihood.trace.linear_algebra import emit_real, floats
 from classy_pm.likelihood.trace.reductions import as_traced
+from classy_pm.likelihood.trace.solving import integrals, roots
+from classy_pm.likelihood.trace.stand_ins import class_or
 from classy_pm.likelihood.trace.words import refuse
 
 
@@ -165,9 +167,51 @@ def _linalg() -> dict[str, Callable[..., Any]]:
         "cho_factor": _cho_factor,
         "cho_solve": _cho_solve,
         "solve_triangular": solve_triangular,
+        "lstsq": lambda a, b, *how, **options: np.linalg.lstsq(a, b, rcond=None),
+        "pinv": lambda a, **options: np.linalg.pinv(a),
+        "eigh": _plain_options(_eigh, *how),
+        "eigvalsh": _plain_options(np.linalg.eigvalsh, *how),
+        "lu_factor": lambda a, overwrite_a=False, check_finite=True: (as_traced(a), None),
+        "lu_solve": _lu_solve,
+        "solve_banded": _solve_banded,
+        "expm": _expm,
+        "circulant": lambda c: _toeplitz(c, np.roll(np.flip(as_traced(c)), 1)),
         "toeplitz": _toeplitz,
         "block_diag": _block_diag,
     }
+
+
+def _eigh(a: Any, b: Any = None, lower: bool = True, eigvals_only: bool = False) -> Any:
+    if b is not None:
+        refuse("`scipy.linalg.eigh` of two matrices has no equivalent in a graph")
+    return np.linalg.eigvalsh(a) if eigvals_only else np.linalg.eigh(a, "L" if lower else "U")
+
+
+def _lu_solve(lu_and_piv: Any, b: Any, trans: int = 0, **how: Any) -> Any:
+    matrix, order = lu_and_piv
+    if order is not None:  # only the right-hand side depends on parameters
+        import scipy.linalg
+
+        matrix = np.linalg.inv(scipy.linalg.lu_solve(lu_and_piv, np.eye(len(order))))
+    return np.linalg.solve(matrix.T if trans else matrix, b)
+
+
+def _solve_banded(l_and_u: tuple[int, int], ab: Any, b: Any, *how: Any, **options: Any) -> Any:
+    below, above = l_and_u
+    ab = as_traced(ab)
+    size = np.shape(shadow_of(ab))[1]
+    row, column = np.indices((size, size))
+    inside = (column - row <= above) & (row - column <= below)
+    dense = ab[np.where(inside, above + row - column, 0), column]
+    return np.linalg.solve(np.where(inside, dense, 0.0), b)
+
+
+def _expm(a: Any) -> Any:
+    import pytensor.tensor as pt
+    import scipy.linalg
+
+    a = floats(as_traced(a))
+    return emit_real(scipy.linalg.expm(shadow_of(a)), pt.linalg.expm, a)
 
 
 def _toeplitz(c: Any, r: Any = None) -> Any:
@@ -193,12 +237,22 @@ def _block_diag(*arrays: Any) -> Any:
 # Functions that are linear in an array: their matrix is what they do to the unit matrix
 
 
+SETTINGS = (
+    "Make the kernel in the function, as long as the widest needs: "
+    "`classy_pm.ops.fftconvolve(image, kernel, 'same')`."
+)
+
+
+def _name_of(function: Callable[..., Any]) -> str:
+    return f"{function.__module__.partition('._')[0]}.{function.__name__}"
+
+
 def _by_matrix(original: Callable[..., Any], default_axis: int = -1) -> Callable[..., Any]:
     def call(y: Any, *args: Any, axis: int = default_axis, **kwargs: Any) -> Any:
         if find_traced([args, kwargs]) is not None:
             refuse(
-                f"`{original.__module__}.{original.__name__}` has no equivalent where its settings depend "
-                "on parameters"
+                f"`{_name_of(original)}` has no equivalent where its settings depend on parameters",
+                SETTINGS,
             )
         y = as_traced(y)
         length = np.shape(shadow_of(y))[axis]
@@ -215,8 +269,8 @@ def _on_every_axis(original: Callable[..., Any], count: int) -> Callable[..., An
     def call(input: Any, *settings: Any, **options: Any) -> Any:
         if find_traced([settings, options]) is not None:
             refuse(
-                f"`{original.__module__}.{original.__name__}` has no equivalent where its settings depend "
-                "on parameters"
+                f"`{_name_of(original)}` has no equivalent where its settings depend on parameters",
+                SETTINGS,
             )
         array = as_traced(input)
         ndim = np.ndim(shadow_of(array))
@@ -236,7 +290,65 @@ def _signal(module: Any) -> dict[str, Callable[..., Any]]:
         "fftconvolve": ops.fftconvolve,
         "oaconvolve": ops.fftconvolve,
         "convolve": lambda a, b, mode="full", method="auto": ops.fftconvolve(a, b, mode),
+        "correlate": lambda a, b, mode="full", method="auto": ops.fftconvolve(a, np.flip(np.conj(b)), mode),
+        "savgol_filter": _by_matrix(module.savgol_filter),
+        "detrend": _by_matrix(module.detrend),
+        **{name: _of_filter(getattr(module, name), count) for name, count in FILTERS.items()},
     }
+
+
+# Linear filters, and how many arguments are before the signal.
+FILTERS = {"lfilter": 2, "filtfilt": 2, "sosfilt": 1, "sosfiltfilt": 1}
+
+
+def _of_filter(original: Callable[..., Any], count: int) -> Callable[..., Any]:
+    def call(*args: Any, axis: int = -1, **options: Any) -> Any:
+        if find_traced([args[:count]]) is not None:
+            refuse(
+                f"`scipy.signal.{original.__name__}` has no equivalent where its coefficients are traced",
+                "Write the recurrence as a loop, or convolve with the response.",
+            )
+        matrix = _by_matrix(lambda unit, axis: original(*args[:count], unit, axis=axis, **options))
+        return matrix(args[count], axis=axis)
+
+    return call
+
+
+# What NumPy's `pad` calls the ways to continue an image.
+PADS = {
+    "reflect": "symmetric",
+    "constant": "constant",
+    "nearest": "edge",
+    "mirror": "reflect",
+    "wrap": "wrap",
+}
+
+
+def _filtered(flipped: bool) -> Callable[..., Any]:
+    """Return `scipy.ndimage.convolve` or `correlate`."""
+
+    def call(
+        input: Any,
+        weights: Any,
+        output: Any = None,
+        mode: str = "reflect",
+        cval: float = 0.0,
+        origin: Any = 0,
+    ) -> Any:
+        from classy_pm import ops
+
+        image, weights = as_traced(input), as_traced(weights)
+        shape = np.shape(shadow_of(weights))
+        if output is not None or np.any(origin) or any(length % 2 == 0 for length in shape):
+            refuse(
+                "`scipy.ndimage.convolve` with `output`, `origin` or an even kernel has no equivalent",
+                "Write `classy_pm.ops.convolve2d` or `classy_pm.ops.fftconvolve`.",
+            )
+        fill = {"constant_values": cval} if mode == "constant" else {}
+        padded = np.pad(image, [(length // 2, length // 2) for length in shape], mode=PADS[mode], **fill)
+        return ops.fftconvolve(padded, weights if flipped else np.flip(weights), "valid")
+
+    return call
 
 
 def _ndimage(module: Any) -> dict[str, Callable[..., Any]]:
@@ -245,6 +357,7 @@ def _ndimage(module: Any) -> dict[str, Callable[..., Any]]:
     functions: dict[str, Callable[..., Any]] = {"map_coordinates": ops.map_coordinates}
     for name in ("gaussian_filter1d", "uniform_filter1d", "convolve1d", "correlate1d"):
         functions[name] = _by_matrix(getattr(module, name))
+    functions.update(convolve=_filtered(True), correlate=_filtered(False))
     for name in ("gaussian_filter", "uniform_filter"):
         functions[name] = _on_every_axis(getattr(module, f"{name}1d"), 1)
     return functions
@@ -255,12 +368,40 @@ def _integrate(module: Any) -> dict[str, Callable[..., Any]]:
     return {"trapezoid": np.trapezoid, **{name: _by_matrix(getattr(module, name)) for name in names}}
 
 
+def _interpolate(module: Any) -> dict[str, Callable[..., Any]]:
+    from classy_pm.likelihood.trace import interpolators
+
+    return interpolators.stand_ins()
+
+
+def _distance(module: Any) -> dict[str, Callable[..., Any]]:
+    def cdist(XA: Any, XB: Any, metric: str = "euclidean", **options: Any) -> Any:
+        away = as_traced(XA)[:, None, :] - as_traced(XB)[None, :, :]
+        if metric == "cityblock":
+            return np.sum(np.abs(away), axis=-1)
+        if metric not in ("euclidean", "sqeuclidean"):
+            refuse(f"`scipy.spatial.distance.cdist` with the metric {metric!r} has no equivalent in a graph")
+        square = np.sum(np.square(away), axis=-1)
+        if metric == "sqeuclidean":
+            return square
+        same = np.equal(square, 0)  # a root has no slope at 0
+        return np.where(same, 0.0, np.sqrt(np.where(same, 1.0, square)))
+
+    def pdist(X: Any, metric: str = "euclidean", **options: Any) -> Any:
+        rows, columns = np.triu_indices(np.shape(shadow_of(as_traced(X)))[0], 1)
+        return cdist(X, X, metric)[rows, columns]
+
+    return {"cdist": cdist, "pdist": pdist}
+
+
 SUBJECTS: dict[str, Callable[[Any], dict[str, Callable[..., Any]]]] = {
     "scipy.special": lambda module: _special(),
     "scipy.linalg": lambda module: _linalg(),
     "scipy.signal": _signal,
     "scipy.ndimage": _ndimage,
     "scipy.integrate": _integrate,
+    "scipy.interpolate": _interpolate,
+    "scipy.spatial.distance": _distance,
 }
 
 
@@ -278,7 +419,12 @@ def stand_ins(loaded: frozenset[str]) -> dict[Any, Any]:
             module = sys.modules[name]
             for key, function in functions(module).items():
                 original = getattr(module, key)
-                pairs[original] = traced_or(original, function)
+                wrap = class_or if isinstance(original, type) else traced_or
+                pairs[original] = wrap(original, function)
+    for name, complete in (("scipy.integrate", integrals), ("scipy.optimize", roots)):
+        if name in loaded:
+            module = sys.modules[name]
+            pairs.update({getattr(module, key): value for key, value in complete(module).items()})
     if "scipy.stats" in loaded:
         from classy_pm.likelihood.trace.distributions import stand_ins as distributions
 

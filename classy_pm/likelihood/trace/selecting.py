@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from classy_pm.likelihood.trace.array import TracedArray, is_traced, wrap
+from classy_pm.likelihood.trace.array import TracedArray, is_traced
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.dispatch import (
     assign,
@@ -24,6 +24,7 @@ from classy_pm.likelihood.trace.reductions import NO, as_traced
 from classy_pm.likelihood.trace.registry import function_rule
 from classy_pm.likelihood.trace.ufuncs import truth
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import wrap
 
 
 @function_rule(np.where)

@@ -12,8 +12,9 @@ from typing import Any, NoReturn
 
 import numpy as np
 
-from classy_pm.likelihood.trace.array import TracedArray, copy_of, is_traced
+from classy_pm.likelihood.trace.array import TracedArray, is_traced
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import copy_of
 
 HOW = (
     "Keep all elements and choose among them: `np.where(mask, values, 0.0)` before a sum, "
@@ -38,6 +39,7 @@ class Selection:
 
     __slots__ = ("mask", "whole")
     __array_priority__ = 2000.0
+    _selects = True
 
     def __init__(self, whole: Any, mask: TracedArray) -> None:
         self.whole = whole

@@ -54,6 +54,10 @@ class Decision:
 class NotRepeatable(BaseException):
     """A run with the same answers asked other questions: the function has side effects."""
 
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        self.place = place
+
 
 class TooManyDecisions(BaseException):
     """One run asks more questions than there may be ways through the function."""
@@ -83,6 +87,8 @@ class Session:
         Whether the run must be made again, with more names covered.
     overlay : Overlay
         Names of the user's modules that stand for equivalents.
+    made : list of weakref.ref
+        All traced values, to find those that outlive the trace.
     """
 
     def __init__(self, limit: int = 64) -> None:
@@ -92,6 +98,7 @@ class Session:
         self.restart = False
         self.refusals: list[Refusal] = []
         self.overlay = Overlay()
+        self.made: list[Any] = []
         self.memo: dict[tuple[Any, ...], Any] = {}
         self._answers: dict[Variable, bool] = {}
         self._nodes: dict[tuple[Any, ...], list[Variable]] = {}
@@ -190,7 +197,7 @@ class Session:
         answer = expected
         if position < len(self.forced):
             if self.forced[position].condition is not condition:
-                raise NotRepeatable
+                raise NotRepeatable(user_place())
             answer = self.forced[position].answer
         self.decisions.append(Decision(condition, answer, user_place()))
         self._answers[condition] = answer

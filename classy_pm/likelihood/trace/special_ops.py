@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -37,6 +38,13 @@ class UfuncOp(ScalarOp):
     nin : int
         Number of arguments.
     """
+
+    def __new__(cls, path: str = "", nin: int = 1) -> UfuncOp:
+        """Make an instance of a class for the ufunc alone.
+
+        PyTensor keeps numba's machine code of a scalar operation under the name of its class.
+        """
+        return object.__new__(_class_of(path) if cls is UfuncOp else cls)
 
     def __init__(self, path: str, nin: int) -> None:
         self.path = path
@@ -112,10 +120,15 @@ class UfuncOp(ScalarOp):
         return hash((type(self), self.path))
 
     def __reduce__(self) -> Any:
-        return (type(self), (self.path, self.nin))
+        return (UfuncOp, (self.path, self.nin))
 
     def __str__(self) -> str:
         return self.name
+
+
+@cache
+def _class_of(path: str) -> type[UfuncOp]:
+    return type(f"UfuncOp[{path}]", (UfuncOp,), {"__module__": __name__})
 
 
 DERIVATIVES: dict[str, Derivative] = {}

@@ -6,6 +6,7 @@ Each calls the original where no argument is traced.
 from __future__ import annotations
 
 import builtins
+import cmath
 import math
 from collections.abc import Callable
 from functools import wraps
@@ -14,11 +15,13 @@ from typing import Any
 import numpy as np
 import pytensor.tensor as pt
 
-from classy_pm.likelihood.trace.array import TracedArray, copy_of, is_traced, wrap
+from classy_pm.likelihood.trace.array import TracedArray, is_traced
 from classy_pm.likelihood.trace.complexes import Pair
-from classy_pm.likelihood.trace.dispatch import find_traced, folded, lift, pair_of
+from classy_pm.likelihood.trace.dispatch import find_traced, folded, lift, pair_of, unwrapped
 from classy_pm.likelihood.trace.selection import isinstance_selection
+from classy_pm.likelihood.trace.trying import check_domain
 from classy_pm.likelihood.trace.words import refuse
+from classy_pm.likelihood.trace.wrapping import copy_of, wrap
 
 
 def converted(value: TracedArray, dtype: Any) -> TracedArray:
@@ -107,14 +110,36 @@ def _full(shape: Any, fill_value: Any, dtype: Any = None, order: str = "C", **ig
     return np.broadcast_to(converted(value, kind), shape).copy()
 
 
+def _fromiter(iterable: Any, dtype: Any, count: int = -1, **ignored: Any) -> Any:
+    items = list(iterable)
+    return as_array(items if count < 0 else items[:count], dtype)
+
+
+def _ndenumerate(array: Any) -> Any:
+    array = lift(array)
+    return ((place, array[place]) for place in np.ndindex(np.shape(array._shadow)))
+
+
+def _nditer(op: Any, *settings: Any, **options: Any) -> Any:
+    if settings or options:
+        refuse("`np.nditer` with settings goes over a traced array", "Write `for value in array.ravel()`.")
+    arrays = [
+        as_array(item) if find_traced([item]) is not None else np.asarray(item)
+        for item in (op if isinstance(op, list | tuple) else [op])
+    ]
+    flat = [np.ravel(item) for item in np.broadcast_arrays(*arrays)]
+    return iter(flat[0]) if len(flat) == 1 else zip(*flat, strict=True)
+
+
 def _scalar_type(original: type) -> type:
     """Return a class that makes traced numbers, and else is the original to all who ask."""
 
     class Meta(type):
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            if args and is_traced(args[0]):
-                return _number(original, args[0])
-            return original(*args, **kwargs)
+            value = unwrapped(args[0]) if args else None
+            if original is complex and find_traced(args, 0) is not None and len(args) == 2:
+                return np.add(args[0], np.multiply(1j, args[1]))
+            return _number(original, value) if is_traced(value) else original(*args, **kwargs)
 
         def __instancecheck__(cls, instance: Any) -> bool:
             return isinstance(instance, original)
@@ -148,22 +173,29 @@ def _number(kind: type, value: TracedArray) -> Any:
     return converted(value, kind)
 
 
-def _vectorize(pyfunc: Any = None, *args: Any, **kwargs: Any) -> Any:
-    plain = np.vectorize(pyfunc, *args, **kwargs)
+def class_or(original: type, make: Callable[..., Any]) -> type:
+    """Return a class that calls a function for traced arguments, and else is the original to all who ask."""
 
-    def call(*arrays: Any) -> Any:
-        from classy_pm.likelihood.trace.session import current_session
+    class Meta(type(original)):  # type: ignore[misc]
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            traced = find_traced([*args, *kwargs.values()])
+            return (original if traced is None else make)(*args, **kwargs)
 
-        if current_session() is None:
-            return plain(*arrays)
-        wide = np.broadcast_arrays(*(lift(item) for item in arrays))
-        shape = np.shape(getattr(wide[0], "_shadow", wide[0]))
-        items = [pyfunc(*(array[place] for array in wide)) for place in np.ndindex(shape)]
-        if find_traced(items) is None:  # neither the arguments nor what the function refers to is traced
-            return plain(*arrays)
-        return np.reshape(as_array(items), shape) if shape else items[0]
+        def __instancecheck__(cls, instance: Any) -> bool:
+            return isinstance(instance, original)
 
-    return call
+        def __subclasscheck__(cls, other: type) -> bool:
+            return other is cls or issubclass(other, original)
+
+        def __eq__(cls, other: object) -> bool:
+            return other is cls or other is original
+
+        def __hash__(cls) -> int:
+            return hash(original)
+
+    return Meta(
+        original.__name__, (original,), {"__doc__": original.__doc__, "__module__": original.__module__}
+    )
 
 
 def numpy_stand_ins() -> dict[Any, Any]:
@@ -174,8 +206,10 @@ def numpy_stand_ins() -> dict[Any, Any]:
     for name in ("asarray", "asanyarray", "ascontiguousarray", "asfortranarray", "asarray_chkfinite"):
         original = getattr(np, name)
         pairs[original] = _keep_original(original)(_asarray)
+    pairs[np.fromiter] = _consuming(np.fromiter)(_fromiter)
+    pairs[np.ndenumerate] = _keep_original(np.ndenumerate)(_ndenumerate)
+    pairs[np.nditer] = _keep_original(np.nditer)(_nditer)
     pairs[np.full] = _keep_original(_fresh(np.full))(_full)
-    pairs[np.vectorize] = _vectorize
     for kind in (np.float64, np.float32, np.complex128, np.int64, np.int32):
         pairs[kind] = _scalar_type(kind)
     return pairs
@@ -184,10 +218,11 @@ def numpy_stand_ins() -> dict[Any, Any]:
 # math
 
 
-def _of_numbers(function: Callable[..., Any]) -> Callable[..., Any]:
+def _of_numbers(function: Callable[..., Any], name: str = "") -> Callable[..., Any]:
     """Return a Python number of what a NumPy function gives."""
 
     def call(*args: Any) -> Any:
+        check_domain(name, args)
         for item in args:
             if is_traced(item) and np.ndim(item._shadow) and np.size(item._shadow) != 1:
                 raise TypeError("only 0-dimensional arrays can be converted to Python scalars")
@@ -288,9 +323,28 @@ def math_stand_ins() -> dict[Any, Any]:
     for name, function in pairs.items():
         original = getattr(math, name)
         if name not in containers:
-            function = _of_numbers(function)
+            function = _of_numbers(function, name)
         result[original] = _consuming(original)(function)
     return result
+
+
+def cmath_stand_ins() -> dict[Any, Any]:
+    """Return equivalents of the functions of `cmath`."""
+    names = ("exp", "log10", "sqrt", "sin", "cos", "tan", "sinh", "cosh", "tanh")
+    functions: dict[str, Callable[..., Any]] = {name: _of_complex(getattr(np, name)) for name in names}
+    functions.update(
+        log=lambda x, base=None: _of_complex(lambda z: _log(z, base))(x),
+        phase=_of_numbers(lambda x: np.angle(np.add(x, 0j))),
+        polar=lambda x: (abs(x), functions["phase"](x)),
+        rect=lambda r, phi: _of_complex(np.multiply)(np.exp(np.multiply(1j, phi)), r),
+    )
+    return {
+        getattr(cmath, name): _keep_original(getattr(cmath, name))(value) for name, value in functions.items()
+    }
+
+
+def _of_complex(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, *others: _number(complex, function(np.add(x, 0j), *others))
 
 
 def _consuming(original: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

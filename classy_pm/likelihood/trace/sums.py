@@ -55,8 +55,8 @@ class Partial:
 
     def build(self, session: Session, shadow: Any) -> Pair:
         """Return the variables of the sum so far."""
-        from classy_pm.likelihood.trace.array import wrap
         from classy_pm.likelihood.trace.dispatch import call_operator
+        from classy_pm.likelihood.trace.wrapping import wrap
 
         dtype = np.asarray(self.total).real.dtype
         parts = [None if part is None else self._sum(part, dtype) for part in self.parent]

@@ -229,7 +229,7 @@ UFUNCS[np.cbrt] = UfuncRule(numpy_op("cbrt", 1, lambda x, out: [1.0 / (3.0 * out
 @ufunc_rule(np.hypot)
 def hypot(x: Variable, y: Variable) -> Variable:
     """Return the root of the sum of squares, scaled so that it neither overflows nor underflows."""
-    return pt.sqrt(pt.sqr(x) + pt.sqr(y))
+    return complexes.size(pt.sqr(x) + pt.sqr(y))
 
 
 @ufunc_rule(np.logaddexp)

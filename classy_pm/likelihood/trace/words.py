@@ -14,7 +14,7 @@ import numpy as np
 import pytensor
 import scipy
 
-from classy_pm.errors import TraceError
+from classy_pm.errors import TraceError, WrittenInJaxError
 
 LIBRARIES = (
     Path(__file__).resolve().parents[2],
@@ -47,15 +47,20 @@ class Place:
 
 
 @cache
-def _is_user_file(name: str) -> bool:
+def is_user_file(name: str) -> bool:
+    """Whether a file is from outside classy_pm, NumPy, SciPy, PyTensor and JAX."""
+    # `jax` itself may be a lazy module, which a look at it would load
+    inner = sys.modules.get("jax._src")
+    jax = [] if inner is None or inner.__file__ is None else [Path(inner.__file__).resolve().parents[1]]
+    roots = [*jax, *(root.with_name("jaxlib") for root in jax)]
     return not name.startswith("<frozen") and not any(
-        Path(name).resolve().is_relative_to(root) for root in LIBRARIES
+        Path(name).resolve().is_relative_to(root) for root in (*LIBRARIES, *roots)
     )
 
 
 def is_user_frame(frame: FrameType) -> bool:
-    """Whether the frame runs code from outside classy_pm, NumPy, SciPy and PyTensor."""
-    return _is_user_file(frame.f_code.co_filename)
+    """Whether the frame runs code from outside classy_pm, NumPy, SciPy, PyTensor and JAX."""
+    return is_user_file(frame.f_code.co_filename)
 
 
 def user_frames() -> list[FrameType]:
@@ -105,6 +110,24 @@ def is_raised_on_purpose(error: BaseException) -> bool:
         return False
     instructions = dis.get_instructions(step.tb_frame.f_code)
     return any(item.offset == step.tb_lasti and item.opname == "RAISE_VARARGS" for item in instructions)
+
+
+def is_of_jax(error: BaseException) -> bool:
+    """Whether an error says that JAX was given a traced value."""
+    step = error.__traceback__
+    while step is not None:
+        if step.tb_frame.f_globals.get("__name__", "").partition(".")[0] in ("jax", "jaxlib"):
+            return True
+        step = step.tb_next
+    return "JAX" in str(error)
+
+
+def written_in_jax(place: Place) -> WrittenInJaxError:
+    """Return the refusal of a likelihood that hands traced values to JAX."""
+    return WrittenInJaxError(
+        f"The likelihood is written in jax.numpy, which takes no traced values ({place}).",
+        cure="Use `likelihood='jax'`: its value and its gradient are then computed by JAX.",
+    )
 
 
 class Refusal(TraceError):

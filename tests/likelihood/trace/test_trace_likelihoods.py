@@ -357,10 +357,10 @@ def test_why_there_are_no_terms(function, reason):
 # Words
 
 
-def scipy_convolution(a, b):
-    import scipy.signal
+def differential_equation(a, b):
+    import scipy.integrate
 
-    return np.sum(scipy.signal.convolve2d(a * np.eye(3), np.eye(2)))
+    return scipy.integrate.odeint(lambda y, t: -a * y, 1.0, X).sum()
 
 
 def dictionary(a, b):
@@ -392,7 +392,7 @@ def pickled(a, b):
 @pytest.mark.parametrize(
     ("function", "words"),
     [
-        (scipy_convolution, "convolve2d.*ops.convolve2d"),
+        (differential_equation, "odeint.*ops.solve_ivp"),
         (dictionary, "dictionary key"),
         (list_index, "list"),
         (slice_bounds, "depend"),

@@ -66,6 +66,16 @@ def choice_in_a_loop(a, b):
     return -total
 
 
+def matrix_filled_in_a_loop(a, b):
+    kernel = np.zeros((12, 12))
+    for i in range(12):
+        for j in range(12):
+            kernel[i, j] = a * np.exp(-abs(X[i] - X[j]) / b)
+            if i == j:
+                kernel[i, j] += 0.1
+    return -np.sum(kernel**2)
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -81,6 +91,21 @@ def test_a_loop_over_data_is_one_expression_with_terms(function):
     result = proved(function)
     assert len(nodes_of(result)) < 25
     assert result.terms.type.shape == (50,)
+
+
+def test_a_matrix_filled_place_by_place_is_two_expressions():
+    assert len(nodes_of(proved(matrix_filled_in_a_loop))) < 40
+
+
+def test_a_recurrence_does_not_grow_faster_than_its_steps():
+    def function(a, b):
+        x, history = a, []
+        for _ in range(40):
+            x = x + 0.01 * (b - x) * x
+            history.append(x)
+        return -np.sum(np.array(history) ** 2)
+
+    assert len(nodes_of(proved(function))) < 40 * 5
 
 
 def recursion(a, b):

@@ -8,6 +8,7 @@ import scipy.integrate
 import scipy.linalg
 import scipy.ndimage
 import scipy.signal
+import scipy.spatial.distance
 import scipy.special
 import scipy.stats  # noqa: F401
 from scipy import stats
@@ -189,3 +190,70 @@ def test_an_array_from_outside_does_not_take_traced_values():
 def test_a_plain_array_from_outside_and_a_traced_mask_are_refused_in_words():
     with pytest.raises(TraceError, match="indexed by a mask that depends on parameters"):
         traced_graph(lambda a: np.sum(X[a < X]), [P])
+
+
+M = np.array([[2.0, 0.3, 0.1], [0.4, 1.5, 0.2], [0.1, 0.3, 1.8]])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "scipy.linalg.expm(a * 0.5)",
+        "scipy.linalg.lstsq(a, D[:3])[0]",
+        "scipy.linalg.eigh(a + a.T)[0] + scipy.linalg.eigvalsh(a + a.T)",
+        "scipy.linalg.eigh(a + a.T, eigvals_only=True)",
+        "scipy.linalg.lu_solve(scipy.linalg.lu_factor(a), D[:3])",
+        "scipy.linalg.lu_solve(scipy.linalg.lu_factor(np.eye(3) + 0.1), a)",
+        "scipy.linalg.solve_banded((1, 1), a + np.array([[0], [2], [0]]), D[:3])",
+        "scipy.linalg.pinv(a[:, :2]) + scipy.linalg.circulant(a[0])[:2]",
+        "scipy.spatial.distance.cdist(a, 2 * a) + scipy.spatial.distance.cdist(a, 2 * a, 'sqeuclidean')",
+        "scipy.spatial.distance.pdist(a) + scipy.spatial.distance.pdist(a, 'cityblock')",
+        "scipy.ndimage.convolve(a, np.arange(9.0).reshape(3, 3))",
+        "scipy.ndimage.correlate(a, np.arange(3.0).reshape(1, 3), mode='wrap')",
+        "scipy.ndimage.convolve(a, np.ones((3, 1)), mode='constant', cval=1.5)",
+        "scipy.signal.correlate(a, np.arange(4.0).reshape(2, 2), mode='same')",
+        "scipy.signal.lfilter([0.2, 0.1], [1.0, -0.7], a) + scipy.signal.lfilter([1], [1, -0.7], a, axis=0)",
+        "scipy.signal.sosfilt(scipy.signal.butter(2, 0.3, output='sos'), a)",
+        "scipy.signal.savgol_filter(a, 3, 1) + scipy.signal.detrend(a)",
+    ],
+)
+def test_more_functions_of_matrices(expression):
+    check(eval(f"lambda a: {expression}"), M, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "stats.norm.ppf(0.3, p, q) + stats.norm(p, q).isf(0.2) + stats.expon(scale=p).ppf(q)",
+        "stats.multinomial.logpmf([3, 4, 5], 12, [p / 4, q / 3, 1 - p / 4 - q / 3])",
+        "stats.multinomial(12, [p / 4, q / 3, 1 - p / 4 - q / 3]).pmf(np.array([3, 4, 5]))",
+        "stats.dirichlet.logpdf([0.2, 0.3, 0.5], [p, q, 1.5])",
+        "stats.dirichlet.logpdf([p / 4, q / 3], [1.2, 2.5, 1.5])",
+        "stats.multivariate_t.logpdf(np.outer(D, [1, p]), [q, 0], np.array([[p, 0.2], [0.2, 1]]), df=q * 5)",
+    ],
+)
+def test_more_distributions(expression):
+    check(eval(f"lambda p, q: {expression}"), P, Q, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    ["stats.norm(p, q).mean()", "stats.norm(p, q).rvs(3)", "stats.multivariate_normal([p, q]).rvs()"],
+)
+def test_what_a_frozen_distribution_does_not_know_is_refused(expression):
+    with pytest.raises(TraceError, match="of traced arguments has no equivalent"):
+        traced_graph(eval(f"lambda p, q: {expression}"), [P, Q])
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "np.poly1d([p, q, 1.0]) * np.poly1d([p, 2.0]) + 2",
+        "1 - np.poly1d([p, q]) ** 2 / 3",
+        "(np.polynomial.Polynomial([p, q]) * 2 - np.polynomial.Polynomial([1.0, 2.0])) ** 2",
+        "np.polynomial.Polynomial([p, q, 1.0]).deriv().integ() * np.polynomial.Polynomial([q])",
+        "np.polynomial.Chebyshev([p, q, 1.0], domain=[0, 3]) + np.polynomial.Chebyshev([q], domain=[0, 3])",
+    ],
+)
+def test_arithmetic_of_polynomials(expression):
+    check(eval(f"lambda p, q: ({expression})(X)"), P, Q, rtol=1e-12)

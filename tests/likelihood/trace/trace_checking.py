@@ -13,13 +13,14 @@ import pytensor.tensor as pt
 from pytensor.gradient import DisconnectedType, NullType
 
 from classy_pm.likelihood.trace import registry
-from classy_pm.likelihood.trace.array import is_traced, wrap
+from classy_pm.likelihood.trace.array import is_traced
 from classy_pm.likelihood.trace.branches import call_user_function
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.guard import guard
 from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.likelihood.trace.session import Session
+from classy_pm.likelihood.trace.wrapping import wrap
 
 
 def traced_graph(function, arrays):

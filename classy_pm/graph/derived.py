@@ -1,0 +1,60 @@
+"""What an analysis derives, as Deterministics: traced where that can be proved, else called."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pymc as pm
+from pytensor.graph.replace import graph_replace
+
+from classy_pm.errors import TraceError
+from classy_pm.likelihood.blackbox import BlackBoxQuantity
+from classy_pm.likelihood.derived import DerivedQuantities
+from classy_pm.likelihood.trace import prove, trace
+
+__all__ = ["build_derived_quantities"]
+
+# Draws from the prior at which a trace is compared, and in which it looks for a point of each branch.
+PROOF_POINTS = 8
+WITNESSES = 100
+
+
+def build_derived_quantities(quantities: DerivedQuantities, variables: list[Any]) -> None:
+    """Add a Deterministic for each quantity to the model on the context stack.
+
+    Parameters
+    ----------
+    quantities : DerivedQuantities
+    variables : list of TensorVariable
+        The free parameters, in their order.
+    """
+    for name in quantities.shapes:
+        value = _traced(quantities, name, variables)
+        if value is None:
+            numbers = BlackBoxQuantity(quantities, name)(*variables)
+            value = numbers.reshape(quantities.shapes[name])
+        pm.Deterministic(name, value)
+
+
+def _traced(quantities: DerivedQuantities, name: str, variables: list[Any]) -> Any:
+    """Return the graph of a quantity, or None if it cannot be traced exactly."""
+    if quantities.shapes[name]:
+        return None  # a trace is of one number
+    plan, analysis = quantities.plan, quantities.analysis
+    inputs = [variable.type() for variable in variables]
+    points = [tuple(plan.split(draw)) for draw in plan.draws(WITNESSES, random_seed=0)]
+
+    def plain(*values: Any) -> float:
+        return float(quantities(np.concatenate([np.ravel(value) for value in values]))[name])
+
+    try:
+        traced = trace(
+            lambda values: analysis.derived(plan.build(list(values)))[name], inputs, witnesses=points
+        )
+        if any(path.end != "value" for path in traced.paths):
+            return None
+        prove(traced, inputs, plain, points[:PROOF_POINTS])
+    except TraceError:
+        return None
+    return graph_replace(traced.value, dict(zip(inputs, variables, strict=True)), strict=False)

@@ -1,0 +1,157 @@
+"""What an analysis derives from its instances, besides the log likelihood."""
+
+from __future__ import annotations
+
+import math
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from classy_pm.errors import Faults, FitException, LikelihoodError
+from classy_pm.likelihood.analysis import Analysis
+from classy_pm.plan import Plan
+
+__all__ = ["DerivedQuantities"]
+
+# Draws from the prior at which the names and shapes are looked up.
+TRIAL_POINTS = 10
+# A quantity of which all draws together would be more numbers than this (200 MB) is left out.
+MAX_NUMBERS = 25_000_000
+# Names that every result has already.
+_TAKEN = ("chain", "draw", "sample", "log_weight", "log_prior", "total_log_likelihood")
+
+
+class DerivedQuantities:
+    """The analysis' `derived`, as a function of the vector of free parameters.
+
+    Parameters
+    ----------
+    plan : Plan
+    analysis : Analysis
+    """
+
+    def __init__(self, plan: Plan, analysis: Analysis) -> None:
+        self.plan = plan
+        self.analysis = analysis
+
+    @property
+    def exist(self) -> bool:
+        """Whether the analysis derives anything."""
+        return type(self.analysis).derived is not Analysis.derived
+
+    @cached_property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shape of each quantity by its name, as it is at draws from the prior.
+
+        Raises
+        ------
+        LikelihoodError
+            If `derived` returns no such dict; or if a name is taken by a parameter.
+        """
+        if not self.exist:
+            return {}
+        for vector in self.plan.draws(TRIAL_POINTS, random_seed=0):
+            try:
+                values = self._called(vector)
+            except FitException:
+                continue
+            self._check_names(values)
+            return {name: value.shape for name, value in values.items()}
+        raise LikelihoodError(
+            f"{type(self.analysis).__name__}.derived raised FitException at {TRIAL_POINTS} draws from the "
+            "prior: what it returns cannot be known."
+        )
+
+    def __call__(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the quantities at one vector, shape (size,), each of its shape.
+
+        Raises
+        ------
+        LikelihoodError
+            If names or shapes are others than elsewhere.
+        """
+        values = self._called(vector)
+        if {name: value.shape for name, value in values.items()} != self.shapes:
+            found = ", ".join(f"{name} {value.shape}" for name, value in values.items())
+            wanted = ", ".join(f"{name} {shape}" for name, shape in self.shapes.items())
+            raise LikelihoodError(
+                f"{type(self.analysis).__name__}.derived returned {found or 'nothing'}; elsewhere it "
+                f"returns {wanted}."
+            )
+        return values
+
+    def at(self, vectors: np.ndarray) -> tuple[dict[str, np.ndarray], list[str]]:
+        """Return the quantities at many vectors.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray, shape (..., size)
+
+        Returns
+        -------
+        values : dict of numpy.ndarray, shape (..., *its own)
+            NaN where the user's function raised.
+        notices : list of str
+            What went wrong, in words.
+        """
+        flat = vectors.reshape(-1, self.plan.size)
+        kept: list[str] = []
+        large: list[str] = []
+        for name, shape in self.shapes.items():
+            (kept if math.prod(shape) * len(flat) <= MAX_NUMBERS else large).append(name)
+        values = {name: np.full((len(flat), *self.shapes[name]), np.nan) for name in kept}
+        faults: list[Exception] = []
+        for place, vector in enumerate(flat if kept else ()):
+            try:
+                for name, value in self(vector).items():
+                    if name in values:
+                        values[name][place] = value
+            except FitException:
+                pass
+            except Exception as error:  # the draws were dear: this does not lose them
+                faults.append(error)
+        notices = [f"`{name}` of `derived` was left out: it is too large to keep." for name in large]
+        if faults:
+            notices.append(
+                f"`derived` failed at {len(faults)} of {len(flat)} draws, where its values are NaN. The "
+                f"first time: {type(faults[0]).__name__}: {faults[0]}"
+            )
+        batch = vectors.shape[:-1]
+        return {name: value.reshape(*batch, *self.shapes[name]) for name, value in values.items()}, notices
+
+    def _called(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        with np.errstate(all="ignore"):
+            found = self.analysis.derived(self.plan.instance(vector))
+        name = f"{type(self.analysis).__name__}.derived"
+        cure = 'Return numbers by name, for example {"fwhm": 2.3548 * instance.sigma}.'
+        if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+            raise LikelihoodError(f"{name} returned {found!r}, not a dict with names.", cure=cure)
+        values = {}
+        for key, value in found.items():
+            try:
+                values[key] = np.asarray(value)
+            except ValueError:
+                values[key] = np.array(None)  # lists of unequal lengths
+            if values[key].dtype.kind not in "biuf":
+                raise LikelihoodError(f"{name} returned {value!r} as `{key}`.", cure=cure)
+        return {key: value.astype(float) for key, value in values.items()}
+
+    def _check_names(self, values: dict[str, Any]) -> None:
+        faults = Faults()
+        plan = self.plan
+        parameters = [*plan.names, *(".".join(path) for path, _ in plan.derived)]
+        for name in values:
+            if name in parameters:
+                faults.add(name, "is the name of a parameter")
+            elif name in (assertion for assertion, _ in plan.layout.assertions):
+                faults.add(name, "is the name of an assertion")
+            elif name in _TAKEN or not name or "/" in name:
+                faults.add(
+                    name, "cannot be the name of a quantity: every result has it, or no file can have it"
+                )
+        faults.raise_as(
+            LikelihoodError,
+            f"{type(self.analysis).__name__}.derived uses names that cannot be told apart.",
+            cure="Call these quantities otherwise.",
+        )

@@ -1,0 +1,128 @@
+"""Chains that are run one by one, or each in a process, and kept as they finish.
+
+What a chain draws depends on the seed and its number alone: not on how many cores there are, nor on
+whether the fit was interrupted between two chains.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from classy_pm.errors import SearchError
+from classy_pm.search.checkpoint import TOLERANCE, Chain, read_chain, write_chain
+from classy_pm.search.problem import Problem
+from classy_pm.search.progress import Report
+
+__all__ = ["run_chains"]
+
+# With a chain that is kept goes the log likelihood at its first and last draw.
+CHECK = "log_likelihood_at_ends"
+
+# What this process, as a worker, runs: what is compiled for one chain serves the next.
+_here: list[tuple[Problem, Callable[[Problem, int], Chain]]] = []
+
+
+def run_chains(
+    problem: Problem,
+    count: int,
+    run: Callable[[Problem, int], Chain],
+    *,
+    threads: bool = False,
+    on_chain: Callable[[int], None] = lambda finished: None,
+) -> dict[str, np.ndarray]:
+    """Run chains, those apart that an earlier run has finished.
+
+    Parameters
+    ----------
+    problem : Problem
+    count : int
+    run : callable
+        Runs the chain of a number. With several cores it is called in other processes, with a problem of
+        their own: it must be picklable.
+    threads : bool
+        Whether threads will do instead, where the chain is machine code.
+    on_chain : callable
+        Told how many chains are finished.
+
+    Returns
+    -------
+    dict of numpy.ndarray, shape (chain, draw, ...)
+        Of shape (chain,) what a chain gives as one number.
+    """
+    folder = problem.folder
+    found = {number: _known(problem, number) for number in range(count)}
+    missing = [number for number, chain in found.items() if chain is None]
+    on_chain(count - len(missing))
+    for number, chain in _run_all(problem, missing, run, threads):
+        found[number] = chain
+        if problem.report.elapsed > problem.checkpoint_interval:
+            ends = _log_likelihoods_at_ends(problem, chain)
+            write_chain(folder, number, {**chain, CHECK: ends})
+        on_chain(sum(item is not None for item in found.values()))
+    chains = [chain for _, chain in sorted(found.items()) if chain is not None]
+    return {key: np.stack([chain[key] for chain in chains]) for key in chains[0]}
+
+
+def _known(problem: Problem, number: int) -> Chain | None:
+    """Return a chain of an earlier run, unless the likelihood was changed since."""
+    chain = read_chain(problem.folder, number)
+    if chain is None:
+        return None
+    then, today = chain.pop(CHECK), _log_likelihoods_at_ends(problem, chain)
+    if not np.allclose(today, then, rtol=TOLERANCE, atol=TOLERANCE):
+        problem.report.say("The likelihood was changed since: the fit begins anew.")
+        return None
+    problem.report.say(f"An earlier run was interrupted: chain {number} is known.")
+    return chain
+
+
+def _log_likelihoods_at_ends(problem: Problem, chain: Chain) -> np.ndarray:
+    return np.array([problem.log_likelihood(chain["vectors"][place]) for place in (0, -1)])
+
+
+def _run_all(
+    problem: Problem, numbers: list[int], run: Callable[[Problem, int], Chain], threads: bool
+) -> Iterator[tuple[int, Chain]]:
+    cores = min(problem.cores, len(numbers))
+    if cores < 2:
+        for number in numbers:
+            yield number, run(problem, number)
+    elif threads:
+        with ThreadPoolExecutor(cores) as pool:
+            started = {pool.submit(run, problem, number): number for number in numbers}
+            for future in as_completed(started):
+                yield started[future], future.result()
+    else:
+        yield from _run_in_processes(problem, numbers, run, cores)
+
+
+def _run_in_processes(
+    problem: Problem, numbers: list[int], run: Callable[[Problem, int], Chain], cores: int
+) -> Iterator[tuple[int, Chain]]:
+    from loky import ProcessPoolExecutor
+    from loky.process_executor import BrokenProcessPool
+
+    pool = ProcessPoolExecutor(cores, initializer=_start, initargs=(problem.for_another_process(), run))
+    try:
+        started = {pool.submit(_run_here, number): number for number in numbers}
+        for future in as_completed(started):
+            yield started[future], future.result()
+    except BrokenProcessPool as error:
+        raise SearchError(f"A process that ran a chain died: {error}", cure="Use fewer cores.") from error
+    finally:
+        pool.shutdown(kill_workers=True)
+
+
+def _start(arguments: dict[str, Any], run: Callable[[Problem, int], Chain]) -> None:
+    threadpool_limits(1, "blas")
+    _here[:] = [(Problem(**arguments, report=Report(False)), run)]
+
+
+def _run_here(number: int) -> Chain:
+    ((problem, run),) = _here
+    return run(problem, number)

@@ -1,0 +1,150 @@
+"""Evaluates the likelihood at batches of vectors, for searches that need no gradient."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classy_pm.errors import LikelihoodError, TraceError, TraceWarning
+from classy_pm.search.checkpoint import TOLERANCE, Journal, forget_chains
+from classy_pm.search.paths import Onlooker
+from classy_pm.search.workers import Workers
+
+if TYPE_CHECKING:
+    from classy_pm.search.problem import Problem
+
+__all__ = ["Evaluation"]
+
+# With fewer calls than this, tracing the likelihood costs more than it saves.
+WORTH_TRACING = 5_000
+
+
+class Evaluation:
+    """The log likelihood of batches of vectors: remembered, shown, and computed in the cheapest way.
+
+    Parameters
+    ----------
+    problem : Problem
+
+    Attributes
+    ----------
+    expected : int
+        About how many vectors a search will ask for; set before the first. What it pays to prepare
+        depends on it.
+    count : int
+        How many were asked for.
+    """
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+        self.expected = 0
+        self.count = 0
+        folder: Path | None = problem.folder
+        self.journal = Journal(folder and folder / "likelihood.journal", problem.checkpoint_interval)
+        self._gradients = Journal(folder and folder / "gradient.journal", problem.checkpoint_interval)
+        self.onlooker = Onlooker(problem.plan, problem.analysis, folder, problem.visualize_interval)
+        if len(self.journal):
+            problem.report.say(f"An earlier run was interrupted: {len(self.journal)} calls are known.")
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the log likelihoods of vectors of shape (batch, size); NaN is -inf."""
+        return self._remembered(vectors, self._compute)
+
+    def _remembered(self, vectors: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        self.count += len(vectors)
+        values = self._recalled(vectors, compute)
+        if values is None:
+            values = compute(vectors)
+            self.journal.keep(vectors, values)
+        self.onlooker.see(vectors, values)
+        return values
+
+    def one(self, vector: np.ndarray) -> float:
+        """Return the log likelihood of one vector, computed here and by the user's function."""
+        return float(self._remembered(vector[np.newaxis], self._problem.log_likelihood.many)[0])
+
+    def gradient(self, vector: np.ndarray) -> np.ndarray:
+        """Return the user's own gradient at one vector."""
+        known = self._gradients.recall(vector)
+        if known is None:
+            known = self._problem.log_likelihood.gradient(vector)
+            self._gradients.keep(vector, known)
+        return known
+
+    def close(self, *, finished: bool) -> None:
+        """Draw the last picture; end the processes; write the journal, or remove it."""
+        if finished:
+            self.onlooker.draw()
+            self.journal.remove()
+            self._gradients.remove()
+            forget_chains(self._problem.folder)
+        else:
+            self.journal.write_if_begun()
+            self._gradients.write_if_begun()
+        compute = vars(self).get("_compute")
+        if isinstance(compute, Workers):
+            compute.close()
+
+    def _recalled(
+        self, vectors: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray | None:
+        values = self.journal.recall(vectors)
+        if values is not None and self.journal.wants_check():
+            today = compute(vectors)
+            if not np.allclose(today, values, rtol=TOLERANCE, atol=TOLERANCE):
+                self._problem.report.say("The likelihood was changed since: the fit begins anew.")
+                self.journal.forget()
+                self._gradients.forget()
+                return None
+        return values
+
+    @cached_property
+    def _compute(self) -> Callable[[np.ndarray], np.ndarray]:
+        problem = self._problem
+        traced = self._traced()
+        if traced is not None:
+            return traced
+        if problem.cores > 1:
+            return Workers(problem.log_likelihood, problem.cores)
+        return problem.log_likelihood.many
+
+    def _traced(self) -> Callable[[np.ndarray], np.ndarray] | None:
+        """Return the traced likelihood of a batch, or None where it cannot be had or does not pay."""
+        problem = self._problem
+        if problem.likelihood == "blackbox":
+            return None
+        if problem.likelihood == "auto" and self.expected < WORTH_TRACING:
+            return None
+        try:
+            with warnings.catch_warnings():
+                # Without a gradient nothing is lost here but time.
+                warnings.simplefilter("ignore", TraceWarning)
+                symbolic = problem.symbolic
+        except TraceError:
+            if problem.likelihood != "auto":
+                raise
+            return None
+        if symbolic.kind != "trace":  # JAX's is called vector by vector
+            return None
+        from classy_pm.likelihood.batched import compile_batched
+
+        with problem.report.stage("preparing the traced likelihood for batches"):
+            batched = compile_batched(symbolic, self.expected)
+        return None if batched is None else lambda vectors: self._checked(vectors, batched(vectors))
+
+    def _checked(self, vectors: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Ask the user's function itself wherever the trace has no number: it says why, or raises."""
+        strange = np.isnan(values) | (values == np.inf)
+        if not np.any(strange):
+            return values
+        values = np.array(values)
+        for place in np.flatnonzero(strange):
+            values[place] = self._problem.log_likelihood(vectors[place])
+        if np.any(values == np.inf):
+            raise LikelihoodError("The log likelihood is +inf.")
+        return values

@@ -1,0 +1,173 @@
+"""A PyMC model for nutpie whose log density and gradient are one function of machine code.
+
+`nutpie.compile_pymc_model` has PyTensor make a function, which numba compiles, and then a function for C that
+calls it, which numba compiles again in every process. Here the function for C is the only one, and it is kept
+on disk.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+import pymc as pm
+import pytensor
+import pytensor.tensor as pt
+from pytensor.graph import clone_replace, rewrite_graph
+from pytensor.scalar.basic import autocast_float_as
+
+from classy_pm.graph.native import Unsupported, c_function, rewritten
+
+__all__ = ["compile_natively"]
+
+# What nutpie is told of a gradient or a log density that is not finite.
+GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
+
+
+def compile_natively(model: pm.Model, names: Sequence[str]) -> Any:
+    """Return what nutpie samples.
+
+    Parameters
+    ----------
+    model : pymc.Model
+    names : sequence of str
+        The variables that are stored.
+
+    Returns
+    -------
+    nutpie.compile_pymc.CompiledPyMCModel
+        Its `logp_func` gives the log density and its gradient at a point, -inf where an exception is raised.
+
+    Notes
+    -----
+    A model with a shape that is not known is compiled by nutpie itself.
+    """
+    with _undisturbed():
+        try:
+            return _compile(model, names)
+        except Unsupported:
+            return _by_nutpie(model, names)
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Keep no record of where nodes were made, and leave out collecting: half of the time goes there."""
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        # With `fastmath` machine code from the cache may differ in the last digit from what was just made.
+        # PyMC writes numbers such as the 2.0 of its square roots, and PyTensor would make them float32.
+        with (
+            pytensor.config.change_flags(traceback__limit=0, numba__fastmath=False),
+            autocast_float_as("float64"),
+        ):
+            yield
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
+    import nutpie
+
+    compiled = nutpie.compile_pymc_model(model, var_names=list(names))
+    compiled.logp_func.trust_input = True
+    return compiled
+
+
+def _compile(model: pm.Model, names: Sequence[str]) -> Any:
+    from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords, make_user_data
+
+    values = [model.rvs_to_values[variable] for variable in model.free_RVs]
+    shapes = _shapes(model, values)
+    places, size = _places(shapes)
+    point = pt.tensor("point", dtype="float64", shape=(size,))
+    parts = {
+        value: pt.reshape(point[place], shape).astype(value.dtype)
+        for value, place, shape in zip(values, places, shapes, strict=True)
+    }
+    density = _density(model, values, point, parts)
+    known = {value.name for value in values}
+    others = [v for v in model.unobserved_value_vars if v.name not in known and v.name in names]
+    others_there = clone_replace(others, parts)
+    expanded = pt.concatenate([point, *(pt.flatten(pt.cast(item, "float64")) for item in others_there)])
+    graph = rewritten([point], [expanded])
+    expand = c_function(graph, ["expanded"], counts=2)
+    all_shapes = [*shapes, *(item.type.shape for item in others_there)]
+    all_places, total = _places(all_shapes)
+    shape_info = ([v.name for v in (*values, *others)], all_places, all_shapes)
+    transformed = [
+        value.name
+        for variable, value in zip(model.free_RVs, values, strict=True)
+        if model.rvs_to_transforms.get(variable) is not None
+    ]
+    dims, coords = _prepare_dims_and_coords(model, shape_info, transformed)
+    return CompiledPyMCModel(
+        dims=dims,
+        compiled_logp_func=density,
+        compiled_expand_func=expand,
+        initial_point_func=_no_initial_point,
+        shared_data={},
+        shared_var_keys={},
+        user_data=make_user_data({}, {}),
+        n_expanded=total,
+        shape_info=shape_info,
+        logp_func=_Density(density, size),
+        expand_func=None,
+        _n_dim=size,
+        _shapes=dict(zip(shape_info[0], map(tuple, all_shapes), strict=True)),
+        _coords=coords,
+        reparameterized_names=transformed,
+    )
+
+
+class _Density:
+    """The log density and its gradient, for Python to call."""
+
+    def __init__(self, compiled: Any, size: int) -> None:
+        self._compiled = compiled  # owns the machine code
+        self._call = compiled.ctypes
+        self._size = size
+
+    def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
+        point = np.ascontiguousarray(point, dtype=np.float64)
+        gradient, value = np.zeros(self._size), np.zeros(1)
+        pointer = ctypes.POINTER(ctypes.c_double)
+        arrays = (array.ctypes.data_as(pointer) for array in (point, gradient, value))
+        code = self._call(self._size, *arrays, None)
+        if code not in (0, GRADIENT_NOT_FINITE, VALUE_NOT_FINITE):
+            return -np.inf, np.zeros(self._size)
+        return float(value[0]), gradient
+
+
+def _density(model: pm.Model, values: list[Any], point: Any, parts: dict[Any, Any]) -> Any:
+    value = rewrite_graph(model.logp(), include=["canonicalize", "stabilize"])
+    slopes = pytensor.grad(value, values, disconnected_inputs="ignore")
+    gradient = pt.concatenate([pt.flatten(pt.cast(slope, "float64")) for slope in slopes])
+    graph = rewritten([point], clone_replace([gradient, value], parts))
+    checks = [(0, GRADIENT_NOT_FINITE), (1, VALUE_NOT_FINITE)]
+    return c_function(graph, ["gradient", "value"], checks)
+
+
+def _shapes(model: pm.Model, values: Sequence[Any]) -> list[tuple[int, ...]]:
+    if all(None not in value.type.shape for value in values):
+        return [tuple(value.type.shape) for value in values]
+    point = model.initial_point()
+    return [np.shape(point[value.name]) for value in values]
+
+
+def _places(shapes: Sequence[Sequence[int]]) -> tuple[list[slice], int]:
+    places, start = [], 0
+    for shape in shapes:
+        places.append(slice(start, start + prod(shape)))
+        start += prod(shape)
+    return places, start
+
+
+def _no_initial_point(seed: Any = None) -> np.ndarray:
+    raise NotImplementedError("where the chains start is found from the modes")

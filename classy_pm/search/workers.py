@@ -1,0 +1,67 @@
+"""The user's likelihood in several processes, for likelihoods that hold the interpreter."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from classy_pm.errors import SearchError
+from classy_pm.likelihood import LogLikelihood
+
+__all__ = ["Workers"]
+
+# What this process, as a worker, evaluates.
+_here: list[LogLikelihood] = []
+
+
+class Workers:
+    """Processes that evaluate the log likelihood at parts of a batch.
+
+    They are started afresh, not forked, and get the likelihood by value: so classes of a notebook
+    and of ``__main__`` work, and no lock of this process is copied.
+
+    Parameters
+    ----------
+    log_likelihood : LogLikelihood
+    number : int
+    """
+
+    def __init__(self, log_likelihood: LogLikelihood, number: int) -> None:
+        from loky import ProcessPoolExecutor
+
+        self._log_likelihood = log_likelihood
+        self._number = number
+        self._pool: Any = ProcessPoolExecutor(number, initializer=_start, initargs=(log_likelihood,))
+
+    def __call__(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the log likelihoods of vectors, shape (batch, size), in their order."""
+        from loky.process_executor import BrokenProcessPool
+
+        parts = np.array_split(vectors, min(self._number, len(vectors)))
+        try:
+            results = list(self._pool.map(_evaluate, parts))
+        except BrokenProcessPool as error:
+            raise SearchError(
+                f"A process that evaluated the likelihood died: {error}",
+                cure="It may have run out of memory: use fewer cores. Run the likelihood in one process, "
+                "number_of_cores=1, to see its fault.",
+            ) from error
+        self._log_likelihood.nan_count += sum(count for _, count in results)
+        return np.concatenate([values for values, _ in results])
+
+    def close(self) -> None:
+        """End the processes."""
+        self._pool.shutdown(kill_workers=True)
+
+
+def _start(log_likelihood: LogLikelihood) -> None:
+    threadpool_limits(1, "blas")
+    _here[:] = [log_likelihood]
+
+
+def _evaluate(vectors: np.ndarray) -> tuple[np.ndarray, int]:
+    (log_likelihood,) = _here
+    before = log_likelihood.nan_count
+    return log_likelihood.many(vectors), log_likelihood.nan_count - before

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classy_pm.graph.unconstrained import unconstrain
 from classy_pm.likelihood.faults import raising_faults
 from classy_pm.search.checkpoint import Chain
 from classy_pm.search.problem import Problem
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     from classy_pm.search.progress import Stage
 
 __all__ = ["NutpieRunner", "compile_model", "modes_and_show"]
+
+# At how many draws of the prior, and how well, relatively, the machine code has to agree.
+CHECKED = 5
+TOLERANCE = 1e-6
 
 # What is kept of nutpie's statistics, by the names of ArviZ.
 STATS = {
@@ -89,7 +94,6 @@ class NutpieRunner:
 
 def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
     """Find the modes, best first, on nutpie's unconstrained scale, and have the best drawn."""
-    from classy_pm.graph.unconstrained import unconstrain
 
     def points_of(vectors: np.ndarray) -> np.ndarray:
         return unconstrain(problem.pymc_model, problem.plan, vectors, _order(compiled))
@@ -97,24 +101,25 @@ def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
     with problem.report.stage("finding the mode"), raising_faults():
         modes = modes_of(problem, _log_density(compiled), points_of)
     if problem.evaluate.onlooker.draws:
-        problem.show(_vectors(problem, compiled, np.array([mode.point for mode in modes])))
+        points = _in_order_of_plan(problem, compiled, np.array([mode.point for mode in modes]))
+        problem.show(problem.density.vectors(points))
     return modes
 
 
-def _vectors(problem: Problem, compiled: Any, points: np.ndarray) -> np.ndarray:
-    """Map points in nutpie's order to parameter values."""
+def _in_order_of_plan(problem: Problem, compiled: Any, points: np.ndarray) -> np.ndarray:
+    """Return points, shape (number, size), whose parts nutpie has put in an order of its own."""
     names, slices, _ = compiled.shape_info
     places = dict(zip(names, slices, strict=True))
     model = problem.pymc_model
     values = [model.rvs_to_values[model[name]].name for name in problem.plan.names]
-    return problem.density.vectors(np.concatenate([points[:, places[value]] for value in values], axis=-1))
+    return np.concatenate([points[:, places[value]] for value in values], axis=-1)
 
 
 def compile_model(problem: Problem) -> Any:
     """Compile the log density and its gradient for nutpie."""
     from pytensor.scalar.basic import autocast_float_as
 
-    from classy_pm.search.nutpie_native import compile_natively
+    from classy_pm.search.nutpie_native import compile_by_nutpie, compile_natively
 
     model = problem.pymc_model
     # PyMC writes numbers such as the 2.0 of its square roots, and PyTensor would make them float32.
@@ -126,7 +131,38 @@ def compile_model(problem: Problem) -> Any:
             from classy_pm.search.nutpie_jax import compile_by_jax
 
             return compile_by_jax(model, list(problem.plan.names))
-        return compile_natively(model, list(problem.plan.names))
+        compiled = compile_natively(model, list(problem.plan.names))
+        if not _is_right(problem, compiled):
+            problem.report.say("The machine code does not give the density: PyTensor compiles it instead.")
+            compiled = compile_by_nutpie(model, list(problem.plan.names))
+    return compiled
+
+
+def _is_right(problem: Problem, compiled: Any) -> bool:
+    """Compare the machine code with the user's function and the priors, and its gradient with differences.
+
+    The graph was proved before; this is about what was made of it. A gradient need not agree where a point
+    is at a kink, so that most have to.
+    """
+    plan, rng = problem.plan, problem.rng(3)
+    vectors = plan.draws(CHECKED, rng)
+    expected = problem.log_likelihood.many(vectors) + plan.log_prior(vectors)
+    points = unconstrain(problem.pymc_model, plan, vectors, _order(compiled))
+    expected += problem.density.log_jacobian(_in_order_of_plan(problem, compiled, points))
+    agreeing = []
+    for point, there in zip(points, expected, strict=True):
+        value, gradient = _log_density(compiled)(point)
+        if there == -np.inf or not np.isfinite(value):
+            if np.isfinite(value) != np.isfinite(there):
+                return False
+            continue
+        if not np.isclose(value, there, rtol=TOLERANCE, atol=TOLERANCE):
+            return False
+        step = 1e-6 * np.maximum(1.0, np.abs(point)) * rng.choice([-1.0, 1.0], point.size)
+        ahead, behind = (_log_density(compiled)(point + sign * step)[0] for sign in (1.0, -1.0))
+        allowed = 1e-2 * np.sum(np.abs(gradient * step)) + 1e-12 * abs(value)
+        agreeing.append(abs(0.5 * (ahead - behind) - gradient @ step) <= allowed)
+    return np.mean(agreeing) >= 0.5 if agreeing else True
 
 
 def _order(compiled: Any) -> list[str]:

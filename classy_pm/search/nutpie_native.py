@@ -23,7 +23,7 @@ from pytensor.scalar.basic import autocast_float_as
 
 from classy_pm.graph.native import Unsupported, c_function, rewritten
 
-__all__ = ["compile_natively"]
+__all__ = ["compile_by_nutpie", "compile_natively"]
 
 # What nutpie is told of a gradient or a log density that is not finite.
 GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
@@ -51,7 +51,7 @@ def compile_natively(model: pm.Model, names: Sequence[str]) -> Any:
         try:
             return _compile(model, names)
         except Unsupported:
-            return _by_nutpie(model, names)
+            return compile_by_nutpie(model, names)
 
 
 @contextmanager
@@ -72,7 +72,8 @@ def _undisturbed() -> Iterator[None]:
             gc.enable()
 
 
-def _by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
+def compile_by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
+    """Return what nutpie samples, compiled by nutpie and PyTensor themselves."""
     import nutpie
 
     compiled = nutpie.compile_pymc_model(model, var_names=list(names))

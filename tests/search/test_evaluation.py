@@ -76,13 +76,17 @@ def test_an_infinite_likelihood_is_an_error_by_every_way(line):
             problem.evaluate(np.array([[4.5]]))
 
 
-def test_processes_give_the_same_values_in_the_same_order(gaussian_model, opaque_analysis, line):
+@pytest.mark.slow
+def test_processes_give_the_same_values_in_the_same_order(gaussian_model, opaque_analysis):
     """Wrong answer 1 of the reference: log probabilities belong to their own walkers."""
     with make_problem(gaussian_model, opaque_analysis, cores=2) as problem:
         vectors = problem.plan.draws(31, 0)
         plain = [LogLikelihood(problem.plan, opaque_analysis)(vector) for vector in vectors]
         np.testing.assert_array_equal(problem.evaluate(vectors), plain)
         np.testing.assert_array_equal(problem.evaluate(vectors[::-1]), plain[::-1])
+
+
+def test_processes_tell_of_nan_and_of_faults(line, processes):
     with make_problem(line, Refusing(), "blackbox", cores=2) as problem:
         values = problem.evaluate(np.array([[1.0], [-1.0], [2.5], [2.0]]))
         np.testing.assert_allclose(values, [-1.0, -np.inf, -np.inf, 0.0])
@@ -92,6 +96,7 @@ def test_processes_give_the_same_values_in_the_same_order(gaussian_model, opaque
         assert any("x = 4.9995" in note for note in caught.value.__notes__)
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_told(line):
     class Deadly(cpm.Analysis):
         def log_likelihood_function(self, instance):

@@ -188,7 +188,7 @@ def test_the_same_seed_gives_the_same_draws_and_another_gives_others(kind):
 
 @pytest.mark.slow
 @each_kind
-def test_the_draws_do_not_depend_on_the_number_of_cores(kind):
+def test_the_draws_do_not_depend_on_the_number_of_cores(kind, processes):
     first, second = (quick(kind, number_of_cores=cores).fit(make_model(), Normal()).idata for cores in (1, 2))
     np.testing.assert_array_equal(first["weighted_posterior"]["x"], second["weighted_posterior"]["x"])
     np.testing.assert_array_equal(first["posterior"]["y"], second["posterior"]["y"])

@@ -16,6 +16,8 @@ import numpy as np
 from llvmlite import binding
 from pytensor.graph.basic import Apply
 
+from classy_pm.likelihood.faults import note
+
 __all__ = ["announce", "is_plain"]
 
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_void_p)
@@ -73,7 +75,8 @@ def _caller(node: Apply, kinds: Sequence[tuple[str, tuple[int, ...]]]) -> Any:
             node.op.perform(node, arrays[:count], storage)
             for target, (result,) in zip(arrays[count:], storage, strict=True):
                 target[...] = result
-        except Exception:
+        except BaseException as error:
+            note(error)
             return 1
         return 0
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from classy_pm.likelihood.faults import note
 
-
 # The classes of operations that are called in this way.
 CALLED_BY_PYTHON: set[type] = set()
 

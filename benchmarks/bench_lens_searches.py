@@ -70,7 +70,5 @@ def test_ratio_of_effective_draws():
     rate = {name: draws / seconds for name, (draws, seconds) in found.items()}
     for name, (draws, seconds) in found.items():
         ratio = rate["NUTS"] / rate[name]
-        print(
-            f"{name:8} {draws:8.0f} effective draws in {seconds:6.1f} s: {rate[name]:8.2f}/s; NUTS: {ratio:.1f} times"
-        )
+        print(f"{name:8} {draws:6.0f} effective draws in {seconds:5.1f} s: {rate[name]:7.2f}/s, {ratio:.1f} times")
     assert rate["NUTS"] > GOAL * max(rate["emcee"], rate["dynesty"])

@@ -138,7 +138,7 @@ def plot_fit(tree: xr.DataTree, name: str | None = None) -> Figure:
         raise ClassyError(
             f"There is nothing to compare the data with: this fit has no `{missing[0]}`.",
             cure="Write simulate(self, instance, rng) in the analysis: it returns data as they would be if "
-            "the instance were true.",
+            "the instance were true, by the name of the attribute that holds the real ones: {'data': array}.",
         )
     predicted, observed = (tree[group].to_dataset() for group in (trees.POSTERIOR_PREDICTIVE, trees.OBSERVED))
     known = [str(item) for item in observed.data_vars if item in predicted.data_vars]

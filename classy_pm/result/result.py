@@ -14,6 +14,7 @@ from classy_pm.errors import ClassyError
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import tree as trees
+from classy_pm.result.loo import loo_of
 from classy_pm.result.samples import Samples
 
 if TYPE_CHECKING:
@@ -149,12 +150,10 @@ class Result:
         -----
         Vehtari, Gelman and Gabry (2017), Statistics and Computing 27, 1413.
         """
-        import arviz_stats
-
         reason = self._why_no_loo()
         if reason:
             raise ClassyError(f"LOO is not available: {reason[0]}", cure=reason[1])
-        return arviz_stats.loo(self.idata, pointwise=True)
+        return loo_of(self.idata)
 
     def _why_no_loo(self) -> tuple[str, str] | None:
         """Return why there is no LOO, and what to do; None if there is."""
@@ -166,9 +165,9 @@ class Result:
         if trees.pointwise_of(self.idata) is not None:
             return None
         reason = self._attributes.get("no_pointwise") or "it was left out"
+        reason = reason.removeprefix("LOO is not available: ")
         return f"this fit has no pointwise log likelihood: {reason}", (
-            "Fit with NUTS, which takes a sum over data apart by itself, or write "
-            "log_likelihood_pointwise(self, instance) in the analysis: it returns the terms."
+            "Write log_likelihood_pointwise(self, instance) in the analysis: it returns the terms."
         )
 
     # -- to look at -------------------------------------------------------------------------------

@@ -34,12 +34,16 @@ def effective_size(weights: np.ndarray) -> float:
     >>> effective_size(np.array([0.25, 0.25, 0.25, 0.25]))
     4.0
     """
-    return float(np.sum(weights) ** 2 / np.sum(weights**2))
+    shares = weights / np.max(weights)
+    return float(np.sum(shares) ** 2 / np.sum(shares**2))
 
 
 def mean(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the mean over the draws, the first axis."""
-    return np.average(values, axis=0, weights=weights)
+    if weights is None:
+        return np.average(values, axis=0)
+    counts = weights > 0.0  # zero times infinity is no number
+    return np.average(values[counts], axis=0, weights=weights[counts])
 
 
 def quantiles(
@@ -71,9 +75,9 @@ def quantiles(
 
 
 def _of_column(values: np.ndarray, probabilities: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    values, weights = values[weights > 0.0], weights[weights > 0.0]
     if np.any(np.isnan(values)):
         return np.full(probabilities.size, np.nan)
-    values, weights = values[weights > 0.0], weights[weights > 0.0]
     order = np.argsort(values, kind="stable")
     values = values[order]
     edges = np.concatenate([[0.0], np.cumsum(weights[order])])
@@ -87,6 +91,7 @@ def _of_column(values: np.ndarray, probabilities: np.ndarray, weights: np.ndarra
 def covariance(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
     """Return the covariance matrix of draws of shape (draws, size); NaN for fewer than two."""
     weights = np.full(len(values), 1.0) if weights is None else weights
+    values, weights = values[weights > 0.0], weights[weights > 0.0]
     weights = weights / np.sum(weights)
     freedom = 1.0 - np.sum(weights**2)
     if not freedom > 1e-12:

@@ -231,7 +231,7 @@ class Search(Settings):
         pointwise = pointwise_terms(problem, draws.vectors)
         variables, faults = drawn_variables(plan, analysis, draws.vectors)
         groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
-        notices = [*draws.notices, *_nan_notice(problem), *faults, *silent]
+        notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
         notices += identity.changes(self, plan, analysis)
         assert draws.log_likelihood is not None
         tree = make_tree(

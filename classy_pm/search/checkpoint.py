@@ -185,6 +185,6 @@ def _read(path: Path) -> tuple[dict[bytes, np.ndarray], int]:
         body = content[place + HEAD.size : end]
         if len(body) < 8 * count or zlib.crc32(digest + body) != checksum:
             break
-        known[digest] = np.frombuffer(body, dtype="<f8")
+        known[digest] = np.frombuffer(body, dtype="<f8").copy()
         place = end
     return known, place

@@ -11,6 +11,8 @@ from typing import Protocol
 import numpy as np
 from scipy import linalg, optimize
 
+from classy_pm.errors import SearchError
+
 __all__ = [
     "IMPOSSIBLE",
     "MAX_ITERATIONS",
@@ -264,7 +266,13 @@ def root(curvature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     own = np.diag(curvature)
     widths = np.where(own > 0.0, 1.0 / np.sqrt(np.where(own > 0.0, own, 1.0)), 1.0)
-    values, vectors = linalg.eigh(curvature * np.outer(widths, widths))
+    scaled = curvature * np.outer(widths, widths)
+    if not np.all(np.isfinite(scaled)):
+        raise SearchError(
+            "The posterior density rises without end: it has no maximum that could be found.",
+            cure="Is the sign of the log likelihood right? Else keep widths and noise above zero by their priors.",
+        )
+    values, vectors = linalg.eigh(scaled)
     flat = values < FLAT
     return widths[:, np.newaxis] * vectors / np.sqrt(np.where(flat, 1.0, values)), flat
 

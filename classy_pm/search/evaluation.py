@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classy_pm.errors import LikelihoodError, TraceError, TraceWarning
+from classy_pm.errors import LikelihoodError, TraceWarning
 from classy_pm.search.checkpoint import TOLERANCE, Journal, forget_chains
 from classy_pm.search.paths import Onlooker
 from classy_pm.search.workers import Workers
@@ -38,12 +38,15 @@ class Evaluation:
         depends on it.
     count : int
         How many were asked for.
+    notices : list of str
+        What a user should know, in words.
     """
 
     def __init__(self, problem: Problem) -> None:
         self._problem = problem
         self.expected = 0
         self.count = 0
+        self.notices: list[str] = []
         folder: Path | None = problem.folder
         self.journal = Journal(folder and folder / "likelihood.journal", problem.checkpoint_interval)
         self._gradients = Journal(folder and folder / "gradient.journal", problem.checkpoint_interval)
@@ -120,15 +123,12 @@ class Evaluation:
             return None
         if problem.likelihood == "auto" and self.expected < WORTH_TRACING:
             return None
-        try:
-            with warnings.catch_warnings():
-                # Without a gradient nothing is lost here but time.
-                warnings.simplefilter("ignore", TraceWarning)
-                symbolic = problem.symbolic
-        except TraceError:
-            if problem.likelihood != "auto":
-                raise
-            return None
+        with warnings.catch_warnings():
+            # Without a gradient nothing is lost here but time: it is told with the result.
+            warnings.simplefilter("ignore", TraceWarning)
+            symbolic = problem.symbolic
+        if symbolic.kind == "blackbox":
+            self.notices.append(f"The likelihood was called as it is, not traced: {symbolic.reason}")
         if symbolic.kind != "trace":  # JAX's is called vector by vector
             return None
         from classy_pm.likelihood.batched import compile_batched

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from classy_pm.errors import SearchError
 from classy_pm.graph.unconstrained import unconstrain
 from classy_pm.likelihood.faults import raising_faults
 from classy_pm.search.checkpoint import Chain
@@ -68,17 +69,26 @@ class NutpieRunner:
             mode = self.modes[rng.integers(len(self.modes))]
             return mode.point + mode.scatter @ rng.standard_normal(mode.point.size)
 
-        with raising_faults():
-            raw = nutpie.sample(
-                dataclasses.replace(self.compiled, initial_point_func=start),
-                chains=1,
-                cores=1,
-                seed=int(problem.rng(2, number).integers(2**31)),
-                save_warmup=False,
-                progress_bar=False,
-                progress_callback=lambda chains: self._tell(number, chains[0]),
-                **self.settings,
-            )
+        try:
+            with raising_faults():
+                raw = nutpie.sample(
+                    dataclasses.replace(self.compiled, initial_point_func=start),
+                    chains=1,
+                    cores=1,
+                    seed=int(problem.rng(2, number).integers(2**31)),
+                    save_warmup=False,
+                    progress_bar=False,
+                    progress_callback=lambda chains: self._tell(number, chains[0]),
+                    **self.settings,
+                )
+        except RuntimeError as error:
+            if "initial position" not in str(error):
+                raise
+            raise SearchError(
+                "NUTS cannot start: around the mode the density has no end, or its gradient is not finite.",
+                cure="Is the sign of the log likelihood right? It is -0.5 * np.sum(residuals**2): the larger "
+                "the better. Else see what MAP().fit(model, analysis) finds.",
+            ) from error
         posterior, stats = raw["posterior"], raw["sample_stats"]
         columns = [posterior[name].values[0] for name in problem.plan.names]
         columns = [column.reshape(len(column), -1) for column in columns]

@@ -49,7 +49,8 @@ class SMC(Search):
     Journal International 194, 1701. Populations start from the whole prior, where assertions fail too,
     so that these are not renormalised. The evidence is the mean over the chains, each of which has no
     bias, and its error is from their scatter over the square root of their number: with few chains it
-    is a rough one, with a single chain there is none.
+    is a rough one, with a single chain there is none. Where a posterior ends at an edge, IMH was
+    seen to give log evidences 0.1 to 0.2 too low, with errors of 0.05, and MH right ones.
 
     Examples
     --------

@@ -110,7 +110,7 @@ def modes_of(
         If the density is zero or NaN at all of them; the text says which.
     """
     points = prior_points(problem, points_of, draws, plain=gradient)
-    with explained(problem):
+    with explained(problem), np.errstate(all="ignore"):
         return find_modes(log_density, points, gradient=gradient, starts=starts)
 
 

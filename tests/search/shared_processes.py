@@ -5,7 +5,7 @@ import itertools
 import loky
 
 _numbers = itertools.count()
-_initialized = None
+_used_by = None
 
 
 class SharedPool:
@@ -39,9 +39,9 @@ def end():
 
 
 def _call(first, function, argument):
-    global _initialized
+    global _used_by
     number, initializer, initargs = first
-    if _initialized != number:
+    if _used_by != number:
         initializer(*initargs)
-        _initialized = number
+        _used_by = number
     return function(argument)

@@ -6,6 +6,7 @@ import sys
 
 import numpy as np
 import pytest
+import scipy.optimize
 
 import classy_pm as cpm
 from classy_pm.demo import CERTIFIED
@@ -147,3 +148,45 @@ def test_the_same_seed_gives_the_same_draws_with_a_cold_and_a_warm_compile_cache
         draws.append(np.load(path))
     np.testing.assert_array_equal(*draws)
     assert any((tmp_path / "numba").rglob("*")) or any((tmp_path / "pytensor").rglob("*"))
+
+
+class Hidden(cpm.Analysis):
+    """Where the logarithm has no number another value counts: NaN is found by comparison with itself."""
+
+    def log_likelihood_function(self, instance):
+        value = np.log(instance.x - 0.5)
+        return np.where(value != value, 0.0, -2.0) - 0.5 * (instance.y - 1.0) ** 2
+
+
+def test_a_value_that_is_compared_with_itself_is_asked_whether_it_is_nan():
+    model = cpm.Collection(x=cpm.UniformPrior(0.1, 2.0), y=cpm.UniformPrior(0.1, 2.0))
+    result = cpm.NUTS(draws=1000, tune=500, chains=4, random_seed=1).fit(model, Hidden())
+    below = np.array(result.samples.parameter_lists)[:, 0] < 0.5
+    exact = 0.4 / (0.4 + 1.5 * np.exp(-2.0))
+    assert np.mean(below) == pytest.approx(exact, abs=4.0 * 0.5 / np.sqrt(1000))
+
+
+class Rooted(cpm.Analysis):
+    def log_likelihood_function(self, instance):
+        root = scipy.optimize.brentq(lambda x: x**3 - instance.x, 0.0, 3.0)
+        return -0.5 * ((root - 1.0) / 0.05) ** 2
+
+
+def test_a_likelihood_that_solves_an_equation_is_sampled():
+    model = cpm.Collection(x=cpm.UniformPrior(0.1, 2.0))
+    result = cpm.NUTS(draws=500, tune=500, chains=2, random_seed=1).fit(model, Rooted())
+    roots = np.cbrt(np.array(result.samples.parameter_lists)[:, 0])
+    # dx = 3 root**2 droot: the prior is flat in x, so that large roots count for more.
+    grid = np.linspace(0.7, 1.25, 2001)
+    density = grid**2 * np.exp(-0.5 * ((grid - 1.0) / 0.05) ** 2)
+    assert np.mean(roots) == pytest.approx(np.average(grid, weights=density), abs=4.0 * 0.05 / np.sqrt(300))
+
+
+def test_a_wrong_sign_is_told_in_words():
+    class Upwards(cpm.Analysis):
+        def log_likelihood_function(self, instance):
+            return np.sum((np.arange(5.0) - instance.x) ** 2 / instance.y)
+
+    model = cpm.Collection(x=cpm.GaussianPrior(0.0, 10.0), y=cpm.LogUniformPrior(1e-6, 10.0))
+    with pytest.raises(SearchError, match="sign of the log likelihood"):
+        cpm.NUTS(draws=50, tune=50, chains=2, random_seed=1).fit(model, Upwards())

@@ -26,6 +26,8 @@ _announced: dict[str, Any] = {}
 
 def is_plain(op: Any) -> bool:
     """Whether an operation is told from all others by its class and a few plain values."""
+    if not hasattr(op, "_props_dict"):  # a graph of its own tells it from others
+        return False
     return all(_is_plain(value) for value in op._props_dict().values())
 
 

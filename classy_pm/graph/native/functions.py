@@ -51,7 +51,15 @@ class NativeLinker(NumbaLinker):
 
 
 # Loops are fused, and scalars kept out of arrays, by the translation; nothing is computed in place.
-_LEFT_OUT = ("fusion", "inplace", "fuse_elemwise", "scalarize", "add_mul_fusion")
+# NaN is not equal to itself, which PyTensor's simplification of comparisons leaves out.
+_LEFT_OUT = (
+    "fusion",
+    "inplace",
+    "fuse_elemwise",
+    "scalarize",
+    "add_mul_fusion",
+    "local_useless_elemwise_comparison",
+)
 NATIVE = Mode(NativeLinker(), RewriteDatabaseQuery(include=["fast_run", "numba"], exclude=_LEFT_OUT))
 
 

@@ -5,6 +5,7 @@ Builders get variables that are already cast to the dtypes of NumPy's loop.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -291,15 +292,27 @@ def ldexp(x: Variable, exponent: Variable) -> Variable:
 
 # Comparison and logic
 
+
+def _with_itself(compare: Callable[..., Variable]) -> Callable[..., Variable]:
+    """Let a value that is compared with itself be asked whether it is NaN: PyTensor takes it for equal."""
+
+    def compared(x: Variable, y: Variable) -> Variable:
+        if x is not y or x.type.dtype not in ("float64", "float32"):
+            return compare(x, y)
+        return pt.isnan(x) if compare is pt.neq else pt.invert(pt.isnan(x))
+
+    return compared
+
+
 for _ufunc, _build in [
     (np.less, pt.lt),
-    (np.less_equal, pt.le),
+    (np.less_equal, _with_itself(pt.le)),
     (np.greater, pt.gt),
-    (np.greater_equal, pt.ge),
+    (np.greater_equal, _with_itself(pt.ge)),
 ]:
     UFUNCS[_ufunc] = UfuncRule(_build)
-UFUNCS[np.equal] = UfuncRule(pt.eq, complexes.equal)
-UFUNCS[np.not_equal] = UfuncRule(pt.neq, lambda x, y: pt.invert(complexes.equal(x, y)))
+UFUNCS[np.equal] = UfuncRule(_with_itself(pt.eq), complexes.equal)
+UFUNCS[np.not_equal] = UfuncRule(_with_itself(pt.neq), lambda x, y: pt.invert(complexes.equal(x, y)))
 
 
 @ufunc_rule(np.logical_and, pairs=lambda x, y: pt.and_(_truth_of_pair(x), _truth_of_pair(y)))

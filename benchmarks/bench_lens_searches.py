@@ -1,7 +1,7 @@
 """Effective draws a second of the processor, on the lens of 17 parameters: NUTS here beside bare libraries.
 
-The goal is 15 times either. NUTS pays for all that it does: tracing, proof, compiling, finding the mode. emcee
-is given the truth to start from, so it pays for no burn-in; dynesty starts from the prior. Run it with
+The goal is 15 times either. NUTS pays for all that it does: tracing, proof, compiling, finding the mode.
+emcee starts at the mode, so it pays for no burn-in; dynesty starts from the prior. Run it with
 
     make bench ARGS="benchmarks/bench_lens_searches.py -s"
 """
@@ -70,5 +70,5 @@ def test_ratio_of_effective_draws():
     rate = {name: draws / seconds for name, (draws, seconds) in found.items()}
     for name, (draws, seconds) in found.items():
         ratio = rate["NUTS"] / rate[name]
-        print(f"{name:8} {draws:6.0f} effective draws in {seconds:5.1f} s: {rate[name]:7.2f}/s, {ratio:.1f} times")
+        print(f"{name:8} {draws:6.0f} draws in {seconds:5.1f} s: {rate[name]:7.2f}/s, {ratio:.1f} times")
     assert rate["NUTS"] > GOAL * max(rate["emcee"], rate["dynesty"])

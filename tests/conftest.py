@@ -2,10 +2,12 @@
 
 from pathlib import Path
 
+import loky
 import matplotlib
 import numpy as np
 import pytest
 import scipy.optimize
+import shared_processes
 
 import classy_pm as cpm
 
@@ -68,3 +70,16 @@ def demo_fit(tmp_path_factory):
 
     folder: Path = tmp_path_factory.mktemp("demo")
     return folder, run_demo(folder, progress=False)
+
+
+@pytest.fixture(scope="session")
+def _processes():
+    shared_processes.start()
+    yield
+    shared_processes.end()
+
+
+@pytest.fixture
+def processes(_processes, monkeypatch):
+    """Have what wants processes use those that the tests share."""
+    monkeypatch.setattr(loky, "ProcessPoolExecutor", shared_processes.SharedPool)

@@ -22,7 +22,7 @@ class Analysis:
     allow_nan : bool
         Whether the data may hold NaN. Set it to True in a class whose likelihood leaves them out.
     branch_limit : int
-        Largest number of ways through the likelihood's `if`s that are traced, 64. Each is run once.
+        Largest number of ways through the branches of the likelihood that are traced, 64. Each is run once.
 
     Examples
     --------

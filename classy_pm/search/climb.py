@@ -270,7 +270,7 @@ def root(curvature: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not np.all(np.isfinite(scaled)):
         raise SearchError(
             "The posterior density rises without end: it has no maximum that could be found.",
-            cure="Is the sign of the log likelihood right? Else keep widths and noise above zero by their priors.",
+            cure="Is the sign of the log likelihood right? Else keep noise and widths above zero by priors.",
         )
     values, vectors = linalg.eigh(scaled)
     flat = values < FLAT

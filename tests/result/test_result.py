@@ -138,7 +138,7 @@ def test_a_single_best_point_is_summarised_without_warning_or_error():
 
 def test_a_datum_that_no_parameter_enters_is_no_obstacle_to_loo():
     vectors = draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0])
-    pointwise = -0.5 * (np.linspace(48.0, 52.0, 8) - vectors[..., :1]) ** 2
+    pointwise = -0.5 * ((np.linspace(48.0, 52.0, 8) - vectors[..., :1]) / 3.0) ** 2
     known = result_of(free_profile(), vectors, pointwise=pointwise).loo()
     constant = np.concatenate([pointwise, np.full((*pointwise.shape[:2], 2), -3.0)], axis=-1)
     elpd = result_of(free_profile(), vectors, pointwise=constant).loo()

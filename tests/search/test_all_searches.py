@@ -15,7 +15,7 @@ CHAINS = {
     ),
     "DEMetropolisZ": lambda: cpm.DEMetropolisZ(draws=8000, tune=4000, chains=2, random_seed=1),
     "Slice": lambda: cpm.Slice(draws=500, tune=300, chains=2, random_seed=1),
-    # IMH, the default, finds 0.1 to 0.2 less for Eckerle4's log evidence than all others, with errors of 0.05.
+    # IMH, the default, finds 0.1 to 0.2 less for Eckerle4's log evidence than all others, give or take 0.05.
     "SMC": lambda: cpm.SMC(draws=1000, chains=4, kernel="MH", random_seed=1),
     "Nautilus": lambda: cpm.Nautilus(n_live=300, n_eff=1000, n_networks=1, random_seed=1),
     "DynestyStatic": lambda: cpm.DynestyStatic(nlive=250, random_seed=1),

@@ -9,11 +9,14 @@ from __future__ import annotations
 
 import builtins
 import functools
+import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
+
+import numpy as np
 
 _MISSING = object()
 _lock = threading.RLock()
@@ -26,6 +29,36 @@ PLAIN_PYTHON = ("float", "int", "complex", "max", "min", "any", "all")
 LARGEST_DICTIONARY = 100
 
 Substitute = Callable[[Any], Any]
+
+# What stood for something since the user's objects were last looked through, and what it stood for.
+_used: dict[int, tuple[Any, Any]] = {}
+
+
+def left_behind() -> dict[int, tuple[Any, Any]]:
+    """Return the equivalents that a user's object may have kept, by identity, and what they stand for.
+
+    Empty while another trace is running, whose names must not be put back.
+    """
+    from classy_pm.likelihood.trace.overlay import _Module, _substitutes, _UfuncOfLists, with_lists
+
+    with _lock:
+        if _depth or not _used:
+            return {}
+        found = dict(_used)
+        _used.clear()
+    for original, other in _substitutes().items():
+        found.setdefault(id(other), (other, original))
+    # what somebody gets who asks a module for `np.exp`, `np.sum`, `np.linalg`
+    code = getattr(with_lists(np.sum), "__code__", None)
+    for item in gc.get_objects():
+        kind = type(item)
+        if kind is _UfuncOfLists:
+            found.setdefault(id(item), (item, item._ufunc))
+        elif kind is _Module:
+            found.setdefault(id(item), (item, item.__dict__["_original"]))
+        elif kind is FunctionType and item.__code__ is code:
+            found.setdefault(id(item), (item, item.__wrapped__))
+    return found
 
 
 @contextmanager
@@ -70,6 +103,8 @@ def _enter(methods: list[tuple[type, str, Any]], substitute: Substitute) -> None
         def importing(name: str, globals: Any = None, *args: Any, **kwargs: Any) -> Any:
             module = original(name, globals, *args, **kwargs)
             other = substitute(module) if id(globals) in _covered else None
+            if other is not None:
+                _used.setdefault(id(other), (other, module))
             return module if other is None else other
 
         _saved.append((builtins, "__import__", original))
@@ -92,6 +127,7 @@ def _cover(module: dict[str, Any], substitute: Substitute) -> None:
             for holder, name, value in list(_names(module)):
                 other = substitute(value)
                 if other is not None:
+                    _used.setdefault(id(other), (other, value))
                     saved.append(
                         (holder, name, holder[name] if isinstance(holder, dict) else vars(holder)[name])
                     )
@@ -99,7 +135,9 @@ def _cover(module: dict[str, Any], substitute: Substitute) -> None:
             for name in PLAIN_PYTHON:
                 if name not in module:
                     saved.append((module, name, _MISSING))
-                    module[name] = substitute(getattr(builtins, name))
+                    original = getattr(builtins, name)
+                    module[name] = substitute(original)
+                    _used.setdefault(id(module[name]), (module[name], original))
         _covered[id(module)] = (depth + 1, saved)
 
 

@@ -49,6 +49,7 @@ def _outside(x: Any, value: Any, low: Any, high: Any, below: Any, above: Any) ->
 def _of_ppoly(self: Any, x: Any, nu: int = 0, extrapolate: Any = None) -> Any:
     if self.axis != 0:
         refuse("a spline along another axis than the first is evaluated at a traced place")
+    _check_rising(self)
     poly = self.derivative(nu) if nu else self
     extrapolate = self.extrapolate if extrapolate is None else extrapolate
     low, high = poly.x[0], poly.x[-1]
@@ -75,16 +76,38 @@ def _pieces(spline: Any, knots: np.ndarray, degree: int) -> tuple[np.ndarray, np
     return breaks, np.stack(shifted)
 
 
+def _check_rising(poly: Any) -> None:
+    if poly.x[0] > poly.x[-1]:
+        refuse("a `PPoly` on falling places is evaluated at a traced place", "Turn its places around.")
+
+
 def _of_bspline(self: Any, x: Any, nu: int = 0, extrapolate: Any = None) -> Any:
     extrapolate = self.extrapolate if extrapolate is None else extrapolate
     low, high = self.t[self.k], self.t[-self.k - 1]
     if self.axis != 0:
         refuse("a spline along another axis than the first is evaluated at a traced place")
-    spline = self.derivative(nu) if nu else self
     if extrapolate == "periodic":
         x = low + np.mod(np.subtract(x, low), high - low)
-    value = piecewise(x, *_pieces(spline, self.t[self.k : len(self.t) - self.k], spline.k))
+    if self.k == 0:
+        if nu:
+            refuse("the derivative of a spline of steps is evaluated at a traced place")
+        place = np.searchsorted(self.t, as_traced(x), side="right") - 1
+        value = take(self.c, np.clip(place, 0, len(self.t) - 2), axis=0)
+    else:
+        _check_ends(self)
+        breaks, rows = _pieces(self, self.t[self.k : len(self.t) - self.k], self.k)
+        for _ in range(nu):
+            powers = np.arange(len(rows) - 1, -1, -1.0).reshape((-1,) + (1,) * (rows.ndim - 1))
+            rows = (rows * powers)[:-1] if len(rows) > 1 else rows * 0.0
+        value = piecewise(x, breaks, rows)
     return value if extrapolate else _outside(x, value, low, high, np.nan, np.nan)
+
+
+def _check_ends(spline: Any) -> None:
+    """Refuse a spline that ends in an interval without length, which SciPy continues in its own way."""
+    t, k = spline.t, spline.k
+    if t[k] == t[k + 1] or t[-k - 1] == t[-k - 2]:
+        refuse(f"a spline of degree {k} with more than {k + 1} equal knots at its end is evaluated")
 
 
 EXTENSIONS = {"extrapolate": 0, "zeros": 1, "raise": 2, "const": 3}
@@ -106,7 +129,7 @@ def splev(x: Any, tck: Any, der: int = 0, ext: int = 0, kind: Any = None) -> Any
         refuse("the spline of `scipy.interpolate.splev` depends on parameters", "Make a `CubicSpline`.")
     spline = tck if isinstance(tck, scipy.interpolate.BSpline) else scipy.interpolate.BSpline(*tck)
     low, high = spline.t[spline.k], spline.t[-spline.k - 1]
-    if ext == 3:
+    if ext == 3 and not der:  # FITPACK continues the derivatives
         x = np.clip(as_traced(x), low, high)
     value = _of_bspline(spline, x, der, extrapolate=True)
     if ext in (1, 2):
@@ -208,9 +231,64 @@ def _of_bivariate(self: Any, x: Any, y: Any, dx: int = 0, dy: int = 0, grid: boo
     return total
 
 
-def _integral(self: Any, a: Any, b: Any, extrapolate: Any = None) -> Any:
+def _ends(a: Any, b: Any) -> tuple[Any, Any]:
+    if np.ndim(shadow_of(a)) or np.ndim(shadow_of(b)):
+        refuse("a spline is integrated between arrays of places", "Write `spline.antiderivative()(b)`.")
+    return as_traced(a), as_traced(b)
+
+
+def _between(a: Any, b: Any, breaks: np.ndarray, rows: np.ndarray, extrapolate: Any) -> Any:
+    """Return the integral of a polynomial in pieces, of which the antiderivative is given."""
+    low, high = breaks[0], breaks[-1]
+
+    def up_to(x: Any) -> Any:
+        if extrapolate != "periodic":
+            return piecewise(x, breaks, rows)
+        period = np.floor_divide(x - low, high - low)
+        whole = piecewise(high, breaks, rows) - piecewise(low, breaks, rows)
+        return period * whole + piecewise(x - period * (high - low), breaks, rows)
+
+    return up_to(b) - up_to(a)
+
+
+def _integral_of_ppoly(self: Any, a: Any, b: Any, extrapolate: Any = None) -> Any:
+    _check_rising(self)
+    a, b = _ends(a, b)
+    extrapolate = self.extrapolate if extrapolate is None else extrapolate
     whole = self.antiderivative()
-    return whole(b) - whole(a)
+    value = _between(a, b, whole.x, whole.c, extrapolate)
+    if extrapolate:
+        return value
+    low, high = whole.x[0], whole.x[-1]
+    return _outside(
+        np.minimum(a, b),
+        _outside(np.maximum(a, b), value, low, high, np.nan, np.nan),
+        low,
+        high,
+        np.nan,
+        np.nan,
+    )
+
+
+def _integral_of_bspline(self: Any, a: Any, b: Any, extrapolate: Any = None) -> Any:
+    if self.k == 0:
+        refuse("a spline of steps is integrated up to a traced place", "Sum its steps.")
+    _check_ends(self)
+    extrapolate = self.extrapolate if extrapolate is None else extrapolate
+    t, k = self.t, self.k
+    a, b = _ends(a, b)
+    if not extrapolate:
+        if self.c.ndim > 1:
+            refuse("a table of splines that are not extrapolated is integrated up to a traced place")
+        a, b = (np.clip(end, t[k], t[-k - 1]) for end in (a, b))
+    return _between(a, b, *_pieces(self.antiderivative(), t[k : len(t) - k], k + 1), extrapolate)
+
+
+def _integral_of_univariate(self: Any, a: Any, b: Any) -> Any:
+    from scipy.interpolate import BSpline
+
+    t, c, k = self._eval_args  # FITPACK takes the spline as 0 outside, whatever `ext` is
+    return _integral_of_bspline(BSpline(t, c[: len(t) - k - 1], k), a, b, extrapolate=False)
 
 
 class OfValues:
@@ -236,12 +314,24 @@ class OfValues:
         """Return the integral."""
         return OfValues(self._unit.antiderivative(nu), self._values)
 
-    def integrate(self, a: Any, b: Any) -> Any:
+    def integrate(self, a: Any, b: Any, extrapolate: Any = None) -> Any:
         """Return the integral between two places."""
-        lower, upper = (
-            np.tensordot(self._unit.antiderivative()(end), self._values, axes=(-1, 0)) for end in (a, b)
-        )
-        return upper - lower
+        from scipy.interpolate import BSpline
+
+        unit = self._unit
+        extrapolate = unit.extrapolate if extrapolate is None else extrapolate
+        if isinstance(unit, BSpline):
+            if unit.k == 0:
+                refuse("a spline of steps of traced values is integrated", "Sum its steps.")
+            if not extrapolate:
+                ends = unit.t[unit.k], unit.t[-unit.k - 1]
+                a, b, extrapolate = np.clip(a, *ends), np.clip(b, *ends), True
+        return np.tensordot(unit.integrate(a, b, extrapolate=extrapolate), self._values, axes=(-1, 0))
+
+    def integral(self, a: Any, b: Any) -> Any:
+        """Return the integral of a `UnivariateSpline`, which is 0 outside of its places."""
+        value = self.integrate(a, b, extrapolate=False)
+        return value[()]
 
 
 def _values(name: str, x: Any, y: Any) -> Any:
@@ -284,10 +374,16 @@ def _univariate(
     from scipy.interpolate import make_interp_spline
 
     y = _values("UnivariateSpline", x, y)
-    if s != 0 or w is not None or k % 2 == 0 or ext not in (0, "extrapolate"):
+    if (
+        s != 0
+        or w is not None
+        or k % 2 == 0
+        or ext not in (0, "extrapolate")
+        or any(e is not None for e in bbox)
+    ):
         refuse(
             "`UnivariateSpline` of traced values smooths: where its knots are depends on parameters",
-            "Take `s=0`, or `CubicSpline`.",
+            "Take `s=0` without `w`, `bbox` and `ext`, or `CubicSpline`.",
         )
     return OfValues(make_interp_spline(x, np.eye(len(x)), k=k), y)
 
@@ -317,9 +413,14 @@ def _interp1d(
     from scipy.interpolate import interp1d
 
     y, x = _values("interp1d", x, y), np.asarray(x)
-    unit = interp1d(x, np.eye(len(x)), kind, axis=0, fill_value="extrapolate", assume_sorted=assume_sorted)
     if isinstance(fill_value, str):
+        if kind in ("previous", "next"):
+            refuse(f"`interp1d` of traced values extrapolates with `kind={kind!r}`", "Give a `fill_value`.")
+        unit = interp1d(x, np.eye(len(x)), kind, axis=0, fill_value=fill_value, assume_sorted=assume_sorted)
         return OfValues(unit, y)
+    unit = interp1d(
+        x, np.eye(len(x)), kind, 0, bounds_error=False, fill_value=0.0, assume_sorted=assume_sorted
+    )
     below, above = fill_value if isinstance(fill_value, tuple) else (fill_value, fill_value)
     return OfValues(unit, y, (np.min(x), np.max(x), below, above))
 
@@ -339,9 +440,9 @@ def methods() -> list[tuple[type, str, Callable[..., Any]]]:
         (si.PPoly, "__call__", _of_ppoly),
         (si.BSpline, "__call__", _of_bspline),
         (si.UnivariateSpline, "__call__", _of_univariate),
-        (si.PPoly, "integrate", _integral),
-        (si.BSpline, "integrate", _integral),
-        (si.UnivariateSpline, "integral", _integral),
+        (si.PPoly, "integrate", _integral_of_ppoly),
+        (si.BSpline, "integrate", _integral_of_bspline),
+        (si.UnivariateSpline, "integral", _integral_of_univariate),
         (si.interp1d, "__call__", _of_interp1d),
         (si.RegularGridInterpolator, "__call__", _of_grid),
         (si.RectBivariateSpline, "__call__", _of_bivariate),

@@ -6,7 +6,8 @@ where a compiled function takes seconds, and it is the graph as it was recorded 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -110,14 +111,16 @@ def prove(
         raise TraceError("A trace is proved at points, and none was given.")
     floats = [index for index, variable in enumerate(inputs) if "float" in variable.type.dtype]
     wanted = [inputs[index] for index in floats]
-    gradients = pytensor.grad(trace.value, wanted, disconnected_inputs="ignore")
+    with _failures_are_refusals():
+        gradients = pytensor.grad(trace.value, wanted, disconnected_inputs="ignore")
     conditions = [condition for condition, _ in trace.conditions]
-    evaluate = quick_function(inputs, [trace.value, *conditions])
-    differentiate = quick_function(inputs, gradients)
+    with _failures_are_refusals():
+        evaluate = quick_function(inputs, [trace.value, *conditions])
+        differentiate = quick_function(inputs, gradients)
     worst = 0.0
     ways: dict[int, tuple[Any, ...]] = {}
     for point in points:
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _failures_are_refusals():
             value, *answers = evaluate(*point)
         told = dict(zip(conditions, (bool(answer) for answer in answers), strict=True))
         way = next(
@@ -133,11 +136,26 @@ def prove(
     for point in chosen[: max(GRADIENT_POINTS, len(ways))]:
         if not np.isfinite(_plain_value(plain, point)):
             continue
-        with np.errstate(all="ignore"):
+        with np.errstate(all="ignore"), _failures_are_refusals():
             slopes = dict(zip(floats, differentiate(*point), strict=True))
         worst_slope = max(worst_slope, _compare_gradient(inputs, plain, point, slopes))
         compared += 1
     return Proof(len(points), worst, compared, worst_slope, len(ways), trace.branches)
+
+
+@contextmanager
+def _failures_are_refusals() -> Iterator[None]:
+    """Turn what an operation of the graph raises into a refusal."""
+    try:
+        yield
+    except TraceError:
+        raise
+    except Exception as error:
+        first = (str(error).strip().splitlines() or [""])[0]
+        raise TraceError(
+            f"The traced likelihood cannot be evaluated: {type(error).__name__}: {first}",
+            cure="Write what may fail without `try`, or use `likelihood='blackbox'`.",
+        ) from error
 
 
 def _plain_value(plain: Callable[..., float], point: tuple[Any, ...]) -> float:

@@ -4,6 +4,8 @@ import cmath
 import functools
 import gc
 import math
+import pickle
+import typing
 from collections import deque, namedtuple
 
 import numpy as np
@@ -391,3 +393,59 @@ def test_the_limit_of_ways_is_set_in_the_class_of_the_analysis():
     assert make_symbolic(plan, Ways(), "trace").proof.branches > 4
     with pytest.raises(TraceError, match=r"more than 4 ways(?s:.*)branch_limit = 16"):
         make_symbolic(plan, MoreWays(), "trace")
+
+
+class Named(typing.NamedTuple):
+    model: typing.Any
+    value: typing.Any
+
+
+class Holding:
+    def __call__(self, a, b):
+        model = a * X + b
+        value = -np.sum((D - model) ** 2)
+        self.named = Named(model, (value, Kept(model, value)))
+        self.partial = functools.partial(max, value, key=functools.partial(abs, value))
+        self.function = lambda x=value, *, y=model: (x, y)
+        self.error = ValueError("no", value)
+        self.method = model.sum
+        return value
+
+
+def test_what_holds_traced_values_and_cannot_be_changed_becomes_plain():
+    holding = Holding()
+    proved(holding)
+    trace(lambda values: holding(*values), [A, B], witnesses=POINTS)
+    assert not traced_values_left()
+    assert type(holding.named) is Named
+    assert isinstance(holding.named.model, np.ndarray)
+    assert isinstance(holding.error.args[1], float)
+    assert isinstance(holding.partial.args[0], float)
+    assert isinstance(holding.function()[1], np.ndarray)
+    assert holding.method() == holding.named.model.sum()
+
+
+class Functions:
+    def __call__(self, a, b):
+        self.exp, self.float, self.np, self.sum, self.log = math.exp, float, np, np.sum, np.log
+        self.tab, self.by, self.pair = [math.exp, float], {"e": math.exp, "n": np.exp}, (math.exp, [np.array])
+        self.partial = functools.partial(math.exp)
+        return -self.np.sum(np.array([a, b]) ** 2) * self.tab[0](b) + self.log(a) - self.partial(a)
+
+
+def test_functions_that_are_kept_are_the_originals_when_the_trace_is_over():
+    kept = Functions()
+    proved(kept)
+    trace(lambda values: kept(*values), [A, B], witnesses=POINTS)
+    assert (kept.exp, kept.float, kept.np, kept.sum) == (math.exp, float, np, np.sum)
+    assert kept.exp is math.exp
+    assert kept.log is np.log
+    assert kept.tab == [math.exp, float]
+    assert kept.by["e"] is math.exp
+    assert kept.by["n"] is np.exp
+    assert kept.pair[0] is math.exp
+    assert kept.pair[1][0] is np.array
+    assert kept.partial.func is math.exp
+    proved(kept)  # the tables of the equivalents are as they were
+    kept.np = None
+    pickle.dumps(vars(kept))

@@ -126,13 +126,9 @@ def _is_the_users(holder: Any, ours: set[int], depth: int = DEPTH) -> bool:
     for owner in gc.get_referrers(holder):
         if id(owner) in ours or isinstance(owner, FrameType) or type(owner).__name__ == "list_iterator":
             continue
-        if _is_of_users_class(owner) and not isinstance(owner, FunctionType | CellType):
-            found = True
-        elif (
-            isinstance(owner, dict | list | tuple | deque | partial)
-            and depth > 1
-            and _is_the_users(owner, ours, depth - 1)
-        ):
+        of_a_class = _is_of_users_class(owner) and not isinstance(owner, FunctionType | CellType)
+        in_a_container = isinstance(owner, dict | list | tuple | deque | partial) and depth > 1
+        if of_a_class or (in_a_container and _is_the_users(owner, ours, depth - 1)):
             found = True
     return found
 

@@ -208,5 +208,7 @@ class _Kernel:
 
 def _nan_count(problem: Problem) -> int:
     """Return how often the user's function was NaN: called as itself, and called by the graph."""
-    called = {id(function): function for function in (problem.log_likelihood, problem.symbolic.plain)}
+    # The graph first: it may replace the function by what JAX has compiled.
+    functions = problem.symbolic.plain, problem.log_likelihood
+    called = {id(function): function for function in functions}
     return sum(function.nan_count for function in called.values())

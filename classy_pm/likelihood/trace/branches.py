@@ -24,6 +24,7 @@ from classy_pm.errors import FitException, TraceError
 from classy_pm.likelihood.trace.array import is_traced
 from classy_pm.likelihood.trace.complexes import Pair
 from classy_pm.likelihood.trace.dispatch import unwrapped
+from classy_pm.likelihood.trace.letting_go import TRACED_FUNCTION
 from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session, TooManyDecisions
 from classy_pm.likelihood.trace.trying import RaisedForPython
@@ -102,6 +103,7 @@ class Explorer:
         self.limit = limit
         self.witnessed = witnessed
         self.session = Session(limit)
+        self.session.memo[TRACED_FUNCTION] = function
         self.root: Fork | Leaf | None = None
         self.leaves = 0
         self.turns: Counter[Place] = Counter()

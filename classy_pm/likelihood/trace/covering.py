@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import builtins
 import functools
-import gc
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,35 +29,30 @@ LARGEST_DICTIONARY = 100
 
 Substitute = Callable[[Any], Any]
 
-# What stood for something since the user's objects were last looked through, and what it stood for.
-_used: dict[int, tuple[Any, Any]] = {}
 
+def originals() -> Substitute | None:
+    """Return a function that gives what an equivalent stands for, and any other value as it is.
 
-def left_behind() -> dict[int, tuple[Any, Any]]:
-    """Return the equivalents that a user's object may have kept, by identity, and what they stand for.
-
-    Empty while another trace is running, whose names must not be put back.
+    None while another trace is running, whose names must not be put back.
     """
     from classy_pm.likelihood.trace.overlay import _Module, _substitutes, _UfuncOfLists, with_lists
 
-    with _lock:
-        if _depth or not _used:
-            return {}
-        found = dict(_used)
-        _used.clear()
-    for original, other in _substitutes().items():
-        found.setdefault(id(other), (other, original))
-    # what somebody gets who asks a module for `np.exp`, `np.sum`, `np.linalg`
+    if _depth:
+        return None
+    known = {id(other): original for original, other in reversed(_substitutes().items())}
     code = getattr(with_lists(np.sum), "__code__", None)
-    for item in gc.get_objects():
-        kind = type(item)
+
+    def original_of(value: Any) -> Any:
+        kind = type(value)
         if kind is _UfuncOfLists:
-            found.setdefault(id(item), (item, item._ufunc))
-        elif kind is _Module:
-            found.setdefault(id(item), (item, item.__dict__["_original"]))
-        elif kind is FunctionType and item.__code__ is code:
-            found.setdefault(id(item), (item, item.__wrapped__))
-    return found
+            return value._ufunc
+        if kind is _Module:
+            return value.__dict__["_original"]
+        if kind is FunctionType and value.__code__ is code:
+            return value.__wrapped__
+        return known.get(id(value), value)
+
+    return original_of
 
 
 @contextmanager
@@ -103,8 +97,6 @@ def _enter(methods: list[tuple[type, str, Any]], substitute: Substitute) -> None
         def importing(name: str, globals: Any = None, *args: Any, **kwargs: Any) -> Any:
             module = original(name, globals, *args, **kwargs)
             other = substitute(module) if id(globals) in _covered else None
-            if other is not None:
-                _used.setdefault(id(other), (other, module))
             return module if other is None else other
 
         _saved.append((builtins, "__import__", original))
@@ -127,7 +119,6 @@ def _cover(module: dict[str, Any], substitute: Substitute) -> None:
             for holder, name, value in list(_names(module)):
                 other = substitute(value)
                 if other is not None:
-                    _used.setdefault(id(other), (other, value))
                     saved.append(
                         (holder, name, holder[name] if isinstance(holder, dict) else vars(holder)[name])
                     )
@@ -135,9 +126,7 @@ def _cover(module: dict[str, Any], substitute: Substitute) -> None:
             for name in PLAIN_PYTHON:
                 if name not in module:
                     saved.append((module, name, _MISSING))
-                    original = getattr(builtins, name)
-                    module[name] = substitute(original)
-                    _used.setdefault(id(module[name]), (module[name], original))
+                    module[name] = substitute(getattr(builtins, name))
         _covered[id(module)] = (depth + 1, saved)
 
 

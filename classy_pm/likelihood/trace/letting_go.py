@@ -10,13 +10,14 @@ from __future__ import annotations
 import gc
 import sys
 from collections import deque
+from collections.abc import Callable
 from functools import _lru_cache_wrapper, partial
-from types import CellType, FrameType, FunctionType, MethodType, ModuleType
+from types import CellType, FrameType, FunctionType, MethodType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classy_pm.likelihood.trace.covering import left_behind
+from classy_pm.likelihood.trace.covering import originals
 from classy_pm.likelihood.trace.words import is_user_file
 
 if TYPE_CHECKING:
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 # Tuples in tuples that are looked into.
 DEPTH = 4
+# Objects in which equivalents are looked for, at most.
+LARGEST_WALK = 10_000
+# Where the session keeps the function that is traced.
+TRACED_FUNCTION = ("the function that is traced",)
 
 
 def let_go(session: Session) -> bool:
@@ -55,7 +60,7 @@ def let_go(session: Session) -> bool:
             else:
                 _replace(holder, plain)
         ours |= {id(holders), id(kept)}
-    _let_go_of_stand_ins()
+    _let_go_of_stand_ins(session)
     return found
 
 
@@ -72,65 +77,65 @@ def _rebuilt(holder: Any, plain: dict[int, Any]) -> Any:
     return None
 
 
-def _let_go_of_stand_ins() -> None:
-    """Put the originals in the place of the equivalents that the user's objects have kept."""
-    originals = left_behind()
-    if not originals:
+def _let_go_of_stand_ins(session: Session) -> None:
+    """Put the originals in the place of the equivalents that the user's objects have kept.
+
+    They are looked for from the function that was traced and from the names of the user's modules.
+    """
+    original_of = originals() if session.overlay.modules else None
+    if original_of is None:
         return
-    plain = {key: original for key, (_, original) in originals.items()}
-    kept: list[Any] = [other for other, _ in originals.values()]
-    ours = {id(kept), id(plain), id(originals)} | {id(pair) for pair in originals.values()}
-    for _ in range(DEPTH):
-        if not kept:
-            break
-        holders = gc.get_referrers(*kept)
-        kept = []
-        for holder in holders:
-            if id(holder) in ours:
-                continue
-            kind = type(holder)
-            if issubclass(kind, tuple):
-                if not gc.is_tracked(holder) or not _is_the_users(holder, ours):
-                    continue
-                plain[id(holder)] = _rebuilt(holder, plain)
-                kept.append(holder)
-            elif (kind in (list, dict, deque, partial) or _is_of_users_class(holder)) and _is_the_users(
-                holder, ours
-            ):
-                _replace(holder, plain)
-        ours |= {id(holders), id(kept)}
-
-
-def _is_of_users_class(holder: Any) -> bool:
-    kind = holder if isinstance(holder, type) else type(holder)
-    module = sys.modules.get(kind.__module__)
-    return (
-        module is not None
-        and is_user_file(getattr(module, "__file__", None) or "<frozen")
-        and (
-            kind.__module__.partition(".")[0] not in sys.stdlib_module_names or kind.__module__ == "__main__"
-        )
-    )
-
-
-def _is_the_users(holder: Any, ours: set[int], depth: int = DEPTH) -> bool:
-    """Whether a container is reached only from the user's objects, not from our tables and modules."""
-    if _is_of_users_class(holder):
-        return True
-    if isinstance(holder, dict) and "__spec__" in holder:
-        file = holder.get("__file__")
-        return isinstance(file, str) and is_user_file(file)
-    if isinstance(holder, ModuleType | FunctionType | CellType | _lru_cache_wrapper | type):
-        return False
-    found = False
-    for owner in gc.get_referrers(holder):
-        if id(owner) in ours or isinstance(owner, FrameType) or type(owner).__name__ == "list_iterator":
+    modules = session.overlay.modules
+    todo: deque[Any] = deque([session.memo.get(TRACED_FUNCTION), *modules.values()])
+    seen = {}
+    while todo and len(seen) < LARGEST_WALK:
+        holder = todo.popleft()
+        if id(holder) in seen:
             continue
-        of_a_class = _is_of_users_class(owner) and not isinstance(owner, FunctionType | CellType)
-        in_a_container = isinstance(owner, dict | list | tuple | deque | partial) and depth > 1
-        if of_a_class or (in_a_container and _is_the_users(owner, ours, depth - 1)):
-            found = True
-    return found
+        seen[id(holder)] = holder
+        items = list(vars(holder).values()) if isinstance(holder, type) else gc.get_referents(holder)
+        plain = {}
+        for item in items:
+            other = _with_originals(item, original_of)
+            if other is not item:
+                plain[id(item)] = other
+            if original_of(item) is item and _is_looked_into(item, modules):
+                todo.append(item)
+        if plain and isinstance(holder, type):
+            _replace_attributes(holder, plain)
+        elif plain and not issubclass(type(holder), tuple | MethodType):
+            _replace(holder, plain)
+
+
+def _with_originals(value: Any, original_of: Callable[[Any], Any], depth: int = DEPTH) -> Any:
+    if not issubclass(type(value), tuple) or not depth:
+        return original_of(value)
+    plain = {id(item): _with_originals(item, original_of, depth - 1) for item in value}
+    return _rebuilt(value, plain) if any(plain[id(item)] is not item for item in value) else value
+
+
+def _is_looked_into(item: Any, modules: dict[int, Any]) -> bool:
+    """Whether something may hold what the user's code has stored."""
+    kind = type(item)
+    if kind is dict:
+        return "__builtins__" not in item
+    if kind in (list, deque, partial, CellType, MethodType) or issubclass(kind, tuple):
+        return True
+    if kind is FunctionType:
+        return id(item.__globals__) in modules or _is_of_ours(item.__module__)
+    if issubclass(kind, type):
+        return id(getattr(sys.modules.get(item.__module__), "__dict__", None)) in modules
+    module = sys.modules.get(kind.__module__)
+    file = getattr(module, "__file__", None)
+    if id(getattr(module, "__dict__", None)) in modules or _is_of_ours(kind.__module__):
+        return True
+    standard = kind.__module__.partition(".")[0] in sys.stdlib_module_names
+    return isinstance(file, str) and not standard and is_user_file(file)
+
+
+def _is_of_ours(module: Any) -> bool:
+    name = f"{module}."
+    return name.startswith("classy_pm.") and not name.startswith("classy_pm.likelihood.trace.")
 
 
 def _replace(holder: Any, plain: dict[int, Any]) -> None:

@@ -80,12 +80,16 @@ class BlackBoxLogLikelihood(_BlackBox):
         if not self.log_likelihood.has_gradient:
             reason = f"{type(self.log_likelihood.analysis).__name__} has no log_likelihood_gradient"
             return [grad_not_implemented(self, place, item, reason) for place, item in enumerate(inputs)]
-        gradient = BlackBoxGradient(self.log_likelihood)(*inputs)
+        gradient = self._gradient(inputs)
         layout = self.log_likelihood.plan.layout
         return [
             cotangents[0] * gradient[place].reshape(parameter.shape)
             for parameter, place in zip(layout.parameters, layout.slices, strict=True)
         ]
+
+    def _gradient(self, inputs: Any) -> Variable:
+        """Return the gradient in the vector's order."""
+        return BlackBoxGradient(self.log_likelihood)(*inputs)
 
 
 class BlackBoxGradient(_BlackBox):

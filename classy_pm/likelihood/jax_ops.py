@@ -83,14 +83,9 @@ class JaxValue(BlackBoxLogLikelihood, JAXOp):
         """Say that the value depends on all parameters."""
         return [[True] for _ in node.inputs]
 
-    def pullback(self, inputs: Any, outputs: Any, cotangents: Any) -> list[Variable]:
-        """Return the gradient with respect to each parameter, times the cotangent."""
-        gradient = JaxValueAndGradient(self.log_likelihood)(*inputs)[1:]
-        layout = self.log_likelihood.plan.layout
-        return [
-            cotangents[0] * gradient[place].reshape(parameter.shape)
-            for parameter, place in zip(layout.parameters, layout.slices, strict=True)
-        ]
+    def _gradient(self, inputs: Any) -> Variable:
+        """Return the gradient in the vector's order."""
+        return JaxValueAndGradient(self.log_likelihood)(*inputs)[1:]
 
 
 class JaxValueAndGradient(BlackBoxGradient, JAXOp):

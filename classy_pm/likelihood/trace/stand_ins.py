@@ -131,16 +131,10 @@ def _nditer(op: Any, *settings: Any, **options: Any) -> Any:
     return iter(flat[0]) if len(flat) == 1 else zip(*flat, strict=True)
 
 
-def _scalar_type(original: type) -> type:
-    """Return a class that makes traced numbers, and else is the original to all who ask."""
+def _passing_for(original: type) -> type:
+    """Return a metaclass whose classes are the original to all who ask."""
 
-    class Meta(type):
-        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
-            value = unwrapped(args[0]) if args else None
-            if original is complex and find_traced(args, 0) is not None and len(args) == 2:
-                return np.add(args[0], np.multiply(1j, args[1]))
-            return _number(original, value) if is_traced(value) else original(*args, **kwargs)
-
+    class Passing(type(original)):  # type: ignore[misc]
         def __instancecheck__(cls, instance: Any) -> bool:
             return isinstance(instance, original)
 
@@ -152,6 +146,19 @@ def _scalar_type(original: type) -> type:
 
         def __hash__(cls) -> int:
             return hash(original)
+
+    return Passing
+
+
+def _scalar_type(original: type) -> type:
+    """Return a class that makes traced numbers, and else is the original to all who ask."""
+
+    class Meta(_passing_for(original)):  # type: ignore[misc]
+        def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+            value = unwrapped(args[0]) if args else None
+            if original is complex and find_traced(args, 0) is not None and len(args) == 2:
+                return np.add(args[0], np.multiply(1j, args[1]))
+            return _number(original, value) if is_traced(value) else original(*args, **kwargs)
 
     names = {"dtype": np.dtype(original), "__doc__": original.__doc__, "__module__": original.__module__}
     return Meta(original.__name__, (original,), names)
@@ -176,22 +183,10 @@ def _number(kind: type, value: TracedArray) -> Any:
 def class_or(original: type, make: Callable[..., Any]) -> type:
     """Return a class that calls a function for traced arguments, and else is the original to all who ask."""
 
-    class Meta(type(original)):  # type: ignore[misc]
+    class Meta(_passing_for(original)):  # type: ignore[misc]
         def __call__(cls, *args: Any, **kwargs: Any) -> Any:
             traced = find_traced([*args, *kwargs.values()])
             return (original if traced is None else make)(*args, **kwargs)
-
-        def __instancecheck__(cls, instance: Any) -> bool:
-            return isinstance(instance, original)
-
-        def __subclasscheck__(cls, other: type) -> bool:
-            return other is cls or issubclass(other, original)
-
-        def __eq__(cls, other: object) -> bool:
-            return other is cls or other is original
-
-        def __hash__(cls) -> int:
-            return hash(original)
 
     return Meta(
         original.__name__, (original,), {"__doc__": original.__doc__, "__module__": original.__module__}

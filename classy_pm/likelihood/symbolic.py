@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
-from pytensor.compile.mode import Mode
 from pytensor.graph.replace import graph_replace
 
 from classy_pm.errors import SettingError, TraceError, TraceWarning, WrittenInJaxError, did_you_mean
@@ -73,26 +71,6 @@ class SymbolicLogLikelihood:
     def terms_at(self, parameters: Sequence[Any]) -> Any:
         """Return the terms' graph for other variables in the place of the inputs."""
         return graph_replace(self.terms, dict(zip(self.inputs, parameters, strict=True)), strict=False)
-
-    def terms_of(self, vectors: np.ndarray) -> np.ndarray:
-        """Compute the terms at many vectors.
-
-        Parameters
-        ----------
-        vectors : numpy.ndarray, shape (..., size)
-
-        Returns
-        -------
-        numpy.ndarray, shape (..., terms)
-        """
-        # A few hundred calls do not repay compiling to machine code.
-        function = pytensor.function(
-            self.inputs, self.terms, mode=Mode(linker="py", optimizer="fast_compile")
-        )
-        function.trust_input = True
-        flat = vectors.reshape(-1, vectors.shape[-1])
-        terms = [function(*(np.asarray(value) for value in self.plain.split(vector))) for vector in flat]
-        return np.reshape(terms, (*vectors.shape[:-1], -1))
 
 
 def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto") -> SymbolicLogLikelihood:

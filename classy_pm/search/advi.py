@@ -15,7 +15,7 @@ from classy_pm.search.climb import IMPOSSIBLE, WithGradient
 from classy_pm.search.gradient import require_gradient
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
-from classy_pm.search.start import comparable, mode_notice, modes_of
+from classy_pm.search.start import comparable, compiled, mode_notice, modes_of
 
 __all__ = ["ADVI"]
 
@@ -79,9 +79,8 @@ class ADVI(Approximation):
 
     def _approximate(self, problem: Problem) -> Found:
         require_gradient(problem, "ADVI")
-        with problem.report.stage("compiling the log density and its gradient"):
-            density = problem.density
-            density(np.zeros(density.size))
+        density = problem.density
+        compiled(problem, density)
         with problem.report.stage("finding the mode"):
             modes = modes_of(problem, density, density.points)
         start = comparable(modes)[0]

@@ -269,7 +269,7 @@ def _complete(draws: Draws, problem: Problem) -> Draws:
     """Compute the log likelihood of the draws where the search does not know it."""
     flat = draws.vectors.reshape(-1, problem.plan.size)
     if draws.log_likelihood is None:
-        values = np.array([problem.log_likelihood(vector) for vector in flat])
+        values = problem.log_likelihood.many(flat)
         draws = dataclasses.replace(draws, log_likelihood=values.reshape(draws.vectors.shape[:2]))
     assert draws.log_likelihood is not None
     problem.evaluate.onlooker.see(flat, draws.log_likelihood.ravel())

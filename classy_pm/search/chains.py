@@ -14,7 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classy_pm.errors import SearchError
-from classy_pm.search.checkpoint import TOLERANCE, Chain, read_chain, write_chain
+from classy_pm.search.checkpoint import Chain, agree, read_chain, write_chain
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 
@@ -74,7 +74,7 @@ def _known(problem: Problem, number: int) -> Chain | None:
     if chain is None:
         return None
     then, today = chain.pop(CHECK), _log_likelihoods_at_ends(problem, chain)
-    if not np.allclose(today, then, rtol=TOLERANCE, atol=TOLERANCE):
+    if not agree(then, today):
         problem.report.say("The likelihood was changed since: the fit begins anew.")
         return None
     problem.report.say(f"An earlier run was interrupted: chain {number} is known.")
@@ -82,7 +82,7 @@ def _known(problem: Problem, number: int) -> Chain | None:
 
 
 def _log_likelihoods_at_ends(problem: Problem, chain: Chain) -> np.ndarray:
-    return np.array([problem.log_likelihood(chain["vectors"][place]) for place in (0, -1)])
+    return problem.log_likelihood.many(chain["vectors"][[0, -1]])
 
 
 def _run_all(

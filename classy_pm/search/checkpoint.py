@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["Chain", "Journal", "forget_chains", "read_chain", "write_chain"]
+__all__ = ["Chain", "Journal", "agree", "forget_chains", "read_chain", "write_chain"]
 
 logger = logging.getLogger("classy_pm")
 
@@ -159,6 +159,11 @@ def forget_chains(folder: Path | None) -> None:
 
 def _chain(folder: Path | None, number: int) -> Path | None:
     return None if folder is None else folder / f"chain-{number}.npz"
+
+
+def agree(then: np.ndarray, today: np.ndarray) -> bool:
+    """Whether log likelihoods are what they were: another machine may give another last digit."""
+    return np.allclose(today, then, rtol=TOLERANCE, atol=TOLERANCE)
 
 
 def remove_empty(folder: Path) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classy_pm.errors import LikelihoodError, TraceWarning
-from classy_pm.search.checkpoint import TOLERANCE, Journal, forget_chains
+from classy_pm.search.checkpoint import Journal, agree, forget_chains
 from classy_pm.search.paths import Onlooker
 from classy_pm.search.workers import Workers
 
@@ -99,7 +99,7 @@ class Evaluation:
         values = self.journal.recall(vectors)
         if values is not None and self.journal.wants_check():
             today = compute(vectors)
-            if not np.allclose(today, values, rtol=TOLERANCE, atol=TOLERANCE):
+            if not agree(values, today):
                 self._problem.report.say("The likelihood was changed since: the fit begins anew.")
                 self.journal.forget()
                 self._gradients.forget()

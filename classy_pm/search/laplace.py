@@ -8,7 +8,7 @@ from scipy.special import logsumexp, softmax
 from classy_pm.errors import SearchError
 from classy_pm.search.approximation import Approximation, Found, NormalMixture
 from classy_pm.search.problem import Problem
-from classy_pm.search.start import Mode, comparable, mode_notice, modes_of
+from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
 
 __all__ = ["Laplace"]
 
@@ -53,11 +53,8 @@ class Laplace(Approximation):
     """
 
     def _approximate(self, problem: Problem) -> Found:
-        gradient = problem.symbolic.differentiable
-        with problem.report.stage("compiling the log density"):
-            density = problem.density
-            function = density if gradient else density.value
-            function(np.zeros(density.size))
+        density, gradient = problem.density, problem.symbolic.differentiable
+        function = compiled(problem, density)
         with problem.report.stage("finding the mode"):
             modes = comparable(modes_of(problem, function, density.points, gradient=gradient))
         for mode in modes:

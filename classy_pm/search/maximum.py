@@ -12,7 +12,7 @@ from classy_pm.plan import Plan
 from classy_pm.search.base import Search
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
-from classy_pm.search.start import Mode, modes_of
+from classy_pm.search.start import Mode, compiled, modes_of
 
 __all__ = ["MAP"]
 
@@ -79,15 +79,13 @@ class MAP(Search):
         from classy_pm.graph.density import Density
 
         gradient = problem.symbolic.differentiable
-        with problem.report.stage("compiling the log density"):
-            density = Density(
-                problem.pymc_model,
-                problem.plan,
-                compiled=problem.symbolic.kind != "blackbox",
-                of="likelihood" if self.objective == "likelihood" else "parameters",
-            )
-            function = density if gradient else density.value
-            function(np.zeros(density.size))
+        density = Density(
+            problem.pymc_model,
+            problem.plan,
+            compiled=problem.symbolic.kind != "blackbox",
+            of="likelihood" if self.objective == "likelihood" else "parameters",
+        )
+        function = compiled(problem, density)
         with problem.report.stage(f"climbing from {self.starts} starts"):
             modes = modes_of(
                 problem,

@@ -67,7 +67,7 @@ class NutpieRunner:
             # Asked again where a point will not do: each answer is another one.
             rng = problem.rng(1, number, next(tries))
             mode = self.modes[rng.integers(len(self.modes))]
-            return mode.point + mode.scatter @ rng.standard_normal(mode.point.size)
+            return mode.draw(rng)
 
         try:
             with raising_faults():
@@ -127,16 +127,10 @@ def _in_order_of_plan(problem: Problem, compiled: Any, points: np.ndarray) -> np
 
 def compile_model(problem: Problem) -> Any:
     """Compile the log density and its gradient for nutpie."""
-    from pytensor.scalar.basic import autocast_float_as
-
     from classy_pm.search.nutpie_native import compile_by_nutpie, compile_natively
 
     model = problem.pymc_model
-    # PyMC writes numbers such as the 2.0 of its square roots, and PyTensor would make them float32.
-    with (
-        problem.report.stage("compiling the log density and its gradient"),
-        autocast_float_as("float64"),
-    ):
+    with problem.report.stage("compiling the log density and its gradient"):
         if problem.symbolic.kind == "jax":
             from classy_pm.search.nutpie_jax import compile_by_jax
 

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import nutpie
 from nutpie.compiled_pyfunc import PyFuncModel
+from pytensor.scalar.basic import autocast_float_as
 
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.jax_likelihood import require_jax
@@ -57,7 +58,7 @@ def compile_by_jax(pymc_model: Any, names: list[str]) -> NutpieJaxModel:
     jax = require_jax()
     before = jax.config.values["jax_enable_x64"]
     try:
-        with warnings.catch_warnings(), in_double_precision():
+        with warnings.catch_warnings(), in_double_precision(), autocast_float_as("float64"):
             # Where a prior's width is negative the density is NaN, which counts as -inf: no check is missed.
             warnings.filterwarnings("ignore", "Skipping .* as JAX tracing would remove it")
             compiled = nutpie.compile_pymc_model(

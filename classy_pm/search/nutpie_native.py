@@ -47,11 +47,11 @@ def compile_natively(model: pm.Model, names: Sequence[str]) -> Any:
     -----
     A model with a shape that is not known is compiled by nutpie itself.
     """
-    with _undisturbed():
-        try:
+    try:
+        with _undisturbed():
             return _compile(model, names)
-        except Unsupported:
-            return compile_by_nutpie(model, names)
+    except Unsupported:
+        return compile_by_nutpie(model, names)
 
 
 @contextmanager
@@ -76,7 +76,8 @@ def compile_by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
     """Return what nutpie samples, compiled by nutpie and PyTensor themselves."""
     import nutpie
 
-    compiled = nutpie.compile_pymc_model(model, var_names=list(names))
+    with _undisturbed():
+        compiled = nutpie.compile_pymc_model(model, var_names=list(names))
     compiled.logp_func.trust_input = True
     return compiled
 

@@ -16,7 +16,7 @@ from classy_pm.search.climb import MAX_ITERATIONS, WithGradient, upside_down
 from classy_pm.search.gradient import require_gradient
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
-from classy_pm.search.start import NEGLIGIBLE, best_points, explained, prior_points
+from classy_pm.search.start import NEGLIGIBLE, best_points, compiled, explained, prior_points
 
 __all__ = ["Pathfinder"]
 
@@ -77,9 +77,8 @@ class Pathfinder(Approximation):
 
     def _approximate(self, problem: Problem) -> Found:
         require_gradient(problem, "Pathfinder")
-        with problem.report.stage("compiling the log density and its gradient"):
-            density = problem.density
-            density(np.zeros(density.size))
+        density = problem.density
+        compiled(problem, density)
         with (
             problem.report.stage(f"following {self.paths} paths", total=self.paths) as stage,
             explained(problem),

@@ -14,7 +14,7 @@ from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
-from classy_pm.search.start import Mode, comparable, mode_notice, modes_of
+from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
 
 __all__ = ["SEVERAL_MODES", "PyMCRunner", "PyMCSearch", "near", "sample_with_pymc"]
 
@@ -46,10 +46,10 @@ class PyMCSearch(Search):
 
 def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: str) -> Draws:
     """Find the modes, and have chains run from around them."""
-    density = problem.density
+    density, gradient = problem.density, problem.symbolic.differentiable
+    function = compiled(problem, density)
     with problem.report.stage("finding the mode"):
-        gradient = problem.symbolic.differentiable
-        modes = modes_of(problem, density if gradient else density.value, density.points, gradient=gradient)
+        modes = modes_of(problem, function, density.points, gradient=gradient)
     problem.show(density.vectors(np.array([mode.point for mode in modes])))
     weighty = comparable(modes)
     rngs = [problem.rng(1, number) for number in range(chains)]
@@ -73,7 +73,7 @@ def near(
     """
     mode = modes[rng.integers(len(modes))]
     for closer in 0.5 ** np.arange(MAX_TRIES):
-        point = mode.point + closer * (mode.scatter @ rng.standard_normal(mode.point.size))
+        point = mode.draw(rng, closer)
         if log_density(point) > -np.inf:
             return point
     return mode.point

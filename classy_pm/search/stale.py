@@ -12,12 +12,12 @@ import numpy as np
 from classy_pm.catalog import StaleFitError
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.result import Result
+from classy_pm.search.checkpoint import agree
 
 __all__ = ["check_unchanged"]
 
-# At how many of the stored draws, and by how much, relatively, values may differ between machines.
+# At how many of the stored draws it is looked.
 DRAWS = 3
-TOLERANCE = 1e-8
 
 
 def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:
@@ -31,8 +31,8 @@ def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:
     samples = result.samples
     places = np.unique(np.linspace(0, len(samples) - 1, DRAWS).astype(int))
     then = np.array(samples.log_likelihood_list)[places]
-    now = np.array([log_likelihood(np.array(samples.parameter_lists[place])) for place in places])
-    if not np.allclose(now, then, rtol=TOLERANCE, atol=TOLERANCE):
+    now = log_likelihood.many(samples.vectors[places])
+    if not agree(then, now):
         name = type(log_likelihood.analysis).__name__
         raise StaleFitError(
             f"This fit is in the catalogue, but {name} or a class of the model computes something else "

@@ -16,12 +16,14 @@ from classy_pm.errors import SearchError
 from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, root
 
 if TYPE_CHECKING:
+    from classy_pm.graph.density import Density
     from classy_pm.search.problem import Problem
 
 __all__ = [
     "Mode",
     "best_points",
     "comparable",
+    "compiled",
     "explained",
     "find_modes",
     "mode_notice",
@@ -67,6 +69,10 @@ class Mode:
     flat: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     slope: float = 0.0
 
+    def draw(self, rng: np.random.Generator, closer: float = 1.0) -> np.ndarray:
+        """Draw a point from the normal approximation, so many times closer to the mode."""
+        return self.point + closer * (self.scatter @ rng.standard_normal(self.point.size))
+
     @property
     def log_mass(self) -> float:
         """The log of the probability around it, up to a constant, where the density is nearly normal."""
@@ -79,6 +85,15 @@ class Mode:
         sd = np.sqrt(np.diag(covariance))
         values = np.linalg.eigvalsh(covariance / np.outer(sd, sd))
         return float(values[-1] / max(values[0], 1e-300))
+
+
+def compiled(problem: Problem, density: Density) -> Callable[[np.ndarray], Any]:
+    """Have a density compiled, and return it: with its gradient where the likelihood has one."""
+    function = density if problem.symbolic.differentiable else density.value
+    gradient = " and its gradient" if problem.symbolic.differentiable else ""
+    with problem.report.stage(f"compiling the log density{gradient}"):
+        function(np.zeros(density.size))
+    return function
 
 
 def modes_of(
@@ -126,8 +141,7 @@ def prior_points(
     """
     vectors = problem.plan.draws(draws, problem.rng(0))
     if plain:
-        for vector in vectors[:PLAIN_DRAWS]:
-            problem.log_likelihood(vector)
+        problem.log_likelihood.many(vectors[:PLAIN_DRAWS])
     return points_of(vectors)
 
 
@@ -221,7 +235,7 @@ def explained(problem: Problem) -> Iterator[None]:
         log_likelihood = problem.log_likelihood
         before = log_likelihood.nan_count
         vectors = problem.plan.draws(PRIOR_DRAWS, problem.rng(0))[:PLAIN_DRAWS]
-        impossible = sum(log_likelihood(vector) == -np.inf for vector in vectors)
+        impossible = np.count_nonzero(log_likelihood.many(vectors) == -np.inf)
         nan = log_likelihood.nan_count - before
         raise SearchError(
             f"{error.message} The log likelihood is NaN at {nan} and -inf at {impossible - nan} of "

@@ -7,25 +7,11 @@ import numpy as np
 import pytest
 import scipy.integrate
 import scipy.stats
+from known_posterior import LOG_EVIDENCE, MEAN, SD, Normal, Point, normal_model
 
 import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
 from classy_pm.search import nested
-
-MEAN, SD = 3.0, 0.5
-LOG_EVIDENCE = np.log(SD * np.sqrt(2.0 * np.pi) / 100.0)
-
-
-class Point:
-    def __init__(self, x=0.0, y=0.0):
-        self.x, self.y = x, y
-
-
-class Normal(cpm.Analysis):
-    """The likelihood is a normal density in x; y has its prior alone."""
-
-    def log_likelihood_function(self, instance):
-        return -0.5 * ((instance.x - MEAN) / SD) ** 2
 
 
 class NotBelow(Normal):
@@ -45,10 +31,6 @@ class Banana(cpm.Analysis):
         return -0.5 * ((instance.y - instance.x**2) / 0.2) ** 2 - 0.5 * (instance.x / 0.7) ** 2
 
 
-def make_model():
-    return cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.GaussianPrior(1.0, 2.0))
-
-
 def quick(kind, seed=1, **settings):
     """Return a search of this kind that takes a second or two; what it asks of the likelihood is little."""
     usual = {
@@ -66,7 +48,7 @@ each_kind = pytest.mark.parametrize("kind", KINDS)
 @pytest.fixture(scope="module", params=KINDS)
 def result(request):
     settings = {"n_networks": 2} if request.param == "Nautilus" else {}
-    return quick(request.param, **settings).fit(make_model(), Normal())
+    return quick(request.param, **settings).fit(normal_model(), Normal())
 
 
 def assert_evidence(result, log_evidence):
@@ -96,7 +78,7 @@ def test_one_sigma_holds_the_probability_of_one_sigma(result):
 
 
 def test_each_draw_has_its_own_log_likelihood_and_prior(result):
-    model = make_model()
+    model = normal_model()
     posterior, stats = result.idata["posterior"], result.idata["sample_stats"]
     weighted = result.idata["weighted_posterior"]
     for draws, log_likelihood in [
@@ -130,7 +112,7 @@ def test_a_good_fit_has_no_notices(result):
 
 @each_kind
 def test_an_assertion_takes_its_part_of_the_evidence_away(kind):
-    model = make_model()
+    model = normal_model()
     model.add_assertion(model.x < 3.2)
     model.add_assertion(model.y > model.x)
 
@@ -146,7 +128,7 @@ def test_an_assertion_takes_its_part_of_the_evidence_away(kind):
 
 @each_kind
 def test_an_impossible_half_of_the_prior_takes_its_part_of_the_evidence_away(kind):
-    result = quick(kind).fit(make_model(), NotBelow(MEAN))
+    result = quick(kind).fit(normal_model(), NotBelow(MEAN))
     assert_evidence(result, LOG_EVIDENCE + np.log(0.5))
     assert float(result.idata["posterior"]["x"].min()) >= MEAN
     assert np.all(np.isfinite(result.idata["weighted_posterior"]["total_log_likelihood"]))
@@ -180,7 +162,7 @@ def test_the_same_seed_gives_the_same_draws_and_another_gives_others(kind):
     )
 
     def draw(seed):
-        return quick(kind, seed, **settings).fit(make_model(), Normal()).idata["weighted_posterior"]["x"]
+        return quick(kind, seed, **settings).fit(normal_model(), Normal()).idata["weighted_posterior"]["x"]
 
     np.testing.assert_array_equal(draw(2), draw(2))
     assert not np.array_equal(draw(2), draw(3))
@@ -189,14 +171,16 @@ def test_the_same_seed_gives_the_same_draws_and_another_gives_others(kind):
 @pytest.mark.slow
 @each_kind
 def test_the_draws_do_not_depend_on_the_number_of_cores(kind, processes):
-    first, second = (quick(kind, number_of_cores=cores).fit(make_model(), Normal()).idata for cores in (1, 2))
+    first, second = (
+        quick(kind, number_of_cores=cores).fit(normal_model(), Normal()).idata for cores in (1, 2)
+    )
     np.testing.assert_array_equal(first["weighted_posterior"]["x"], second["weighted_posterior"]["x"])
     np.testing.assert_array_equal(first["posterior"]["y"], second["posterior"]["y"])
 
 
 def test_nautilus_with_few_live_points_says_what_may_happen():
     """Cut off at an edge, log evidences were seen 0.5 to 1.7 too low, with errors of 0.03."""
-    result = quick("Nautilus", n_live=100, n_eff=200).fit(make_model(), Normal())
+    result = quick("Nautilus", n_live=100, n_eff=200).fit(normal_model(), Normal())
     assert any("260 or more" in notice for notice in result.notices)
 
 
@@ -231,7 +215,7 @@ def test_dynesty_asks_for_batches(monkeypatch):
         return evaluate(self, points)
 
     monkeypatch.setattr(nested.UnitLikelihood, "__call__", counted)
-    quick("DynestyStatic", sample="rwalk", queue_size=10).fit(make_model(), Normal())
+    quick("DynestyStatic", sample="rwalk", queue_size=10).fit(normal_model(), Normal())
     assert sizes[0] == 150 and np.mean(sizes[1:]) > 8.0
 
 
@@ -239,7 +223,7 @@ def test_dynesty_asks_for_batches(monkeypatch):
 @pytest.mark.parametrize("kind", ["DynestyStatic", "DynestyDynamic"])
 def test_the_error_of_the_evidence_is_how_much_it_scatters(kind):
     settings = {"nlive": 60} if kind == "DynestyStatic" else {"nlive": 60, "n_effective": 500}
-    results = [quick(kind, seed, **settings).fit(make_model(), Normal()) for seed in range(20)]
+    results = [quick(kind, seed, **settings).fit(normal_model(), Normal()) for seed in range(20)]
     scores = [(result.log_evidence - LOG_EVIDENCE) / result.log_evidence_error for result in results]
     # Twenty squared normal numbers have a mean between these in all but one case in a thousand.
     assert 0.24 < np.mean(np.square(scores)) < 2.3
@@ -267,7 +251,7 @@ def test_all_searches_agree_with_a_quadrature():
     ],
 )
 def test_a_search_that_ends_before_the_peak_says_so_and_has_no_evidence(kind, settings, told):
-    result = quick(kind, **settings).fit(make_model(), Normal())
+    result = quick(kind, **settings).fit(normal_model(), Normal())
     assert any(told in notice for notice in result.notices)
     assert result.log_evidence is None and result.log_evidence_error is None
 
@@ -280,7 +264,7 @@ def test_a_search_that_ends_before_the_peak_says_so_and_has_no_evidence(kind, se
     ],
 )
 def test_a_search_that_ends_after_the_peak_says_so_and_has_an_evidence(kind, settings, told):
-    result = quick(kind, **settings).fit(make_model(), Normal())
+    result = quick(kind, **settings).fit(normal_model(), Normal())
     assert any(told in notice for notice in result.notices)
     assert_evidence(result, LOG_EVIDENCE)
 
@@ -290,7 +274,7 @@ def test_what_dynesty_warns_of_is_told():
         def log_likelihood_function(self, instance):
             return 0.0 if abs(instance.x) < 1.0 else -10.0
 
-    result = quick("DynestyStatic").fit(make_model(), TopHat())
+    result = quick("DynestyStatic").fit(normal_model(), TopHat())
     assert any("plateau" in notice for notice in result.notices)
 
 
@@ -298,7 +282,7 @@ def test_what_dynesty_warns_of_is_told():
 def test_a_likelihood_that_is_never_possible_is_told(kind, monkeypatch):
     monkeypatch.setattr(nested, "MAX_IMPOSSIBLE", 1000)
     with pytest.raises(SearchError, match="points of the prior were tried"):
-        quick(kind).fit(make_model(), NotBelow(60.0))
+        quick(kind).fit(normal_model(), NotBelow(60.0))
 
 
 @each_kind
@@ -310,7 +294,7 @@ def test_a_fault_of_the_users_function_arrives_as_it_is(kind, capsys):
             return super().log_likelihood_function(instance)
 
     with pytest.raises(ZeroDivisionError, match="this is mine"):
-        quick(kind).fit(make_model(), Broken())
+        quick(kind).fit(normal_model(), Broken())
     assert capsys.readouterr().out == ""
 
 
@@ -330,7 +314,7 @@ def test_the_users_own_warnings_are_not_swallowed():
 def test_a_library_that_is_missing_is_told_with_what_to_install(kind, module, package, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)
     with pytest.raises(SearchError, match=f"pip install {package}"):
-        quick(kind).fit(make_model(), Normal())
+        quick(kind).fit(normal_model(), Normal())
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from known_posterior import Normal, Point, normal_model
 
 import classy_pm as cpm
 from classy_pm.search.chains import run_chains
@@ -9,21 +10,9 @@ from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 
 
-class Point:
-    def __init__(self, x=0.0, y=0.0):
-        self.x, self.y = x, y
-
-
-class Normal(cpm.Analysis):
-    """Normal in x; y has its prior alone."""
-
-    def log_likelihood_function(self, instance):
-        return -0.5 * ((instance.x - 3.0) / 0.5) ** 2
-
-
 @pytest.fixture(scope="module")
 def model():
-    return cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.GaussianPrior(1.0, 2.0))
+    return normal_model()
 
 
 SEARCHES = {

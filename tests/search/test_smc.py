@@ -7,6 +7,7 @@ import pymc as pm
 import pytest
 import scipy.integrate
 import scipy.stats
+from known_posterior import LOG_EVIDENCE, MEAN, SD, Normal, Point, normal_model
 
 import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
@@ -14,21 +15,6 @@ from classy_pm.plan import make_plan
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.smc import _Runner
-
-MEAN, SD = 3.0, 0.5
-LOG_EVIDENCE = np.log(SD * np.sqrt(2.0 * np.pi) / 100.0)
-
-
-class Point:
-    def __init__(self, x=0.0, y=0.0):
-        self.x, self.y = x, y
-
-
-class Normal(cpm.Analysis):
-    """The likelihood is a normal density in x; y has its prior alone."""
-
-    def log_likelihood_function(self, instance):
-        return -0.5 * ((instance.x - MEAN) / SD) ** 2
 
 
 class TwoModes(cpm.Analysis):
@@ -38,10 +24,6 @@ class TwoModes(cpm.Analysis):
         left = np.log(0.25) - 0.5 * ((instance.x + 10.0) / 0.3) ** 2
         right = np.log(0.75) - 0.5 * ((instance.x - 10.0) / 0.3) ** 2
         return np.logaddexp(left, right)
-
-
-def make_model():
-    return cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.GaussianPrior(1.0, 2.0))
 
 
 def search(**settings):
@@ -56,7 +38,7 @@ def assert_evidence(result, log_evidence):
 
 @pytest.fixture(scope="module", params=["IMH", "MH"])
 def result(request):
-    return search(kernel=request.param).fit(make_model(), Normal())
+    return search(kernel=request.param).fit(normal_model(), Normal())
 
 
 def test_the_evidence_is_the_known_one(result):
@@ -78,7 +60,7 @@ def test_its_chains_are_chains(result):
 
 
 def test_each_draw_has_its_own_log_likelihood_and_prior(result):
-    draws, stats, model = result.idata["posterior"], result.idata["sample_stats"], make_model()
+    draws, stats, model = result.idata["posterior"], result.idata["sample_stats"], normal_model()
     np.testing.assert_allclose(
         stats["total_log_likelihood"], -0.5 * ((draws["x"] - MEAN) / SD) ** 2, atol=1e-12
     )
@@ -88,7 +70,7 @@ def test_each_draw_has_its_own_log_likelihood_and_prior(result):
 
 def test_an_assertion_takes_its_part_of_the_evidence_away():
     """The model's initial point, which PyMC would let all of them start from, is no population."""
-    model = make_model()
+    model = normal_model()
     model.add_assertion(model.x < 3.2)
     model.add_assertion(model.y > model.x)
 
@@ -122,17 +104,17 @@ class Partly(Normal):
 
 def test_a_black_box_that_is_impossible_or_nan_in_a_part_of_the_prior(tmp_path):
     analysis, filed = Partly(), Partly()
-    result = search(likelihood="blackbox").fit(make_model(), analysis)
+    result = search(likelihood="blackbox").fit(normal_model(), analysis)
     assert_evidence(result, LOG_EVIDENCE + np.log(0.5))
     assert float(result.idata["posterior"]["x"].min()) >= MEAN
     assert any(f"NaN {analysis.nan_count} times" in notice for notice in result.notices)
     # In a catalogue each call goes by way of the journal.
-    again = search(likelihood="blackbox").fit(make_model(), filed, catalog=tmp_path / "fits.sqlite")
+    again = search(likelihood="blackbox").fit(normal_model(), filed, catalog=tmp_path / "fits.sqlite")
     assert filed.nan_count == analysis.nan_count and again.notices == result.notices
 
 
 def test_a_process_tells_how_often_the_likelihood_was_nan():
-    plan, analysis = make_plan(make_model()), Partly()
+    plan, analysis = make_plan(normal_model()), Partly()
     runner = pickle.loads(pickle.dumps(_Runner("IMH", {"draws": 50})))
     problem = Problem(plan, analysis, "blackbox", 1, 1, Report(False))
     there = Problem(**problem.for_another_process(), report=Report(False))
@@ -168,7 +150,7 @@ def test_arrays_of_parameters_keep_their_shape():
 
 
 def test_both_modes_are_found_with_their_masses():
-    result = search(draws=1000, kernel="MH").fit(make_model(), TwoModes())
+    result = search(draws=1000, kernel="MH").fit(normal_model(), TwoModes())
     assert_evidence(result, np.log(0.3 * np.sqrt(2.0 * np.pi) / 100.0))
     right = (result.idata["posterior"]["x"] > 0.0).mean("draw").values
     assert abs(right.mean() - 0.75) < 4.0 * right.std(ddof=1) / 2.0 + 0.02
@@ -176,7 +158,7 @@ def test_both_modes_are_found_with_their_masses():
 
 def test_the_same_seed_gives_the_same_draws_and_another_gives_others():
     def draw(seed):
-        result = search(draws=100, chains=2, random_seed=seed).fit(make_model(), Normal())
+        result = search(draws=100, chains=2, random_seed=seed).fit(normal_model(), Normal())
         return result.idata["posterior"]["x"].values
 
     np.testing.assert_array_equal(draw(1), draw(1))
@@ -193,7 +175,7 @@ class Rooted(Normal):
 @pytest.mark.slow
 def test_the_draws_do_not_depend_on_the_number_of_cores():
     first, second = (
-        search(draws=100, chains=2, number_of_cores=cores).fit(make_model(), Rooted()) for cores in (1, 2)
+        search(draws=100, chains=2, number_of_cores=cores).fit(normal_model(), Rooted()) for cores in (1, 2)
     )
     np.testing.assert_array_equal(first.idata["posterior"]["x"], second.idata["posterior"]["x"])
     assert first.log_evidence == second.log_evidence
@@ -211,7 +193,7 @@ def test_a_killed_fit_goes_on_with_the_same_draws_and_does_not_repeat_finished_c
 
     def fit(**where):
         stages.clear()
-        return search(draws=100, chains=3, checkpoint_interval=0.0).fit(make_model(), Rooted(), **where)
+        return search(draws=100, chains=3, checkpoint_interval=0.0).fit(normal_model(), Rooted(), **where)
 
     monkeypatch.setattr(pm.smc.IMH, "mutate", counted)
     expected = fit()
@@ -230,7 +212,7 @@ def test_a_killed_fit_goes_on_with_the_same_draws_and_does_not_repeat_finished_c
 
 
 def test_a_single_chain_has_an_evidence_without_an_error():
-    result = search(chains=1).fit(make_model(), Normal())
+    result = search(chains=1).fit(normal_model(), Normal())
     assert abs(result.log_evidence - LOG_EVIDENCE) < 0.5 and result.log_evidence_error is None
     assert any("single chain" in notice for notice in result.notices)
 
@@ -252,7 +234,7 @@ def test_a_likelihood_that_is_never_possible_is_told():
             raise cpm.FitException
 
     with pytest.raises(SearchError, match="all 100 points of the prior"):
-        search(draws=100, likelihood="blackbox").fit(make_model(), Never())
+        search(draws=100, likelihood="blackbox").fit(normal_model(), Never())
 
 
 def test_settings_that_cannot_be_are_refused():

@@ -116,7 +116,7 @@ class Prior(AbstractPrior):
         return _integrate(self.distribution, tuple((name, float(item)) for name, item in arguments.items()))
 
     @override
-    def _logpdf(self, value: Any, **arguments: Any) -> Any:  # type: ignore[override]
+    def _log_kernel(self, value: Any, **arguments: Any) -> Any:  # type: ignore[override]
         if self.frozen is not None:
             density = np.asarray(self.frozen.logpdf(np.asarray(value)))
         else:
@@ -124,6 +124,14 @@ class Prior(AbstractPrior):
             assert function is not None, "every PyMC distribution has a density"
             density = function(value, **arguments)
         return np.where(np.isnan(density), -np.inf, density)
+
+    @override
+    def _log_mass(self, **arguments: Any) -> Any:  # type: ignore[override]
+        return 0.0
+
+    @override
+    def _kernel_limits(self, **arguments: Any) -> tuple[Any, Any]:
+        return -np.inf, np.inf
 
     def _support(self, **arguments: Any) -> tuple[Any, Any]:  # type: ignore[override]
         return self._ppf(np.array(0.0), **arguments), self._ppf(np.array(1.0), **arguments)

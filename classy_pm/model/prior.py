@@ -41,8 +41,8 @@ class AbstractPrior(Expression):
     """A distribution over one parameter; the same object in two places is one parameter.
 
     A subclass names its arguments in its constructor and hands them to this one; it gives the
-    formulas `_ppf`, `_cdf` and `_logpdf` (static, on arrays), its `_support`, the faults that its
-    arguments can have, and the PyMC distribution that it is. Of its arguments, those that are
+    formulas `_ppf`, `_cdf`, `_log_kernel` and `_log_mass` (static, on arrays), its `_support`, the faults
+    that its arguments can have, and the PyMC distribution that it is. Of its arguments, those that are
     parameters themselves can take values that no distribution of the family has: there the density
     is zero and the quantiles are NaN, whatever the formulas give.
 
@@ -66,9 +66,8 @@ class AbstractPrior(Expression):
         super().__init_subclass__(**options)
         if "__init__" in vars(cls):
             cls.__init__ = _naming_wrong_arguments(cls.__init__)  # type: ignore[method-assign]
-        for name, impossible in (("_logpdf", -np.inf), ("_ppf", np.nan)):
-            if isinstance(vars(cls).get(name), staticmethod) and (cls.positive or cls.ordered):
-                setattr(cls, name, staticmethod(_where_possible(cls, getattr(cls, name), impossible)))
+        if isinstance(vars(cls).get("_ppf"), staticmethod) and (cls.positive or cls.ordered):
+            cls._ppf = staticmethod(_nan_unless_possible(cls, cls._ppf))  # type: ignore[method-assign]
 
     def __init__(self, **arguments: Any) -> None:
         faults = Faults()
@@ -102,7 +101,13 @@ class AbstractPrior(Expression):
         raise NotImplementedError
 
     @staticmethod
-    def _logpdf(value: Any, **arguments: Any) -> Any:
+    def _log_kernel(value: Any, **arguments: Any) -> Any:
+        """Return the log density within the limits, but for what is the same at all values."""
+        return np.zeros_like(value)
+
+    @staticmethod
+    def _log_mass(**arguments: Any) -> Any:
+        """Return the log of the kernel's integral between the limits."""
         raise NotImplementedError
 
     @staticmethod
@@ -118,6 +123,16 @@ class AbstractPrior(Expression):
             low, high = (arguments[name] for name in self.ordered)
             if is_number(low) and is_number(high) and not low < high:
                 yield self.ordered[0], f"{low} is not below {self.ordered[1]} = {high}"
+
+    def _kernel_limits(self, **arguments: Any) -> tuple[Any, Any]:
+        """Return the limits outside of which the density is zero, whatever the kernel is."""
+        return self._support(**arguments)
+
+    def _logpdf(self, value: Any, **arguments: Any) -> Any:
+        lower, upper = self._kernel_limits(**arguments)
+        density = self._log_kernel(value, **arguments) - self._log_mass(**arguments)
+        somewhere = (value >= lower) & (value <= upper) & self.possible(arguments)
+        return np.where(somewhere & ~np.isnan(density), density, -np.inf)
 
     @classmethod
     def possible(cls, arguments: Mapping[str, Any]) -> Any:
@@ -277,16 +292,14 @@ def _naming_wrong_arguments(constructor: Callable[..., None]) -> Callable[..., N
     return __init__
 
 
-def _where_possible(
-    family: type[AbstractPrior], formula: Callable[..., Any], impossible: float
-) -> Callable[..., Any]:
-    """Let a formula give this value where no distribution of the family has the arguments."""
+def _nan_unless_possible(family: type[AbstractPrior], ppf: Callable[..., Any]) -> Callable[..., Any]:
+    """Let quantiles be NaN where no distribution of the family has the arguments."""
 
-    @functools.wraps(formula)
-    def guarded(value: Any, **arguments: Any) -> Any:
+    @functools.wraps(ppf)
+    def guarded(unit: Any, **arguments: Any) -> Any:
         possible = family.possible(arguments)
-        result = formula(value, **arguments)
-        return result if np.all(possible) else np.where(possible, result, impossible)[()]
+        values = ppf(unit, **arguments)
+        return values if np.all(possible) else np.where(possible, values, np.nan)[()]
 
     return guarded
 

@@ -38,10 +38,6 @@ def _finite(**values: Any) -> Iterator[tuple[str, str]]:
             yield name, f"{value} is not finite"
 
 
-def _inside(value: Any, lower: Any, upper: Any, logpdf: Any) -> Any:
-    return np.where((value >= lower) & (value <= upper), logpdf, -np.inf)
-
-
 class UniformPrior(AbstractPrior):
     """All values between two limits are equally probable.
 
@@ -79,8 +75,8 @@ class UniformPrior(AbstractPrior):
         return np.clip((value - lower_limit) / (upper_limit - lower_limit), 0.0, 1.0)
 
     @staticmethod
-    def _logpdf(value: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
-        return _inside(value, lower_limit, upper_limit, -np.log(upper_limit - lower_limit))
+    def _log_mass(lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
+        return np.log(upper_limit - lower_limit)
 
     @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -123,17 +119,19 @@ class LogUniformPrior(AbstractPrior):
         return np.log(inside / lower_limit) / np.log(upper_limit / lower_limit)
 
     @staticmethod
-    def _logpdf(value: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
-        inside = np.clip(value, lower_limit, upper_limit)
-        logpdf = -np.log(inside) - np.log(np.log(upper_limit / lower_limit))
-        return _inside(value, lower_limit, upper_limit, logpdf)
+    def _log_kernel(value: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
+        return -np.log(value)
+
+    @staticmethod
+    def _log_mass(lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
+        return np.log(np.log(upper_limit / lower_limit))
 
     @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"lower": lower_limit, "upper": upper_limit}
 
 
-def _log_mass(lower: Any, upper: Any) -> Any:
+def _log_probability(lower: Any, upper: Any) -> Any:
     """Return the log of a standard normal's probability between two limits, without cancellation.
 
     The side of zero on which the limits lie is mirrored to the left, where `log_ndtr` is exact.
@@ -194,8 +192,8 @@ class GaussianPrior(AbstractPrior):
         right = low > 0.0
         low, high = np.where(right, -high, low), np.where(right, -low, high)
         unit = np.where(right, 1.0 - unit, unit)
-        log_below = np.logaddexp(special.log_ndtr(low), np.log(unit) + _log_mass(low, high))
-        log_above = np.logaddexp(special.log_ndtr(-high), np.log1p(-unit) + _log_mass(low, high))
+        log_below = np.logaddexp(special.log_ndtr(low), np.log(unit) + _log_probability(low, high))
+        log_above = np.logaddexp(special.log_ndtr(-high), np.log1p(-unit) + _log_probability(low, high))
         standard = np.where(
             log_below < log_above, special.ndtri_exp(log_below), -special.ndtri_exp(log_above)
         )
@@ -206,13 +204,16 @@ class GaussianPrior(AbstractPrior):
     def _cdf(value: Any, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
         low, high = (lower_limit - mean) / sigma, (upper_limit - mean) / sigma
         standard = np.clip((value - mean) / sigma, low, high)
-        return np.exp(_log_mass(low, standard) - _log_mass(low, high))
+        return np.exp(_log_probability(low, standard) - _log_probability(low, high))
 
     @staticmethod
-    def _logpdf(value: Any, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
-        mass = _log_mass((lower_limit - mean) / sigma, (upper_limit - mean) / sigma)
-        logpdf = -0.5 * ((value - mean) / sigma) ** 2 - np.log(sigma) - _LOG_ROOT_2PI - mass
-        return _inside(value, lower_limit, upper_limit, logpdf)
+    def _log_kernel(value: Any, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
+        return -0.5 * ((value - mean) / sigma) ** 2
+
+    @staticmethod
+    def _log_mass(mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
+        between = _log_probability((lower_limit - mean) / sigma, (upper_limit - mean) / sigma)
+        return np.log(sigma) + _LOG_ROOT_2PI + between
 
     @override
     def pymc_arguments(self, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -266,10 +267,13 @@ class LogGaussianPrior(AbstractPrior):
         return special.ndtr((np.log(np.maximum(value, 0.0)) - mean) / sigma)
 
     @staticmethod
-    def _logpdf(value: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
-        log = np.log(np.where(value > 0.0, value, 1.0))
-        logpdf = -0.5 * ((log - mean) / sigma) ** 2 - log - np.log(sigma) - _LOG_ROOT_2PI
-        return np.where(value > 0.0, logpdf, -np.inf)
+    def _log_kernel(value: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        log = np.log(value)
+        return -0.5 * ((log - mean) / sigma) ** 2 - log
+
+    @staticmethod
+    def _log_mass(mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        return np.log(sigma) + _LOG_ROOT_2PI
 
     @override
     def pymc_arguments(self, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -309,9 +313,12 @@ class HalfGaussianPrior(AbstractPrior):
         return special.erf(np.maximum(value, 0.0) / (sigma * _ROOT_2))
 
     @staticmethod
-    def _logpdf(value: Any, sigma: Any) -> Any:  # type: ignore[override]
-        logpdf = np.log(2.0) - 0.5 * (value / sigma) ** 2 - np.log(sigma) - _LOG_ROOT_2PI
-        return _inside(value, 0.0, np.inf, logpdf)
+    def _log_kernel(value: Any, sigma: Any) -> Any:  # type: ignore[override]
+        return -0.5 * (value / sigma) ** 2
+
+    @staticmethod
+    def _log_mass(sigma: Any) -> Any:  # type: ignore[override]
+        return np.log(sigma) + _LOG_ROOT_2PI - np.log(2.0)
 
 
 class BetaPrior(AbstractPrior):
@@ -347,10 +354,12 @@ class BetaPrior(AbstractPrior):
         return special.betainc(alpha, beta, np.clip(value, 0.0, 1.0))
 
     @staticmethod
-    def _logpdf(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
-        inside = np.clip(value, 0.0, 1.0)
-        logpdf = special.xlogy(alpha - 1.0, inside) + special.xlog1py(beta - 1.0, -inside)
-        return _inside(value, 0.0, 1.0, logpdf - special.betaln(alpha, beta))
+    def _log_kernel(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.xlogy(alpha - 1.0, value) + special.xlog1py(beta - 1.0, -value)
+
+    @staticmethod
+    def _log_mass(alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.betaln(alpha, beta)
 
 
 class GammaPrior(AbstractPrior):
@@ -388,10 +397,12 @@ class GammaPrior(AbstractPrior):
         return special.gammainc(alpha, beta * np.maximum(value, 0.0))
 
     @staticmethod
-    def _logpdf(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
-        scaled = beta * np.maximum(value, 0.0)
-        logpdf = special.xlogy(alpha - 1.0, scaled) - scaled + np.log(beta) - special.gammaln(alpha)
-        return _inside(value, 0.0, np.inf, logpdf)
+    def _log_kernel(value: Any, alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.xlogy(alpha - 1.0, beta * value) - beta * value
+
+    @staticmethod
+    def _log_mass(alpha: Any, beta: Any) -> Any:  # type: ignore[override]
+        return special.gammaln(alpha) - np.log(beta)
 
 
 class StudentTPrior(AbstractPrior):
@@ -432,10 +443,13 @@ class StudentTPrior(AbstractPrior):
         return special.stdtr(nu, (value - mean) / sigma)
 
     @staticmethod
-    def _logpdf(value: Any, nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
-        tail = 0.5 * (nu + 1.0) * np.log1p(((value - mean) / sigma) ** 2 / nu)
-        norm = special.gammaln(0.5 * (nu + 1.0)) - special.gammaln(0.5 * nu) - 0.5 * np.log(nu * np.pi)
-        return norm - np.log(sigma) - tail
+    def _log_kernel(value: Any, nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        return -0.5 * (nu + 1.0) * np.log1p(((value - mean) / sigma) ** 2 / nu)
+
+    @staticmethod
+    def _log_mass(nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
+        gammas = special.gammaln(0.5 * nu) - special.gammaln(0.5 * (nu + 1.0))
+        return gammas + 0.5 * np.log(nu * np.pi) + np.log(sigma)
 
     @override
     def pymc_arguments(self, nu: Any, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]

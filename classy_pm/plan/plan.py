@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import Faults, ModelError
-from classy_pm.model import AbstractPrior, Derived, FreeParameter, Layout, Node, Path
+from classy_pm.model import AbstractPrior, Derived, FreeParameter, Layout, Node, Path, UniformPrior
 from classy_pm.plan.describe import describe
 
 __all__ = ["Plan", "PriorGroup", "make_plan"]
@@ -40,9 +40,18 @@ class PriorGroup:
     positions: np.ndarray
     arguments: dict[str, np.ndarray]
 
-    def log_density(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the sum of the log densities, for each vector along the last axis."""
-        return self.family._logpdf(vectors[..., self.positions], **self.arguments).sum(axis=-1)
+    def log_kernel(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the sum of the log densities, but for the constants, for each vector along the last axis."""
+        return self.family._log_kernel(vectors[..., self.positions], **self.arguments).sum(axis=-1)
+
+    @property
+    def varies(self) -> bool:
+        """Whether the kernel is not the same everywhere."""
+        return not isinstance(self.family, UniformPrior)
+
+    def log_mass(self) -> float:
+        """Return the sum of those constants: what is to be subtracted."""
+        return float(np.sum(self.family._log_mass(**self.arguments)))
 
 
 @dataclass(frozen=True)
@@ -113,15 +122,32 @@ class Plan:
         An assertion rules out a part of parameter space and does not renormalise what is left.
         """
         vectors = np.asarray(vectors, dtype=float)
-        total = np.zeros(vectors.shape[:-1])
+        total = np.full(vectors.shape[:-1], -self._log_mass)
+        lower, upper = self._limits
         with np.errstate(all="ignore"):
+            possible = np.all((vectors >= lower) & (vectors <= upper), axis=-1)
             for group in self.groups:
-                total = total + group.log_density(vectors)
+                if group.varies:
+                    total += group.log_kernel(vectors)
             if self.dependent:
-                total = total + self._dependent_log_prior(vectors)
+                total += self._dependent_log_prior(vectors)
         if self.layout.assertions:
-            total = np.where(self.layout.assertions_hold(vectors), total, -np.inf)
-        return np.where(np.isnan(total), -np.inf, total)
+            possible &= self.layout.assertions_hold(vectors)
+        return np.where(possible & ~np.isnan(total), total, -np.inf)
+
+    @cached_property
+    def _log_mass(self) -> float:
+        """What does not change in the log prior, of the priors whose arguments are numbers."""
+        return sum(group.log_mass() for group in self.groups)
+
+    @cached_property
+    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
+        """The limits of the priors whose arguments are numbers; elsewhere they are infinite."""
+        lower, upper = np.full(self.size, -np.inf), np.full(self.size, np.inf)
+        for group in self.groups:
+            limits = group.family._kernel_limits(**group.arguments)
+            lower[group.positions], upper[group.positions] = limits
+        return lower, upper
 
     def _dependent_log_prior(self, vectors: np.ndarray) -> Any:
         """Return the log density of the parameters whose priors depend on others."""

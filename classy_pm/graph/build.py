@@ -12,7 +12,9 @@ from classy_pm.graph.derived import build_derived_quantities
 from classy_pm.graph.expressions import build_expression
 from classy_pm.graph.priors import build_prior
 from classy_pm.likelihood import Analysis, check_analysis
+from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.derived import DerivedQuantities
+from classy_pm.likelihood.infinite import check_infinite
 from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood, make_symbolic
 from classy_pm.model import Derived, Expression, Node
 from classy_pm.plan import Plan, make_plan
@@ -23,6 +25,7 @@ __all__ = ["LIKELIHOOD_NAME", "build_model", "to_pymc"]
 LIKELIHOOD_NAME = "likelihood"
 
 
+@checked_call("Write to_pymc(model, analysis); likelihood= can be given besides, by name.")
 def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "auto") -> pm.Model:
     """Turn a model and an analysis into a PyMC model.
 
@@ -60,8 +63,10 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
     >>> pymc_model = to_pymc(model, analysis)  # doctest: +SKIP
     >>> pm.sample(model=pymc_model)  # doctest: +SKIP
     """
-    check_analysis(analysis)
+    check_order("to_pymc(model, analysis)", model, analysis)
     plan = make_plan(model)
+    check_analysis(analysis)
+    check_infinite(plan, analysis)
     pymc_model = build_model(plan, make_symbolic(plan, analysis, likelihood))
     quantities = DerivedQuantities(plan, analysis)
     if quantities.exist:

@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from classy_pm.errors import DataError, Faults, LikelihoodError
+from classy_pm.likelihood.calls import check_methods
 
 __all__ = ["Analysis", "check_analysis"]
 
@@ -20,7 +21,8 @@ class Analysis:
     Attributes
     ----------
     allow_nan : bool
-        Whether the data may hold NaN. Set it to True in a class whose likelihood leaves them out.
+        Whether the data may hold NaN, or infinities where the likelihood is not finite. Set it to True in a
+        class whose likelihood leaves them out.
     branch_limit : int
         Largest number of ways through the branches of the likelihood that are traced, 64. Each is run once.
 
@@ -124,7 +126,8 @@ class Analysis:
             Another analysis, with the simulated data: the arrays in it that differ from this one's are
             what is predicted, named by their attributes, and what this one has there was observed. Or
             arrays by name; or a single array, which is named ``data``. Of these what was observed is the
-            attribute of that name, if it has the same shape.
+            attribute of that name, which must have the same shape; of a single array without such an
+            attribute, the one array of its shape, if there is exactly one.
 
         Examples
         --------
@@ -172,7 +175,7 @@ def check_analysis(analysis: Any) -> None:
     Raises
     ------
     LikelihoodError
-        If it is not an `Analysis` with a `log_likelihood_function`.
+        If it is not an `Analysis` with a `log_likelihood_function`, or has methods that cannot be called.
     DataError
         If data hold NaN; every such array is named.
     """
@@ -185,22 +188,31 @@ def check_analysis(analysis: Any) -> None:
         )
     if type(analysis).log_likelihood_function is Analysis.log_likelihood_function:
         analysis.log_likelihood_function(None)
+    check_methods(analysis, Analysis)
     if analysis.allow_nan:
         return
     faults = Faults()
     for name, array in arrays_in(analysis):
         if array.dtype.kind not in "fc":
             continue
-        count = int(np.count_nonzero(np.isnan(array)))
-        if count:
-            first = tuple(int(index) for index in np.argwhere(np.isnan(array))[0])
-            faults.add(name, f"{count} of {array.size} values are NaN, the first at {first}")
+        text = count_of(np.isnan(array), "NaN")
+        if text:
+            faults.add(name, text)
     faults.raise_as(
         DataError,
         f"The data of {type(analysis).__name__} hold NaN.",
         cure="Leave them out, or mask them; if the likelihood does so itself, "
         "set `allow_nan = True` in the analysis class.",
     )
+
+
+def count_of(faulty: np.ndarray, what: str) -> str:
+    """Return in words how many values of an array are faulty and where the first is, or "" if none are."""
+    count = int(np.count_nonzero(faulty))
+    if not count:
+        return ""
+    first = tuple(int(index) for index in np.argwhere(faulty)[0])
+    return f"{count} of {faulty.size} values are {what}, the first at {first}"
 
 
 def arrays_in(item: Any, path: str = "", seen: tuple[int, ...] = ()) -> Iterator[tuple[str, np.ndarray]]:
@@ -230,6 +242,17 @@ def arrays_in(item: Any, path: str = "", seen: tuple[int, ...] = ()) -> Iterator
         parts = attributes_of(item)
     for name, part in parts.items():
         yield from arrays_in(part, f"{path}.{name}" if path else name, (*seen, id(item)))
+
+
+def attribute_at(item: Any, path: str) -> Any:
+    """Return what is at a path of `arrays_in`; None if that cannot be told."""
+    for name in path.split("."):
+        if isinstance(item, (list, tuple)):
+            item = dict(enumerate(item)).get(int(name)) if name.isdigit() else None
+        else:
+            parts = item if isinstance(item, dict) else attributes_of(item)
+            item = {str(key): part for key, part in parts.items()}.get(name)
+    return item
 
 
 def attributes_of(item: Any) -> dict[str, Any]:

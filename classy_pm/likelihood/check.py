@@ -8,7 +8,9 @@ import numpy as np
 
 from classy_pm.errors import LikelihoodError, WrittenInJaxError
 from classy_pm.likelihood.analysis import Analysis, check_analysis
+from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import LogLikelihood
+from classy_pm.likelihood.infinite import check_infinite
 from classy_pm.model import Node
 from classy_pm.plan import make_plan
 
@@ -40,8 +42,9 @@ class GradientCheck:
         return float(np.max(np.abs(self.gradient - self.differences) / size))
 
 
+@checked_call("Write check_gradient(model, analysis); points=, random_seed= and rtol= by name.")
 def check_gradient(
-    analysis: Analysis, model: Node, *, points: int = 5, random_seed: int = 0, rtol: float = 1e-4
+    model: Node, analysis: Analysis, *, points: int = 5, random_seed: int = 0, rtol: float = 1e-4
 ) -> GradientCheck:
     """Compare the gradient of a log likelihood with finite differences at draws from the prior.
 
@@ -49,8 +52,8 @@ def check_gradient(
 
     Parameters
     ----------
-    analysis : Analysis
     model : Model or Collection
+    analysis : Analysis
     points : int
         At how many draws.
     random_seed : int
@@ -69,8 +72,10 @@ def check_gradient(
     TraceError
         If there is no gradient.
     """
+    check_order("check_gradient(model, analysis)", model, analysis)
     check_analysis(analysis)
     plan = make_plan(model)
+    check_infinite(plan, analysis)
     plain = LogLikelihood(plan, analysis)
     vectors = _possible(plain, plan.draws(50 * points, random_seed))[:points]
     if plain.has_gradient:

@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
-from classy_pm.errors import TraceError, TraceWarning
+from classy_pm.errors import TraceError
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.jax_ops import JaxFunction, JaxValue
 from classy_pm.likelihood.jax_refusals import require_double_precision, single_precision_constants
 from classy_pm.likelihood.trace import Branch, Trace
+from classy_pm.likelihood.warn import warn
 
 __all__ = ["jax_trace"]
 
 NO_TERMS = (
-    "JAX gives the log likelihood as one number: for LOO write log_likelihood_pointwise(self, instance) "
-    "in the analysis."
+    "JAX gives the log likelihood as one number, and the analysis has no "
+    "log_likelihood_pointwise(self, instance)."
 )
 
 
@@ -48,12 +47,10 @@ def jax_trace(compiled: JaxLogLikelihood, inputs: Sequence[Variable], vectors: n
     require_double_precision(closed)
     shapes = single_precision_constants(closed)
     if shapes:
-        warnings.warn(
+        warn(
             f"{type(compiled.analysis).__name__} computes with arrays that JAX made in single precision, of "
             f"shapes {', '.join(shapes)}: their values have seven digits. Keep data as NumPy arrays, or "
-            'write jax.config.update("jax_enable_x64", True) before they are made.',
-            TraceWarning,
-            skip_file_prefixes=(str(Path(__file__).parents[1]),),
+            'write jax.config.update("jax_enable_x64", True) before they are made.'
         )
     terms, reason = _terms(compiled, inputs, vectors)
     value = JaxValue(compiled)(*inputs)

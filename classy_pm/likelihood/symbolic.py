@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
-from classy_pm.errors import SettingError, TraceError, TraceWarning, WrittenInJaxError, did_you_mean
+from classy_pm.errors import SettingError, TraceError, WrittenInJaxError, did_you_mean
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
 from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.trace import Proof, prove, trace
+from classy_pm.likelihood.warn import warn
 from classy_pm.plan import Plan
 
 __all__ = ["LikelihoodKind", "SymbolicLogLikelihood", "make_symbolic"]
@@ -113,11 +112,7 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
             if kind != "auto":
                 raise
             reason = str(error)
-            warnings.warn(
-                f"The likelihood is called as a black box, without a gradient: {reason}",
-                TraceWarning,
-                skip_file_prefixes=(str(Path(__file__).parents[1]),),
-            )
+            warn(f"The likelihood is called as a black box, without a gradient: {reason}")
     value = BlackBoxLogLikelihood(plain)(*inputs)
     return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)
 

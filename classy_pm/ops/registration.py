@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
@@ -12,7 +13,8 @@ from pytensor.gradient import grad_undefined
 from pytensor.graph.basic import Apply
 from pytensor.graph.op import Op
 
-from classy_pm.errors import LikelihoodError
+from classy_pm.errors import LikelihoodError, SettingError
+from classy_pm.likelihood.calls import checked_call
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.jax_likelihood import require_jax
 from classy_pm.likelihood.trace.complexes import Pair
@@ -108,6 +110,7 @@ class GradientOp(Op):
         return input_shapes[1:]
 
 
+@checked_call("Write @traceable(gradient=...) or, for a function without a gradient, @traceable().")
 def traceable(
     *, gradient: Callable[..., Any] | None = None
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -125,6 +128,11 @@ def traceable(
     decorator
         The function that it returns takes traced arrays too. On plain arrays it is the function itself.
 
+    Raises
+    ------
+    SettingError
+        If the gradient cannot be called with these arguments.
+
     Examples
     --------
     >>> import numpy as np
@@ -134,12 +142,15 @@ def traceable(
     """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        _check_gradient(function, gradient, _array_names(function))
+
         @wraps(function)
         def call(*arrays: Any) -> Any:
             arrays = tuple(lift(item) for item in arrays)
             traced = find_traced(arrays, 0)
             if traced is None:
                 return function(*arrays)
+            _check_gradient(function, gradient, [f"x{place}" for place in range(len(arrays))])
             shadow = np.asarray(quietly(function, *arrays), dtype=np.float64)
             session = traced._session
             variables = [pair_of(session, item).real for item in arrays]
@@ -150,6 +161,41 @@ def traceable(
         return call
 
     return decorate
+
+
+def _array_names(function: Callable[..., Any]) -> list[str]:
+    """Return the names of the arrays that a function cannot be called without; [] where it does not tell."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    by_place = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return [item.name for item in parameters if item.kind in by_place and item.default is item.empty]
+
+
+def _check_gradient(function: Any, gradient: Any, arrays: Sequence[str]) -> None:
+    """Refuse a gradient that cannot be called with the result's gradient and the arrays."""
+    if gradient is None:
+        return
+    name = getattr(function, "__qualname__", repr(function))
+    cure = (
+        f"Write gradient(result_gradient, {', '.join(arrays) or '*arrays'}): it returns a tuple with the "
+        "gradient by each array."
+    )
+    if not callable(gradient):
+        raise SettingError(f"The gradient of {name} is {gradient!r}, which is no function.", cure=cure)
+    try:
+        signature = inspect.signature(gradient)
+    except (TypeError, ValueError):  # compiled code that does not tell
+        return
+    try:
+        signature.bind("result_gradient", *(arrays or ["array"]))
+    except TypeError:
+        raise SettingError(
+            f"The gradient of {name}, gradient{signature}, cannot be called with the gradient by the result "
+            f"and {len(arrays) or 1} array{'s' * (len(arrays) > 1)}.",
+            cure=cure,
+        ) from None
 
 
 def wrap_jax(function: Callable[..., Any]) -> Callable[..., Any]:

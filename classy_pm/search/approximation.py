@@ -11,7 +11,7 @@ import numpy as np
 from scipy.special import logsumexp
 
 from classy_pm.errors import SearchError
-from classy_pm.search.base import Search
+from classy_pm.search.base import Kind, Search
 from classy_pm.search.importance import Importance, weigh
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
@@ -94,7 +94,7 @@ class Approximation(Search):
         Whether the draws are corrected by their importance weights, or left as they are.
     """
 
-    _kind: ClassVar[Literal["chains", "nested", "approximation", "optimum"]] = "approximation"
+    _kind: ClassVar[Kind] = "approximation"
 
     draws: int = 2000
     importance_resampling: Literal["psis", "none"] = "psis"

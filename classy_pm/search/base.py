@@ -20,7 +20,9 @@ from threadpoolctl import threadpool_limits
 from classy_pm.catalog import Catalog, StoredFit, check_info
 from classy_pm.errors import SearchError, SettingError
 from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
+from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
+from classy_pm.likelihood.infinite import check_infinite
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import Result
@@ -28,6 +30,7 @@ from classy_pm.result import tree as trees
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
+from classy_pm.search.limits import limit_notices
 from classy_pm.search.pointwise import pointwise_terms
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
 from classy_pm.search.problem import Draws, Problem
@@ -37,12 +40,25 @@ from classy_pm.search.settings import Settings
 from classy_pm.search.stale import check_unchanged
 from classy_pm.search.weights import equal_draws, normalised
 
-__all__ = ["Search"]
+__all__ = ["Kind", "Search"]
+
+#: What a search's draws are: of chains on their own; of walkers that move together; with weights; of an
+#: approximation; a single best point.
+type Kind = Literal["chains", "ensemble", "nested", "approximation", "optimum"]
 
 # Which of the fit's random streams draws are chosen with, where they have weights; see `Problem.rng`.
 EQUAL_WEIGHTS = 1_000_000
 # And which of them data are simulated with.
 PREDICTIVE = 1_000_001
+
+FIT = "Write NUTS().fit(model, analysis), or another search; catalog= and info= can be given by name."
+
+
+def _of_settings(search: Any, name: str, value: Any) -> str:
+    """Return what to write where a setting is given to `fit`."""
+    if not isinstance(search, Search) or name not in search.settings:
+        return ""
+    return f"It is a setting of the search: {type(search).__name__}({name}={value!r})"
 
 
 class Search(Settings):
@@ -84,8 +100,7 @@ class Search(Settings):
         "visualize_interval",
     )
 
-    #: What its draws are: chains; draws with weights; draws of an approximation; a single best point.
-    _kind: ClassVar[Literal["chains", "nested", "approximation", "optimum"]] = "chains"
+    _kind: ClassVar[Kind] = "chains"
 
     name: str = ""
     unique_tag: str | None = None
@@ -107,6 +122,7 @@ class Search(Settings):
         """Draw from the posterior, or find what else the search finds."""
         raise NotImplementedError
 
+    @checked_call(FIT, _of_settings)
     def fit(
         self,
         model: Node,
@@ -139,8 +155,10 @@ class Search(Settings):
             If the catalogue has the fit, but the likelihood gives other values today: its code was
             changed, or something that it takes from elsewhere than the analysis.
         """
+        check_order("fit(model, analysis)", model, analysis)
         plan = make_plan(model)
         check_analysis(analysis)
+        check_infinite(plan, analysis)
         info = check_info(info or {})
         identity = Identity.of(self, plan, analysis)
         report = Report(self.progress)
@@ -189,7 +207,7 @@ class Search(Settings):
             tree = self._fit(plan, analysis, identity, report, store.output_folder(identity.key))
             seconds = time.perf_counter() - start
             with report.stage("filing the fit"):
-                store.file(make_record(self, plan, identity, tree, info, seconds), tree)
+                store.file(make_record(self, model, plan, identity, tree, info, seconds), tree)
         return Result(model, tree, identifier=identity.key)
 
     def identifying_settings(self, plan: Plan) -> dict[str, Any]:
@@ -232,6 +250,8 @@ class Search(Settings):
         variables, faults = drawn_variables(plan, analysis, draws.vectors)
         groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
         notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
+        if self._kind != "optimum":
+            notices += limit_notices(plan, draws.vectors)
         notices += identity.changes(self, plan, analysis)
         assert draws.log_likelihood is not None
         tree = make_tree(

@@ -20,6 +20,7 @@ def require_gradient(problem: Problem, search: str) -> None:
     if free and not problem.log_likelihood.has_gradient:
         problem.likelihood = "trace"
     reason = "it was asked for as a black box."
+    first = "Leave out likelihood='blackbox', so that it is traced"
     try:
         if problem.symbolic.differentiable:
             return None
@@ -27,11 +28,11 @@ def require_gradient(problem: Problem, search: str) -> None:
         if free:
             problem.likelihood = "jax"
             return require_gradient(problem, search)
-        reason = str(error)
+        reason, first = str(error), "Write the likelihood so that it can be traced"
     except TraceError as error:
-        reason = str(error)
+        reason, first = str(error), "Write the likelihood so that it can be traced"
     raise SearchError(
         f"{search} needs a gradient, and this likelihood has none: {reason}",
-        cure="Write the likelihood so that it can be traced, give the analysis a log_likelihood_gradient, "
-        "or use Emcee, which needs no gradient.",
+        cure=f"{first}, write log_likelihood_gradient(self, instance) in the analysis, or use a search that "
+        "needs no gradient, such as Nautilus() or Emcee().",
     )

@@ -9,7 +9,8 @@ import numpy as np
 
 from classy_pm.errors import SearchError
 from classy_pm.plan import Plan
-from classy_pm.search.base import Search
+from classy_pm.search.base import Kind, Search
+from classy_pm.search.limits import limits_at
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import Mode, compiled, modes_of
@@ -66,7 +67,7 @@ class MAP(Search):
     MAP(random_seed=1, starts=20)
     """
 
-    _kind: ClassVar[Literal["chains", "nested", "approximation", "optimum"]] = "optimum"
+    _kind: ClassVar[Kind] = "optimum"
 
     objective: Literal["posterior", "likelihood"] = "posterior"
     prior_draws: int = 400
@@ -194,19 +195,8 @@ def _distances(plan: Plan, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     The distance is a share of the way to the other limit, or of the limit's own size if there is no other.
     """
-    limits = _limits(plan, vector)
+    limits = limits_at(plan, vector)
     with np.errstate(invalid="ignore"):
         way = limits[1] - limits[0]
         distances = np.abs(vector - limits) / np.where(np.isfinite(way), way, np.abs(limits) + 1.0)
     return limits, np.where(np.isfinite(limits), distances, np.inf)
-
-
-def _limits(plan: Plan, vector: np.ndarray) -> np.ndarray:
-    """Return the priors' lower and upper limits at a vector, shape (2, size)."""
-    value_of = plan.layout.evaluator(plan.split(vector))
-    limits = np.empty((2, plan.size))
-    for parameter, place in zip(plan.parameters, plan.layout.slices, strict=True):
-        support = parameter.prior._support(**parameter.prior.evaluated_arguments(value_of))
-        for row, limit in zip(limits, support, strict=True):
-            row[place] = np.ravel(np.broadcast_to(limit, parameter.shape))
-    return limits

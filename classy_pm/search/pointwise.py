@@ -46,7 +46,9 @@ def pointwise_terms(problem: Problem, vectors: np.ndarray) -> Pointwise:
     if plain.has_pointwise:
         length = plain.pointwise(vectors[0, 0]).size
     elif symbolic is None:
-        return Pointwise(None, reason="no graph of the likelihood was made.")
+        return Pointwise(None, reason="the likelihood was called as it is, not traced.")
+    elif symbolic.kind == "blackbox":
+        return Pointwise(None, reason="the likelihood was called as a black box, not traced.")
     elif symbolic.terms is None:
         return Pointwise(None, reason=symbolic.reason)
     else:

@@ -14,7 +14,7 @@ import xarray as xr
 
 from classy_pm.errors import FitException, LikelihoodError
 from classy_pm.likelihood import Analysis
-from classy_pm.likelihood.analysis import arrays_in
+from classy_pm.likelihood.analysis import arrays_in, attribute_at
 from classy_pm.likelihood.derived import DerivedQuantities
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
@@ -139,12 +139,8 @@ def _posterior_groups(
         simulated.add(made)
     predicted = simulated.stacked((len(chains), len(draws)))
     groups = {trees.POSTERIOR_PREDICTIVE: _dataset(predicted, chains, draws)}
-    observed = {name: simulated.original.get(name) for name in predicted}
-    arrays = {
-        name: (_dims(name, array.ndim), array)
-        for name, array in observed.items()
-        if array is not None and array.shape == predicted[name].shape[2:]
-    }
+    observed = {name: simulated.observed(name, predicted[name].shape[2:]) for name in predicted}
+    arrays = {name: (_dims(name, array.ndim), array) for name, array in observed.items() if array is not None}
     if arrays:
         groups[trees.OBSERVED] = xr.Dataset(arrays)
     return groups
@@ -180,6 +176,7 @@ class _Collector:
         self.original = {name: array.copy() for name, array in arrays_in(analysis)}
         self.rows: dict[str, list[np.ndarray]] = {}
         self.count = 0
+        self.unnamed = False
 
     def affordable(self, number: int) -> int:
         """Return at how many draws data of this size can be kept, at most so many."""
@@ -197,12 +194,14 @@ class _Collector:
             rows = self.rows[name]
             if array is None or len(rows) != self.count:
                 raise self._fault(f"returned `{name}` at some draws and not at others")
-            if rows and rows[0].shape != array.shape:
-                raise self._fault(f"returned `{name}` with the shapes {rows[0].shape} and {array.shape}")
             if array.dtype.kind not in "biuf":
                 raise self._fault(f"returned `{name}` of the type {array.dtype}, which are no real numbers")
             if name in _TAKEN or not name or "/" in name:
                 raise self._fault(f"uses the name `{name}`, which data cannot have in a tree")
+            if not rows:
+                self._check_shape(name, array.shape)
+            elif rows[0].shape != array.shape:
+                raise self._fault(f"returned `{name}` with the shapes {rows[0].shape} and {array.shape}")
             rows.append(array)
         self.count += 1
 
@@ -213,7 +212,34 @@ class _Collector:
             return {name: array for name, array in arrays_in(made) if not self._same(name, array)}
         if isinstance(made, dict):
             return {str(name): np.asarray(array) for name, array in made.items()}
+        self.unnamed = True
         return {DATA: np.asarray(made)}
+
+    def observed(self, name: str, shape: tuple[int, ...]) -> np.ndarray | None:
+        """Return the data that what is simulated stands for, if it has their shape."""
+        known = self._attributes_meant(name)
+        alike = [array for array in known.values() if array.shape == shape]
+        return alike[0] if len(alike) == 1 else None
+
+    def _attributes_meant(self, name: str) -> dict[str, np.ndarray]:
+        """Return the attributes that may be meant by a name; all arrays, where none was given."""
+        if name in self.original:
+            return {name: self.original[name]}
+        return {key: array for key, array in self.original.items() if array.ndim and self.unnamed}
+
+    def _check_shape(self, name: str, shape: tuple[int, ...]) -> None:
+        """Refuse what has another shape than the attribute that it stands for, where that is known."""
+        known = self._attributes_meant(name)
+        if len(known) != 1:
+            return
+        ((attribute, array),) = known.items()
+        # Of a masked array there is what is not masked. A table is more than one of its columns.
+        masked = isinstance(attribute_at(self.analysis, attribute), np.ma.MaskedArray)
+        if shape == array.shape or masked or (name != attribute and len(shape) != array.ndim):
+            return
+        raise self._fault(
+            f"returned an array of shape {shape} for `{attribute}`, which has the shape {array.shape}"
+        )
 
     def _same(self, name: str, array: np.ndarray) -> bool:
         original = self.original.get(name)
@@ -230,8 +256,8 @@ class _Collector:
     def _fault(self, text: str) -> LikelihoodError:
         return LikelihoodError(
             f"{type(self.analysis).__name__}.simulate {text}.",
-            cure="Return another analysis with simulated data, an array, or a dict of arrays; of the same "
-            "shapes at every draw.",
+            cure="Return another analysis with simulated data, an array like the data, or a dict of arrays: "
+            "by an attribute's name what is like it, by other names anything; the same shapes at all draws.",
         )
 
 

@@ -16,7 +16,8 @@ from classy_pm.catalog import (
     base_refs,
     class_ref,
 )
-from classy_pm.model import REQUIRED
+from classy_pm.errors import ModelError
+from classy_pm.model import REQUIRED, Node
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
 from classy_pm.search.identity import Identity
@@ -29,6 +30,7 @@ __all__ = ["make_record"]
 
 def make_record(
     search: Search,
+    model: Node,
     plan: Plan,
     identity: Identity,
     tree: xr.DataTree,
@@ -48,7 +50,7 @@ def make_record(
         search=type(search).__name__,
         settings=identity.description["search"]["settings"],
         payload=identity.description,
-        model=identity.description["model"],
+        model=_model_data(model),
         components=tuple(
             ComponentRecord(".".join(path), class_ref(cls), base_refs(cls) if inspect.isclass(cls) else ())
             for path, cls in plan.layout.components
@@ -68,6 +70,14 @@ def make_record(
         search_hash=identity.hashes["search"],
         versions=attributes["versions"],
     )
+
+
+def _model_data(model: Node) -> dict[str, Any]:
+    """Return the model as plain data; empty where there is something in it that cannot be written so."""
+    try:
+        return model.to_dict()
+    except ModelError:
+        return {}
 
 
 def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) -> list[ParameterRecord]:

@@ -88,7 +88,7 @@ def test_two_boxes_of_the_same_function_are_equal(model, analysis):
 
 
 def test_check_gradient_agrees_and_finds_a_wrong_one(model, analysis):
-    assert cpm.check_gradient(analysis, model).worst < 1e-6
+    assert cpm.check_gradient(model, analysis).worst < 1e-6
 
     class Wrong(LineAnalysis):
         def log_likelihood_gradient(self, instance):
@@ -96,12 +96,12 @@ def test_check_gradient_agrees_and_finds_a_wrong_one(model, analysis):
             return [slope, 1.01 * offset]
 
     with pytest.raises(LikelihoodError, match="offset") as caught:
-        cpm.check_gradient(Wrong(analysis.x, analysis.data), model)
+        cpm.check_gradient(model, Wrong(analysis.x, analysis.data))
     assert "slope:" not in str(caught.value)
 
 
 def test_check_gradient_of_a_trace(gaussian_model, gaussian_analysis):
-    assert cpm.check_gradient(gaussian_analysis, gaussian_model).worst < 1e-4
+    assert cpm.check_gradient(gaussian_model, gaussian_analysis).worst < 1e-4
 
 
 def test_a_gradient_of_another_length_is_refused(model, analysis):
@@ -110,7 +110,7 @@ def test_a_gradient_of_another_length_is_refused(model, analysis):
             return [1.0]
 
     with pytest.raises(LikelihoodError, match="slope, offset"):
-        cpm.check_gradient(Short(analysis.x, analysis.data), model)
+        cpm.check_gradient(model, Short(analysis.x, analysis.data))
 
 
 def test_the_users_pointwise_terms_are_kept_and_must_add_up(model, analysis):

@@ -223,7 +223,7 @@ def test_auto_takes_jax_and_trace_says_that_it_should(model):
         assert make_symbolic(plan, Jitted(), "auto").kind == "jax"
     with pytest.raises(WrittenInJaxError, match=r"(?s)test_jax\.py:\d+, in Line.*likelihood='jax'"):
         make_symbolic(plan, InJax(), "trace")
-    assert cpm.check_gradient(InJax(), model).worst < 1e-4
+    assert cpm.check_gradient(model, InJax()).worst < 1e-4
 
 
 def test_nan_and_fit_exceptions_are_impossible_points():

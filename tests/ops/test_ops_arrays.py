@@ -11,7 +11,7 @@ import scipy.ndimage
 import scipy.signal
 
 import classy_pm.ops as ops
-from classy_pm.errors import TraceError
+from classy_pm.errors import SettingError, TraceError
 
 sys.path.insert(0, str(Path(__file__).parent.parent / "likelihood" / "trace"))
 from trace_checking import check, traced_graph
@@ -141,6 +141,44 @@ def test_a_function_of_ones_own_with_its_gradient():
 
     np.testing.assert_array_equal(own(FP, 2.0), np.sin(FP) * 2.0)
     check(lambda a, b: own(a, b) ** 2, FP, TENTH)
+
+
+GRADIENTS = {
+    "no result gradient": (
+        lambda x, y: (x, y),
+        r"gradient\(x, y\), cannot.*gradient\(result_gradient, x, y\)",
+    ),
+    "too few arrays": (lambda g, x: (x,), "and 2 arrays"),
+    "no function": ((1.0, 2.0), "which is no function"),
+}
+
+
+@pytest.mark.parametrize("fault", GRADIENTS)
+def test_a_gradient_that_cannot_be_called_is_told_when_it_is_registered(fault):
+    gradient, text = GRADIENTS[fault]
+    with pytest.raises(SettingError, match=f"(?s)The gradient of .*own.*{text}"):
+
+        @ops.traceable(gradient=gradient)
+        def own(x, y):
+            return x * y
+
+
+def test_a_gradient_for_another_number_of_arrays_is_told_when_they_are_known():
+    @ops.traceable(gradient=lambda g, x: (g,))
+    def own(*arrays):
+        return sum(arrays)
+
+    traced_graph(own, [TENTH])
+    with pytest.raises(SettingError, match="and 2 arrays"):
+        traced_graph(own, [TENTH, TENTH])
+
+
+def test_the_brackets_of_the_decorator_cannot_be_left_out():
+    with pytest.raises(SettingError, match=r"Write @traceable\(gradient=\.\.\.\)"):
+
+        @ops.traceable
+        def own(x):
+            return x
 
 
 def test_a_function_of_ones_own_without_a_gradient_has_a_value():

@@ -100,7 +100,6 @@ def test_predictions_belong_to_the_draws_that_they_are_labelled_with(plan, vecto
         (lambda made: made.tolist(), ["data"]),
         (lambda made: {"data": made, "peak": made.max()}, ["data"]),
         (lambda made: {"half": made[:15]}, []),
-        (lambda made: {"noise_map": made[:15]}, []),
     ],
 )
 def test_an_array_or_a_dict_of_arrays_will_do(returned, observed, plan, vectors):
@@ -185,11 +184,57 @@ def test_a_fault_after_the_search_loses_no_draws_and_is_told(plan, vectors):
 FAULTS = {
     "the analysis itself": (lambda self, rng: self, "returned the analysis itself"),
     "the same data": (lambda self, rng: type(self)(self.data, self.noise_map), "very data of the analysis"),
-    "shapes that vary": (lambda self, rng: np.zeros(rng.integers(1, 20)), "with the shapes"),
+    "shapes that vary": (lambda self, rng: {"a": np.zeros(rng.integers(1, 20))}, "with the shapes"),
+    "an array unlike the data": (
+        lambda self, rng: np.zeros(15),
+        "shape (15,) for `data`, which has the shape (30,)",
+    ),
+    "an attribute of another shape": (lambda self, rng: {"noise_map": np.zeros(15)}, "for `noise_map`"),
+    "an analysis with fewer data": (
+        lambda self, rng: type(self)(np.zeros(15), self.noise_map),
+        "shape (15,) for `data`",
+    ),
     "names that vary": (lambda self, rng: {"a": 1.0} if rng.random() < 0.5 else {"b": 1.0}, "at some draws"),
     "text": (lambda self, rng: "data", "no real numbers"),
     "a name that is taken": (lambda self, rng: {"draw": 1.0}, "`draw`"),
 }
+
+
+class Counts(cpm.Analysis):
+    def __init__(self, counts, simulated, **others):
+        self.counts, self.simulated = counts, simulated
+        self.__dict__.update(others)
+
+    def log_likelihood_function(self, instance):
+        return 0.0
+
+    def simulate(self, instance, rng):
+        return self.simulated(rng)
+
+
+def normal(*shape):
+    return lambda rng: rng.normal(size=shape)
+
+
+def test_a_single_array_stands_for_the_one_attribute_of_its_shape(plan, vectors):
+    groups = groups_of(plan, Counts(X, normal(30), edges=np.arange(31.0)), vectors, number=8)
+    np.testing.assert_array_equal(groups["observed_data"]["data"], X)
+    assert list(groups["posterior_predictive"].data_vars) == ["data"]
+    unknown = Counts(X, normal(30), noise_map=np.ones(30))
+    assert "observed_data" not in groups_of(plan, unknown, vectors, number=8), "it may be either"
+
+
+def test_what_a_single_array_stands_for_is_checked_where_it_is_known(plan):
+    with pytest.raises(LikelihoodError, match=r"shape \(7,\) for `counts`, which has the shape \(30,\)"):
+        check_extras(plan, Counts(X, normal(7)))
+    masked = np.ma.masked_less(X, 5.0)
+    for right in (
+        Counts(masked, normal(30)),
+        Counts(np.ones((30, 3)), normal(30)),
+        Counts(X, normal(7), other=np.ones(5)),
+        Counts([masked], lambda rng: {"counts.0": rng.normal(size=30)}),
+    ):
+        check_extras(plan, right)
 
 
 @pytest.mark.parametrize("fault", FAULTS)

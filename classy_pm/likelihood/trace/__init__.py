@@ -25,7 +25,7 @@ from classy_pm.likelihood.trace.registry import Coverage, coverage
 from classy_pm.likelihood.trace.rolling import rolled
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable
 from classy_pm.likelihood.trace.terms import take_apart
-from classy_pm.likelihood.trace.words import Place
+from classy_pm.likelihood.trace.words import AS_A_BLACK_BOX, Place
 
 __all__ = ["Branch", "Coverage", "Proof", "Trace", "TracedArray", "coverage", "prove", "trace"]
 
@@ -137,7 +137,7 @@ def trace(
         raise TraceError(
             "The likelihood asks other questions when it is run again with the same values: it changes its "
             f"own state, or draws random numbers ({error.place}).",
-            cure="Compute from the arguments alone, or use `likelihood='blackbox'`.",
+            cure=f"Compute from the arguments alone, or {AS_A_BLACK_BOX}.",
         ) from None
     finally:
         keeps = let_go(explorer.session)

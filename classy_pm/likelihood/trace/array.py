@@ -25,7 +25,7 @@ from classy_pm.likelihood.trace.memory import Memory
 from classy_pm.likelihood.trace.operators import add_operators
 from classy_pm.likelihood.trace.session import Session, current_session
 from classy_pm.likelihood.trace.sums import Element, Partial
-from classy_pm.likelihood.trace.words import refuse, user_place
+from classy_pm.likelihood.trace.words import AS_A_BLACK_BOX, refuse, user_place
 
 PYTHON_NUMBERS = (bool, int, float, complex)
 
@@ -329,7 +329,7 @@ def check_recording(traced: TracedArray) -> None:
             "A value that was computed while the likelihood was traced is used outside of the trace: "
             "something "
             f"in the likelihood keeps results from one call to the next ({user_place()}).",
-            cure="Compute from the arguments alone, or use `likelihood='blackbox'`.",
+            cure=f"Compute from the arguments alone, or {AS_A_BLACK_BOX}.",
         )
 
 

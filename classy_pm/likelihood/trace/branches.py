@@ -29,6 +29,7 @@ from classy_pm.likelihood.trace.overlay import Restart
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable, Session, TooManyDecisions
 from classy_pm.likelihood.trace.trying import RaisedForPython
 from classy_pm.likelihood.trace.words import (
+    AS_A_BLACK_BOX,
     Place,
     is_of_jax,
     is_raised_on_purpose,
@@ -39,6 +40,8 @@ from classy_pm.likelihood.trace.wrapping import wrap
 
 # Loops may go this many turns beyond the longest that a witness takes.
 SPARE_TURNS = 2
+# Beyond so many ways more of them are no advice: every way is run, and the graph holds them all.
+LARGEST_ADVISED = 256
 # Witnesses whose way is followed in full; it suffices to find the common ways.
 FOLLOWED = 64
 
@@ -154,17 +157,22 @@ class Explorer:
             self._insert(Leaf(None, cut=f"a loop goes on longer than at any of the points ({last.place})"))
             return
         if self.leaves >= self.limit:
-            raise TraceError(self._over_limit(Counter(decision.place for decision in forced)))
+            raise self._over_limit(Counter(decision.place for decision in forced))
         self._insert(self._run(self.points[0], forced))
 
-    def _over_limit(self, places: Counter[Place]) -> str:
+    def _over_limit(self, places: Counter[Place]) -> TraceError:
         self._count_places(self.root, places)
         lines = ", ".join(str(place) for place, _ in places.most_common(3))
-        return (
+        last = (
+            f"set `branch_limit = {4 * self.limit}` in the class of the analysis"
+            if self.limit < LARGEST_ADVISED
+            else AS_A_BLACK_BOX
+        )
+        return TraceError(
             f"The likelihood has more than {self.limit} ways through it; it branches on parameters at "
-            f"{lines}.\n"
-            "Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or set "
-            f"`branch_limit = {4 * self.limit}` in the class of the analysis."
+            f"{lines}.",
+            cure="Write `np.where(condition, a, b)` for `if`, take a fixed number of turns in loops, or "
+            f"{last}.",
         )
 
     def _count_places(self, node: Fork | Leaf | None, places: Counter[Place]) -> None:
@@ -228,7 +236,7 @@ class Explorer:
             return Leaf(None, impossible=True)
         if isinstance(error, TooManyDecisions):
             places = Counter(decision.place for decision in self.session.decisions)
-            raise TraceError(self._over_limit(places + Counter([error.place]))) from None
+            raise self._over_limit(places + Counter([error.place])) from None
         if isinstance(error, NotRepeatable):
             raise error
         if is_of_jax(error):

@@ -21,6 +21,7 @@ from pytensor.graph.fg import FunctionGraph
 from pytensor.graph.rewriting.basic import dfs_rewriter, node_rewriter
 
 from classy_pm.errors import TraceError
+from classy_pm.likelihood.trace.words import AS_A_BLACK_BOX
 
 if TYPE_CHECKING:
     from classy_pm.likelihood.trace import Trace
@@ -154,7 +155,7 @@ def _failures_are_refusals() -> Iterator[None]:
         first = (str(error).strip().splitlines() or [""])[0]
         raise TraceError(
             f"The traced likelihood cannot be evaluated: {type(error).__name__}: {first}",
-            cure="Write what may fail without `try`, or use `likelihood='blackbox'`.",
+            cure=f"Write what may fail without `try`, or {AS_A_BLACK_BOX}.",
         ) from error
 
 
@@ -181,10 +182,10 @@ def _compare(
     raise TraceError(
         f"The traced likelihood is {traced!r} where the plain one is {plain!r}, at {_words(inputs, point)}.",
         cure="Something in the likelihood keeps results from one call to the next. Compute from the "
-        "arguments alone, or use `likelihood='blackbox'`."
+        f"arguments alone, or {AS_A_BLACK_BOX}."
         if trace.keeps
         else "Random numbers, state that changes between calls, and values read outside of the arguments "
-        "cannot be traced; write them without, or use `likelihood='blackbox'`.",
+        f"cannot be traced; write them without, or {AS_A_BLACK_BOX}.",
     )
 
 
@@ -215,7 +216,7 @@ def _compare_gradient(
                     f"The gradient of the traced likelihood by {name} is {given!r} where differences of the "
                     f"plain one give {measured!r}, at {_words(inputs, point)}.",
                     cure="If the likelihood has a step or a kink there, or rounds its parameters, write it "
-                    "without, or use `likelihood='blackbox'`.",
+                    f"without, or {AS_A_BLACK_BOX}.",
                 )
             worst = max(worst, error)
     return worst

@@ -79,9 +79,7 @@ def take_apart(value: Variable) -> tuple[Variable | None, str | None]:
     except RecursionError:
         return None, "LOO is not available: the value is made in too many steps to be taken apart."
     except NoTerms as reason:
-        return None, (
-            f"LOO is not available: {reason}. Give the terms with `log_likelihood_pointwise(instance)`."
-        )
+        return None, f"LOO is not available: {reason}."
 
 
 def _scaled(parts: Parts, factor: Any) -> Parts:

@@ -25,6 +25,10 @@ LIBRARIES = (
 ENTRY = "call_user_function"
 
 
+# The end of a cure: what is left where a likelihood cannot be traced.
+AS_A_BLACK_BOX = "use `likelihood='blackbox'` with a search such as Nautilus, which needs no gradient"
+
+
 @dataclass(frozen=True)
 class Place:
     """A line of the user's code.

@@ -123,6 +123,20 @@ def test_a_loop_without_end_names_the_line_that_branches():
         traced(function)
 
 
+@pytest.mark.parametrize("limit", [64, 256])
+def test_a_limit_that_was_raised_before_is_not_to_be_raised_again(limit):
+    def function(a, b):
+        while a < 1e9:
+            a = a + 1
+        return a
+
+    with pytest.raises(TraceError, match=f"more than {limit} ways") as caught:
+        traced(function, limit=limit)
+    assert ("branch_limit = 256" in caught.value.cure) == (limit == 64)
+    assert ("likelihood='blackbox'" in caught.value.cure) == (limit == 256)
+    assert "np.where" in caught.value.cure
+
+
 def test_the_limit_can_be_set():
     def function(a, b):
         total = 0.0

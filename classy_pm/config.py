@@ -6,6 +6,7 @@ settings of searches. By default it is ``config`` in the current directory, if t
 
 from __future__ import annotations
 
+import difflib
 import os
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from classy_pm.errors import ClassyError
+from classy_pm.errors import ClassyError, Faults
 
 __all__ = ["ConfigError", "folders", "read_yaml", "use"]
 
@@ -37,10 +38,9 @@ def use(*paths: str | Path) -> None:
         If one of them is no folder.
     """
     global _chosen
-    missing = [f"{path}: is no folder" for path in paths if not Path(path).is_dir()]
-    if missing:
-        raise ConfigError("The configuration cannot be read from there.", missing)
-    _chosen = [Path(path).resolve() for path in paths] or None
+    chosen = [Path(path).expanduser() for path in paths]
+    _check_folders(chosen, "config.use")
+    _chosen = [path.resolve() for path in chosen] or None
 
 
 def folders() -> list[Path]:
@@ -51,11 +51,34 @@ def folders() -> list[Path]:
     list of pathlib.Path
         Those given to `use`; else those of the environment variable CLASSY_PM_CONFIG; else ``config``
         in the current directory.
+
+    Raises
+    ------
+    ConfigError
+        If one that was named is no folder.
     """
     if _chosen is not None:
+        _check_folders(_chosen, "config.use")
         return _chosen
-    named = os.environ.get("CLASSY_PM_CONFIG", "")
-    return [Path(name) for name in named.split(os.pathsep)] if named else [Path.cwd() / "config"]
+    named = [name for name in os.environ.get("CLASSY_PM_CONFIG", "").split(os.pathsep) if name]
+    if not named:
+        return [Path.cwd() / "config"]
+    found = [Path(name).expanduser() for name in named]
+    _check_folders(found, "the environment variable CLASSY_PM_CONFIG")
+    return found
+
+
+def _check_folders(paths: list[Path], where: str) -> None:
+    """Refuse paths that are no folders, each with the folders beside it that are called alike."""
+    faults = Faults()
+    for path in paths:
+        if not path.is_dir():
+            beside = path.parent.iterdir() if path.parent.is_dir() else ()
+            names = [other.name for other in sorted(beside) if other.is_dir()]
+            near = difflib.get_close_matches(path.name, names, n=1)
+            hint = f". Did you mean `{path.with_name(near[0])}`?" if near else ""
+            faults.add(str(path), f"is no folder{hint}")
+    faults.raise_as(ConfigError, f"The configuration cannot be read from where {where} says.")
 
 
 def read_yaml(path: Path) -> Any:

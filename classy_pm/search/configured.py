@@ -12,70 +12,120 @@ A file holds classes with their settings; those of ``Search`` are for all search
 
 from __future__ import annotations
 
+import dataclasses
 import typing
-from dataclasses import is_dataclass
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from classy_pm.config import ConfigError, folders, read_yaml
-from classy_pm.errors import ClassyError, did_you_mean
+from classy_pm.errors import ClassyError, Faults, did_you_mean
 
 __all__ = ["configured"]
 
 
-def configured(cls: type, declared: dict[str, Any], hints: dict[str, Any]) -> dict[str, Any]:
+def configured(cls: type, hints: dict[str, Any], family: Mapping[str, type]) -> dict[str, Any]:
     """Return the settings that the files have for a search, each with the file's own text checked.
 
     Parameters
     ----------
     cls : type
         The search.
-    declared : dict
-        Its settings.
     hints : dict
-        Their types.
+        The types of its settings.
+    family : mapping of str to type
+        All searches by name: a file may have settings for any of them, and for nothing else.
 
     Raises
     ------
     ConfigError
-        If a file names what is no setting; the text names the file and the key.
+        If a file names what is no search or no setting; the text names each with its file.
     """
     found: dict[str, Any] = {}
+    faults = Faults()
+    for path, content in _files():
+        for place, text in _faults_of(content, {**family, **{base.__name__: base for base in cls.__mro__}}):
+            faults.add(f"{path}: {place}", text)
+        if faults.lines:
+            continue
+        for base in cls.__mro__:
+            for name, value in (content.get(base.__name__) or {}).items():
+                if name not in found and name in hints:
+                    found[name] = _value(value, hints[name], f"{path}: {base.__name__}.{name}")
+    faults.raise_as(ConfigError, "The configuration of searches cannot be used.")
+    return found
+
+
+def _files() -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Yield the files, those of the first folder first, with what they hold."""
     for folder in folders():
         for path in sorted((folder / "search").glob("*.yaml")):
             content = read_yaml(path) or {}
             if not isinstance(content, dict):
                 raise ConfigError(f"{path} does not hold searches with their settings.")
-            for base in cls.__mro__:
-                entries = content.get(base.__name__) or {}
-                if not isinstance(entries, dict):
-                    raise ConfigError(f"{path}: {base.__name__} does not hold settings by name.")
-                for name, value in entries.items():
-                    if name not in declared:
-                        raise ConfigError(
-                            f"{path}: {name} is not a setting of {cls.__name__}.",
-                            cure=did_you_mean(str(name), declared),
-                        )
-                    found.setdefault(name, _value(value, hints[name], f"{path}: {base.__name__}.{name}"))
-    return found
+            yield path, content
+
+
+def _faults_of(content: dict[str, Any], family: Mapping[str, type]) -> Iterator[tuple[str, str]]:
+    """Yield (key, fault) for what a file names and nobody has."""
+    for name, entries in content.items():
+        search = family.get(name)
+        declared = getattr(search, "_declared", {})
+        if search is None:
+            known = [other for other in family if not other.startswith("_")]
+            yield str(name), f"is no search. {did_you_mean(str(name), known)}"
+        elif not isinstance(entries, dict):
+            if entries is not None:
+                yield name, "does not hold settings by name"
+        else:
+            for setting in entries:
+                if setting not in declared:
+                    near = did_you_mean(str(setting), declared)
+                    yield f"{name}.{setting}", f"is not a setting of {name}. {near}"
 
 
 def _value(value: Any, hint: Any, place: str) -> Any:
     """Return what a text of a file means for a setting of this type."""
     choices = typing.get_args(hint) or (hint,)
     records: dict[str, type] = {
-        choice.__name__: choice for choice in choices if isinstance(choice, type) and is_dataclass(choice)
+        choice.__name__: choice
+        for choice in choices
+        if isinstance(choice, type) and dataclasses.is_dataclass(choice)
     }
-    if isinstance(value, dict) and records:
-        ((name, arguments),) = value.items() if len(value) == 1 else ((None, None),)
-        if name not in records:
-            name, arguments = next(iter(records)), value
-        try:
-            return records[name](**(arguments or {}))
-        except (TypeError, ClassyError) as error:
-            raise ConfigError(f"{place} cannot be {name}: {error}") from error
+    if records and isinstance(value, (dict, str)):
+        return _record(value, records, place)
     if isinstance(value, str) and float in choices and str not in choices:
         try:
             return float(value)  # YAML reads 1e-6 as a word
         except ValueError:
             return value
     return value
+
+
+def _record(value: dict[str, Any] | str, records: dict[str, type], place: str) -> Any:
+    """Return the record that is written as its name, as its name with arguments, or as arguments alone."""
+    if isinstance(value, str):
+        value = {value: None}
+    name, arguments = next(iter(records)), value
+    ((key, inner),) = value.items() if len(value) == 1 else ((None, None),)
+    if key in records:
+        name, arguments = str(key), inner or {}
+    elif key is not None and key not in _fields(records[name]):
+        known = [*records, *_fields(records[name])]
+        raise ConfigError(f"{place} has no `{key}`.", cure=did_you_mean(str(key), known))
+    if not isinstance(arguments, dict):
+        raise ConfigError(f"{place}: {name} does not hold arguments by name.")
+    known = _fields(records[name])
+    faults = Faults()
+    for argument in arguments:
+        if argument not in known:
+            faults.add(str(argument), f"is no argument of {name}. {did_you_mean(str(argument), known)}")
+    faults.raise_as(ConfigError, f"{place} cannot be {name}.")
+    try:
+        return records[name](**arguments)
+    except (TypeError, ClassyError) as error:
+        raise ConfigError(f"{place} cannot be {name}: {error}") from error
+
+
+def _fields(record: Any) -> list[str]:
+    return [item.name for item in dataclasses.fields(record)]

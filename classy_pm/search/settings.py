@@ -59,7 +59,7 @@ class Settings:
 
     def _configured(self, hints: dict[str, Any], given: dict[str, Any], faults: Faults) -> dict[str, Any]:
         """Return the defaults of the user's files, of which those that are not given must fit."""
-        defaults = configured(type(self), self._declared, hints)
+        defaults = configured(type(self), hints, {found.__name__: found for found in _family(Settings)})
         for name, value in defaults.items():
             if name not in given and not _fits(value, hints[name]):
                 faults.add(name, f"{value!r} of the configuration is not {_in_words(hints[name])}")
@@ -77,6 +77,13 @@ class Settings:
     def __repr__(self) -> str:
         changed = {name: value for name, value in self.settings.items() if value != self._declared[name]}
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
+
+
+def _family(cls: type[Settings]) -> typing.Iterator[type[Settings]]:
+    """Yield all classes that are made of this one."""
+    for other in cls.__subclasses__():
+        yield other
+        yield from _family(other)
 
 
 def positive(settings: Settings, *names: str) -> typing.Iterator[tuple[str, str]]:

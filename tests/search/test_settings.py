@@ -84,9 +84,42 @@ def test_defaults_come_from_the_users_files_and_what_is_given_counts_more(config
         ("- NUTS", "searches"),
         ("Emcee: {initializer: {InitializerBall: {low: 1}}}", "InitializerBall"),
         ("NUTS: {draws: -3}", "above zero"),
+        ("NUTZ: {draws: 3}", "NUTZ: is no search. Did you mean `NUTS`"),
+        ("emcee: {nwalkers: 30}", "emcee: is no search. Did you mean `Emcee`"),
+        ("1: {nwalkers: 30}", "1: is no search"),
+        ("DEMetropolisZ: {drawz: 3}", "DEMetropolisZ.drawz: .*`draws`"),
+        ("Search: {draws: 3}", "Search.draws: is not a setting of Search"),
+        (
+            "Emcee: {initializer: {InitializerBal: {lower_limit: 0.4}}}",
+            "no `InitializerBal`.\nDid .*`InitializerBall`",
+        ),
+        ("Emcee: {initializer: InitializerPrio}", "no `InitializerPrio`.\nDid you mean `InitializerPrior`"),
+        ("Emcee: {initializer: {lower_limt: 0.4}}", "no `lower_limt`.\nDid you mean `lower_limit`"),
+        ("Emcee: {initializer: {InitializerBall: {uper_limit: 1}}}", "uper_limit: .*`upper_limit`"),
+        ("Emcee: {initializer: {InitializerBall: 3}}", "by name"),
     ],
 )
 def test_a_file_that_names_no_setting_or_a_wrong_value_is_told(configure, text, words):
     configure(text)
     with pytest.raises(cpm.ClassyError, match=words):
         cpm.Emcee() if text.startswith("Emcee") else cpm.NUTS()
+
+
+def test_all_that_a_file_names_wrongly_is_told_at_once_with_the_file(configure):
+    configure("Emce: {nwalkers: 3}\nNUTS: {drawz: 3, tun: 4}\n")
+    with pytest.raises(config.ConfigError) as caught:
+        cpm.Slice()
+    assert [fault.partition("mine.yaml: ")[2].split(":")[0] for fault in caught.value.faults] == [
+        "Emce",
+        "NUTS.drawz",
+        "NUTS.tun",
+    ]
+
+
+def test_a_search_of_ones_own_may_be_in_a_file_and_an_initializer_by_its_name_alone(configure):
+    class Mine(cpm.Emcee):
+        pass
+
+    configure("Mine: {nwalkers: 12, initializer: InitializerPrior}\nNUTS:\n")
+    assert Mine().nwalkers == 12 and Mine().initializer == cpm.InitializerPrior()
+    assert cpm.Emcee().nwalkers != 12

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -51,8 +52,8 @@ def forget_other_precision() -> None:
 class LogLikelihood:
     """The log likelihood as a function of the vector of free parameters.
 
-    `FitException` and NaN are -inf; NaNs are counted in `nan_count`. Any other exception leaves
-    with the parameter values in a note.
+    `FitException` and NaN are -inf; NaNs are counted. Any other exception leaves with the parameter
+    values in a note.
 
     Parameters
     ----------
@@ -63,7 +64,8 @@ class LogLikelihood:
     def __init__(self, plan: Plan, analysis: Analysis) -> None:
         self.plan = plan
         self.analysis = analysis
-        self.nan_count = 0
+        # By the thread that met them: chains may run in several.
+        self._nan_counts: dict[int, int] = {}
         # An array's elements are its parameters' values already, where each is a number.
         self.split = plan.split if plan.layout.has_arrays else list
         forget_other_precision()
@@ -72,12 +74,47 @@ class LogLikelihood:
         """Return the log likelihood at one vector, shape (size,)."""
         # Overflow far from the data is no news to anybody; a NaN that comes of it is counted.
         with np.errstate(all="ignore"), in_double_precision():
-            return self._evaluated(vector)
+            return self._without_nan(self._evaluated(vector))
 
     def many(self, vectors: np.ndarray) -> np.ndarray:
         """Return the log likelihoods at vectors, shape (batch, size)."""
+        return self.without_nan(self.values(vectors))
+
+    def values(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the same with NaN left as it is, and not counted."""
         with np.errstate(all="ignore"), in_double_precision():
             return np.array([self._evaluated(vector) for vector in vectors], dtype=float)
+
+    def without_nan(self, values: np.ndarray) -> np.ndarray:
+        """Return values with -inf in the place of NaN, which is counted."""
+        nan = np.isnan(values)
+        if not np.any(nan):
+            return values
+        self._count(int(np.sum(nan)))
+        return np.where(nan, -np.inf, values)
+
+    def _without_nan(self, value: float) -> float:
+        if value == value:
+            return value
+        self._count(1)
+        return -np.inf
+
+    @property
+    def nan_count(self) -> int:
+        """How often it was NaN."""
+        return sum(self._nan_counts.values())
+
+    @nan_count.setter
+    def nan_count(self, count: int) -> None:
+        self._nan_counts = {threading.get_ident(): count}
+
+    def nan_count_in(self, thread: int) -> int:
+        """Return how often it was NaN when a thread called it, by the identifier of the thread."""
+        return self._nan_counts.get(thread, 0)
+
+    def _count(self, more: int) -> None:
+        here = threading.get_ident()
+        self._nan_counts[here] = self.nan_count_in(here) + more
 
     def _evaluated(self, vector: np.ndarray) -> float:
         try:
@@ -92,10 +129,7 @@ class LogLikelihood:
         return self._told(float(value), vector)
 
     def _told(self, value: float, vector: np.ndarray) -> float:
-        """Return a value, -inf for NaN, which is counted."""
-        if value != value:
-            self.nan_count += 1
-            return -np.inf
+        """Return a value, which may be NaN but not +inf."""
         if value == np.inf:
             raise LikelihoodError(f"The log likelihood is +inf. {self._at(vector)}")
         return value

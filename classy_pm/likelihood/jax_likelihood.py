@@ -53,8 +53,7 @@ class JaxLogLikelihood(LogLikelihood):
 
     def __getstate__(self) -> dict[str, Any]:
         # What was compiled is compiled again where it is needed.
-        kept = ("plan", "analysis", "nan_count")
-        return {name: value for name, value in self.__dict__.items() if name in kept}
+        return {name: getattr(self, name) for name in ("plan", "analysis", "nan_count")}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["plan"], state["analysis"])  # type: ignore[misc]
@@ -76,7 +75,7 @@ class JaxLogLikelihood(LogLikelihood):
         """Return the log likelihood and after it the gradient, shape (1 + size,)."""
         with in_double_precision():
             both = np.array(self._value_and_gradient(vector))
-        both[0] = self._told(float(both[0]), vector)
+        both[0] = self._without_nan(self._told(float(both[0]), vector))
         return both
 
     # -- what JAX compiles ------------------------------------------------------------------------

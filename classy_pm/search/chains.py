@@ -6,6 +6,7 @@ whether the fit was interrupted between two chains.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
@@ -14,14 +15,11 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classy_pm.errors import SearchError
-from classy_pm.search.checkpoint import Chain, agree, read_chain, write_chain
+from classy_pm.search.checkpoint import ENDS, NAN_COUNT, Chain, read_chain, write_chain
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 
 __all__ = ["run_chains"]
-
-# With a chain that is kept goes the log likelihood at its first and last draw.
-CHECK = "log_likelihood_at_ends"
 
 # What this process, as a worker, runs: what is compiled for one chain serves the next.
 _here: list[tuple[Problem, Callable[[Problem, int], Chain]]] = []
@@ -43,7 +41,8 @@ def run_chains(
     count : int
     run : callable
         Runs the chain of a number. With several cores it is called in other processes, with a problem of
-        their own: it must be picklable.
+        their own: it must be picklable. Where the likelihood is called in a thread that it does not run in
+        itself, it says under `NAN_COUNT` how often it was NaN.
     threads : bool
         Whether threads will do instead, where the chain is machine code.
     on_chain : callable
@@ -55,34 +54,40 @@ def run_chains(
         Of shape (chain,) what a chain gives as one number.
     """
     folder = problem.folder
+    _ = problem.evaluate  # which forgets the chains of another likelihood
+    nan_before = problem.log_likelihood.nan_count
     found = {number: _known(problem, number) for number in range(count)}
     missing = [number for number, chain in found.items() if chain is None]
     on_chain(count - len(missing))
     for number, chain in _run_all(problem, missing, run, threads):
         found[number] = chain
         if problem.report.elapsed > problem.checkpoint_interval:
-            ends = _log_likelihoods_at_ends(problem, chain)
-            write_chain(folder, number, {**chain, CHECK: ends})
+            ends = problem.log_likelihood.values(chain["vectors"][[0, -1]])
+            write_chain(folder, number, {**chain, ENDS: ends})
         on_chain(sum(item is not None for item in found.values()))
     chains = [chain for _, chain in sorted(found.items()) if chain is not None]
+    # The same wherever they ran, and whenever.
+    problem.log_likelihood.nan_count = nan_before + sum(int(chain.pop(NAN_COUNT)) for chain in chains)
     return {key: np.stack([chain[key] for chain in chains]) for key in chains[0]}
 
 
 def _known(problem: Problem, number: int) -> Chain | None:
-    """Return a chain of an earlier run, unless the likelihood was changed since."""
+    """Return a chain of an earlier run."""
     chain = read_chain(problem.folder, number)
     if chain is None:
         return None
-    then, today = chain.pop(CHECK), _log_likelihoods_at_ends(problem, chain)
-    if not agree(then, today):
-        problem.report.say("The likelihood was changed since: the fit begins anew.")
-        return None
+    del chain[ENDS]
     problem.report.say(f"An earlier run was interrupted: chain {number} is known.")
     return chain
 
 
-def _log_likelihoods_at_ends(problem: Problem, chain: Chain) -> np.ndarray:
-    return problem.log_likelihood.many(chain["vectors"][[0, -1]])
+def _run(problem: Problem, run: Callable[[Problem, int], Chain], number: int) -> Chain:
+    """Run a chain, and count how often the log likelihood was NaN in it."""
+    here = threading.get_ident()
+    before = problem.log_likelihood.nan_count_in(here)
+    chain = run(problem, number)
+    count = problem.log_likelihood.nan_count_in(here) - before
+    return {NAN_COUNT: np.array(count), **chain}
 
 
 def _run_all(
@@ -91,10 +96,10 @@ def _run_all(
     cores = min(problem.cores, len(numbers))
     if cores < 2:
         for number in numbers:
-            yield number, run(problem, number)
+            yield number, _run(problem, run, number)
     elif threads:
         with ThreadPoolExecutor(cores) as pool:
-            started = {pool.submit(run, problem, number): number for number in numbers}
+            started = {pool.submit(_run, problem, run, number): number for number in numbers}
             for future in as_completed(started):
                 yield started[future], future.result()
     else:
@@ -125,4 +130,4 @@ def _start(arguments: dict[str, Any], run: Callable[[Problem, int], Chain]) -> N
 
 def _run_here(number: int) -> Chain:
     ((problem, run),) = _here
-    return run(problem, number)
+    return _run(problem, run, number)

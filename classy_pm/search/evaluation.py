@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classy_pm.errors import LikelihoodError, TraceWarning
-from classy_pm.search.checkpoint import Journal, agree, forget_chains
+from classy_pm.search.checkpoint import Journal, agree, forget_chains, kept_ends
 from classy_pm.search.paths import Onlooker
 from classy_pm.search.workers import Workers
 
@@ -51,28 +51,35 @@ class Evaluation:
         self.journal = Journal(folder and folder / "likelihood.journal", problem.checkpoint_interval)
         self._gradients = Journal(folder and folder / "gradient.journal", problem.checkpoint_interval)
         self.onlooker = Onlooker(problem.plan, problem.analysis, folder, problem.visualize_interval)
+        if not self._holds():
+            problem.report.say("The likelihood was changed since: the fit begins anew.")
+            self.journal.forget()
+            self._gradients.forget()
+            forget_chains(folder)
         if len(self.journal):
             problem.report.say(f"An earlier run was interrupted: {len(self.journal)} calls are known.")
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return the log likelihoods of vectors of shape (batch, size); NaN is -inf."""
-        return self._remembered(vectors, self._compute)
+        return self._remembered(vectors, lambda: self._compute(vectors))
 
-    def _remembered(self, vectors: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    def _remembered(self, vectors: np.ndarray, compute: Callable[[], np.ndarray]) -> np.ndarray:
         self.count += len(vectors)
-        values = self._recalled(vectors, compute)
+        values = self.journal.recall(vectors)
         if values is None:
-            values = compute(vectors)
+            values = compute()
             self.journal.keep(vectors, values)
+        # Counted here, what is recalled counts as what is computed.
+        values = self._problem.log_likelihood.without_nan(values)
         self.onlooker.see(vectors, values)
         return values
 
-    def one(self, vector: np.ndarray) -> float:
-        """Return the log likelihood of one vector, computed here and by the user's function."""
-        return float(self._remembered(vector[np.newaxis], self._problem.log_likelihood.many)[0])
+    def plainly(self, vectors: np.ndarray) -> np.ndarray:
+        """Return the same, computed here and by the user's function."""
+        return self._remembered(vectors, lambda: self._problem.log_likelihood.values(vectors))
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:
-        """Return the user's own gradient at one vector."""
+        """Return the user's own gradient at one vector, shape (size,)."""
         known = self._gradients.recall(vector)
         if known is None:
             known = self._problem.log_likelihood.gradient(vector)
@@ -93,28 +100,31 @@ class Evaluation:
         if isinstance(compute, Workers):
             compute.close()
 
-    def _recalled(
-        self, vectors: np.ndarray, compute: Callable[[np.ndarray], np.ndarray]
-    ) -> np.ndarray | None:
-        values = self.journal.recall(vectors)
-        if values is not None and self.journal.wants_check():
-            today = compute(vectors)
-            if not agree(values, today):
-                self._problem.report.say("The likelihood was changed since: the fit begins anew.")
-                self.journal.forget()
-                self._gradients.forget()
-                return None
-        return values
+    def _holds(self) -> bool:
+        """Whether the likelihood of today is that of which an earlier run has kept something."""
+        log_likelihood = self._problem.log_likelihood
+        values = [*self.journal.witnesses(), *kept_ends(self._problem.folder)]
+        for witness in values:
+            if not agree(witness.values, log_likelihood.values(witness.vector[np.newaxis])):
+                return False
+        for witness in self._gradients.witnesses():
+            if not log_likelihood.has_gradient:
+                return False
+            size = max(1.0, np.max(np.abs(witness.values)))
+            if not agree(witness.values / size, log_likelihood.gradient(witness.vector) / size):
+                return False
+        return True
 
     @cached_property
     def _compute(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What gives the log likelihoods of a batch, NaN where they are NaN."""
         problem = self._problem
         traced = self._traced()
         if traced is not None:
             return traced
         if problem.cores > 1:
             return Workers(problem.log_likelihood, problem.cores)
-        return problem.log_likelihood.many
+        return problem.log_likelihood.values
 
     def _traced(self) -> Callable[[np.ndarray], np.ndarray] | None:
         """Return the traced likelihood of a batch, or None where it cannot be had or does not pay."""
@@ -143,8 +153,7 @@ class Evaluation:
         if not np.any(strange):
             return values
         values = np.array(values)
-        for place in np.flatnonzero(strange):
-            values[place] = self._problem.log_likelihood(vectors[place])
+        values[strange] = self._problem.log_likelihood.values(vectors[strange])
         if np.any(values == np.inf):
             raise LikelihoodError("The log likelihood is +inf.")
         return values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +13,8 @@ import numpy as np
 from classy_pm.errors import SearchError
 from classy_pm.graph.unconstrained import unconstrain
 from classy_pm.likelihood.faults import raising_faults
-from classy_pm.search.checkpoint import Chain
+from classy_pm.search.checkpoint import NAN_COUNT, Chain
+from classy_pm.search.own_gradient import check_own_gradient, check_own_gradient_at_prior
 from classy_pm.search.problem import Problem
 from classy_pm.search.start import Mode, modes_of
 
@@ -62,9 +64,13 @@ class NutpieRunner:
         import nutpie
 
         tries = itertools.count()
+        nan_count_in = problem.log_likelihood.nan_count_in
+        begun: dict[int, int] = {}
 
         def start(_: Any) -> np.ndarray:
-            # Asked again where a point will not do: each answer is another one.
+            # Asked by the thread that calls the likelihood, and again where a point will not do.
+            thread = threading.get_ident()
+            begun.setdefault(thread, nan_count_in(thread))
             rng = problem.rng(1, number, next(tries))
             mode = self.modes[rng.integers(len(self.modes))]
             return mode.draw(rng)
@@ -94,6 +100,7 @@ class NutpieRunner:
         columns = [column.reshape(len(column), -1) for column in columns]
         kept = {ours: stats[theirs].values[0] for theirs, ours in STATS.items()}
         kept["diverging"] = kept["diverging"].astype(bool)
+        kept[NAN_COUNT] = np.array(sum(nan_count_in(thread) - before for thread, before in begun.items()))
         return {"vectors": np.concatenate(columns, axis=-1), **kept}
 
     def _tell(self, number: int, chain: Any) -> None:
@@ -110,9 +117,14 @@ def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
 
     with problem.report.stage("finding the mode"), raising_faults():
         modes = modes_of(problem, _log_density(compiled), points_of)
+
+    def vectors_of(points: list[np.ndarray]) -> np.ndarray:
+        return problem.density.vectors(_in_order_of_plan(problem, compiled, np.array(points)))
+
     if problem.evaluate.onlooker.draws:
-        points = _in_order_of_plan(problem, compiled, np.array([mode.point for mode in modes]))
-        problem.show(problem.density.vectors(points))
+        problem.show(vectors_of([mode.point for mode in modes]))
+    if problem.symbolic.kind == "blackbox":
+        check_own_gradient(problem, vectors_of([modes[0].draw(problem.rng(4, draw)) for draw in range(2)]))
     return modes
 
 
@@ -126,10 +138,11 @@ def _in_order_of_plan(problem: Problem, compiled: Any, points: np.ndarray) -> np
 
 
 def compile_model(problem: Problem) -> Any:
-    """Compile the log density and its gradient for nutpie."""
+    """Compile the log density and its gradient for nutpie; the user's own gradient is checked first."""
     from classy_pm.search.nutpie_native import compile_by_nutpie, compile_natively
 
     model = problem.pymc_model
+    check_own_gradient_at_prior(problem)
     with problem.report.stage("compiling the log density and its gradient"):
         if problem.symbolic.kind == "jax":
             from classy_pm.search.nutpie_jax import compile_by_jax

@@ -71,9 +71,13 @@ class Problem:
 
         with self.report.stage("tracing the likelihood and proving the trace"):
             symbolic = make_symbolic(self.plan, self.analysis, self.likelihood)
+        # What was asked to make and to prove the graph is not the search's.
+        symbolic.plain.nan_count = 0
         if symbolic.kind == "jax":
+            before = vars(self).get("log_likelihood")
+            symbolic.plain.nan_count = 0 if before is None else before.nan_count
             self.log_likelihood = symbolic.plain
-        if symbolic.kind == "blackbox" and self.folder is not None:
+        if symbolic.kind == "blackbox":
             from classy_pm.search.remembered import remembering
 
             return remembering(symbolic, self)
@@ -114,7 +118,8 @@ class Problem:
         """Have the best of some vectors, shape (number, size), drawn, if the analysis draws."""
         onlooker = self.evaluate.onlooker
         if onlooker.draws:
-            onlooker.see(vectors, self.log_likelihood.many(vectors))
+            values = self.log_likelihood.values(vectors)  # of a picture nothing is counted
+            onlooker.see(vectors, np.where(np.isnan(values), -np.inf, values))
             onlooker.draw()
 
     def log_posterior(self, vectors: np.ndarray) -> np.ndarray:
@@ -153,6 +158,8 @@ class Problem:
 
     def _where(self, possible: np.ndarray, vectors: np.ndarray) -> np.ndarray:
         """Ask the likelihood where the prior is not zero: elsewhere it need not be defined."""
+        if np.all(possible):
+            return self.evaluate(vectors)
         log_likelihood = np.full(len(vectors), -np.inf)
         if np.any(possible):
             log_likelihood[possible] = self.evaluate(vectors[possible])

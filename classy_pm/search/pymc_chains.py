@@ -12,6 +12,7 @@ import numpy as np
 from classy_pm.search.base import Search
 from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
+from classy_pm.search.own_gradient import check_own_gradient
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
@@ -54,6 +55,7 @@ def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: st
     weighty = comparable(modes)
     rngs = [problem.rng(1, number) for number in range(chains)]
     runner.starts = density.vectors(np.array([near(weighty, density.value, rng) for rng in rngs]))
+    check_own_gradient(problem, runner.starts)
     with problem.report.stage(f"sampling {chains} chains with {name}", total=chains) as stage:
         found = run_chains(problem, chains, runner, on_chain=stage.update)
     return Draws(

@@ -1,4 +1,4 @@
-"""A black box in a graph whose calls are remembered, so that a fit that was killed need not repeat them."""
+"""A black box in a graph whose calls are counted, and remembered for when the fit is killed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["remembering"]
 
 
 class Remembered(LogLikelihood):
-    """The user's function, and his gradient, by way of the fit's journal."""
+    """The user's function, and the user's gradient, by way of the fit's journal."""
 
     def __init__(self, problem: Problem) -> None:
         super().__init__(problem.plan, problem.analysis)
@@ -27,7 +27,7 @@ class Remembered(LogLikelihood):
 
     def __call__(self, vector: np.ndarray) -> float:
         """Return the log likelihood at one vector, shape (size,)."""
-        return self._calls.one(vector)
+        return float(self._calls.plainly(vector[np.newaxis])[0])
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         """Return the gradient at one vector, shape (size,)."""
@@ -35,6 +35,6 @@ class Remembered(LogLikelihood):
 
 
 def remembering(symbolic: SymbolicLogLikelihood, problem: Problem) -> SymbolicLogLikelihood:
-    """Return the same black box with a journal."""
+    """Return the same black box, whose calls are the fit's own."""
     value = BlackBoxLogLikelihood(Remembered(problem))(*symbolic.inputs)
-    return dataclasses.replace(symbolic, value=value)
+    return dataclasses.replace(symbolic, value=value, plain=problem.log_likelihood)

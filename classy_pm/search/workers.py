@@ -31,25 +31,22 @@ class Workers:
     def __init__(self, log_likelihood: LogLikelihood, number: int) -> None:
         from loky import ProcessPoolExecutor
 
-        self._log_likelihood = log_likelihood
         self._number = number
         self._pool: Any = ProcessPoolExecutor(number, initializer=_start, initargs=(log_likelihood,))
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the log likelihoods of vectors, shape (batch, size), in their order."""
+        """Return the log likelihoods of vectors, shape (batch, size), in their order; NaN stays NaN."""
         from loky.process_executor import BrokenProcessPool
 
         parts = np.array_split(vectors, min(self._number, len(vectors)))
         try:
-            results = list(self._pool.map(_evaluate, parts))
+            return np.concatenate(list(self._pool.map(_evaluate, parts)))
         except BrokenProcessPool as error:
             raise SearchError(
                 f"A process that evaluated the likelihood died: {error}",
                 cure="It may have run out of memory: use fewer cores. Run the likelihood in one process, "
                 "number_of_cores=1, to see its fault.",
             ) from error
-        self._log_likelihood.nan_count += sum(count for _, count in results)
-        return np.concatenate([values for values, _ in results])
 
     def close(self) -> None:
         """End the processes."""
@@ -61,7 +58,6 @@ def _start(log_likelihood: LogLikelihood) -> None:
     _here[:] = [log_likelihood]
 
 
-def _evaluate(vectors: np.ndarray) -> tuple[np.ndarray, int]:
+def _evaluate(vectors: np.ndarray) -> np.ndarray:
     (log_likelihood,) = _here
-    before = log_likelihood.nan_count
-    return log_likelihood.many(vectors), log_likelihood.nan_count - before
+    return log_likelihood.values(vectors)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import classy_pm as cpm
-from classy_pm.search.checkpoint import Journal
+from classy_pm.search.checkpoint import NAN_COUNT, Journal, read_chain, write_chain
 
 SCRIPT = """
 import sys, time
@@ -73,6 +73,31 @@ def test_a_record_that_was_cut_or_damaged_is_no_value(tmp_path, length):
         again.keep(*vectors_and_values(9))
         vectors, values = vectors_and_values(9)
         np.testing.assert_array_equal(Journal(path, interval=0.0).recall(vectors), values)
+
+
+def test_nan_stays_nan_and_the_witnesses_are_the_likeliest_vectors_from_begin_to_end(tmp_path):
+    path = tmp_path / "journal"
+    journal = Journal(path, interval=0.0)
+    for number in range(20):
+        journal.keep(np.array([[number], [-number]]), np.array([np.nan, -1.0 * number]))
+    journal.keep(np.array([[50.0]]), np.array([-np.inf]))
+    again = Journal(path, interval=0.0)
+    np.testing.assert_array_equal(again.recall(np.array([[3.0], [-3.0]])), [np.nan, -3.0])
+    assert [witness.vector[0] for witness in again.witnesses()] == [0.0, -4.0, -9.0, -14.0, -19.0]
+    assert [witness.values[0] for witness in again.witnesses()] == [0.0, -4.0, -9.0, -14.0, -19.0]
+    gradients = Journal(tmp_path / "gradients", interval=0.0)
+    for slope in (1.0, 0.0):
+        gradients.keep(np.array([slope, 2.0]), np.array([slope, 0.0]))
+    again = Journal(tmp_path / "gradients", interval=0.0)
+    np.testing.assert_array_equal(again.recall(np.array([0.0, 2.0])), [0.0, 0.0])
+    np.testing.assert_array_equal(again.witnesses()[0].vector, [1.0, 2.0])
+
+
+def test_a_chain_that_is_damaged_or_of_an_older_version_is_run_again(tmp_path):
+    write_chain(tmp_path, 0, {"vectors": np.zeros((2, 1))})
+    assert read_chain(tmp_path, 0) is None
+    (tmp_path / "chain-1.npz").write_bytes(b"PK")
+    assert read_chain(tmp_path, 1) is None
 
 
 def test_a_short_fit_writes_no_journal_and_a_full_disk_does_not_end_a_fit(tmp_path):
@@ -191,3 +216,110 @@ def test_a_black_box_in_a_graph_is_not_asked_again_what_it_has_said(search, tmp_
     result = search().fit(model, Sloped(), catalog=tmp_path / "fits.sqlite")
     np.testing.assert_array_equal(result.samples.parameter_lists, expected)
     assert len(broken) + len(again) < 1.2 * len(whole)
+
+
+class Steep(cpm.Analysis):
+    """Impossible in nearly all of the prior; another likelihood gives another height, slope, or middle."""
+
+    middle = 0.0
+    wrong_by = 1.0
+    calls: ClassVar[list] = []
+    fails_at = 0
+
+    def __identity__(self):
+        return {}
+
+    def log_likelihood_function(self, instance):
+        self.calls.append(instance.x)
+        if self.fails_at and len(self.calls) >= self.fails_at:
+            raise MemoryError
+        if abs(instance.x - 2.0) > 3.0:
+            raise cpm.FitException
+        return -0.5 * (instance.x - self.middle) ** 2
+
+    def log_likelihood_gradient(self, instance):
+        return np.array([(self.middle - instance.x) * self.wrong_by])
+
+
+CHAINS = {
+    "NUTS": lambda **kwargs: cpm.NUTS(draws=60, tune=60, chains=2, **kwargs),
+    "Slice": lambda **kwargs: cpm.Slice(draws=20, tune=10, chains=2, **kwargs),
+    "SMC": lambda **kwargs: cpm.SMC(draws=60, chains=2, **kwargs),
+    "DEMetropolisZ": lambda **kwargs: cpm.DEMetropolisZ(draws=100, tune=100, chains=2, **kwargs),
+    "Emcee": lambda **kwargs: cpm.Emcee(nwalkers=4, nsteps=200, **kwargs),
+}
+
+
+def search_of(name, **kwargs):
+    return CHAINS[name](random_seed=1, checkpoint_interval=0.0, likelihood="blackbox", **kwargs)
+
+
+def interrupted(monkeypatch, analysis, name, model, catalog, share=0.75):
+    """Run a fit without a catalogue, and the same in one up to a share of it; return the first."""
+    monkeypatch.setattr(analysis, "calls", whole := [])
+    result = search_of(name).fit(model, analysis())
+    monkeypatch.setattr(analysis, "calls", [])
+    monkeypatch.setattr(analysis, "fails_at", int(share * len(whole)))
+    with pytest.raises(MemoryError):
+        search_of(name).fit(model, analysis(), catalog=catalog)
+    monkeypatch.setattr(analysis, "calls", [])
+    monkeypatch.setattr(analysis, "fails_at", 0)
+    return result
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_a_black_box_that_was_changed_meanwhile_begins_anew_in_every_search(name, tmp_path, monkeypatch):
+    """The first draws of the prior, impossible then and now, do not tell; what is likely does."""
+    model = cpm.Collection(x=cpm.UniformPrior(-100.0, 100.0))
+    interrupted(monkeypatch, Steep, name, model, tmp_path / "fits.sqlite")
+    assert list(tmp_path.rglob("*.journal"))
+    monkeypatch.setattr(Steep, "middle", 1.0)
+    result = search_of(name).fit(model, Steep(), catalog=tmp_path / "fits.sqlite")
+    fresh = search_of(name).fit(model, Steep())
+    np.testing.assert_array_equal(result.samples.parameter_lists, fresh.samples.parameter_lists)
+    assert not list(tmp_path.rglob("*.journal")) and not list(tmp_path.rglob("chain-*"))
+
+
+def test_a_gradient_that_was_changed_meanwhile_begins_anew(tmp_path, monkeypatch):
+    model = cpm.Collection(x=cpm.UniformPrior(-100.0, 100.0))
+    interrupted(monkeypatch, Steep, "NUTS", model, tmp_path / "fits.sqlite")
+    monkeypatch.setattr(Steep, "wrong_by", 1.005)  # little enough to pass for a slope
+    result = search_of("NUTS").fit(model, Steep(), catalog=tmp_path / "fits.sqlite")
+    fresh = search_of("NUTS").fit(model, Steep())
+    np.testing.assert_array_equal(result.samples.parameter_lists, fresh.samples.parameter_lists)
+
+
+class PartlyNaN(Sloped):
+    """Not a number in a part of the posterior, into which every search steps."""
+
+    calls: ClassVar[list] = []
+
+    def log_likelihood_function(self, instance):
+        value = super().log_likelihood_function(instance)
+        return np.nan if instance.x < -1.0 else value
+
+
+def nan_notice(result):
+    (notice,) = (notice for notice in result.notices if "NaN" in notice)
+    return notice
+
+
+@pytest.mark.parametrize("name", CHAINS)
+def test_nan_is_counted_alike_with_a_catalogue_and_after_a_kill(name, tmp_path, monkeypatch):
+    model = cpm.Collection(x=cpm.GaussianPrior(0.0, 5.0))
+    expected = interrupted(monkeypatch, PartlyNaN, name, model, tmp_path / "fits.sqlite")
+    resumed = search_of(name).fit(model, PartlyNaN(), catalog=tmp_path / "fits.sqlite")
+    np.testing.assert_array_equal(resumed.samples.parameter_lists, expected.samples.parameter_lists)
+    assert len(PartlyNaN.calls) > 0 and nan_notice(resumed) == nan_notice(expected)
+    filed = search_of(name).fit(model, PartlyNaN(), catalog=tmp_path / "others.sqlite")
+    assert nan_notice(filed) == nan_notice(expected)
+
+
+def test_a_kept_chain_knows_its_nan(tmp_path, monkeypatch):
+    model = cpm.Collection(x=cpm.GaussianPrior(0.0, 5.0))
+    catalog = tmp_path / "fits.sqlite"
+    expected = interrupted(monkeypatch, PartlyNaN, "NUTS", model, catalog, share=0.9)
+    (path,) = tmp_path.rglob("chain-*.npz")
+    assert read_chain(path.parent, 0)[NAN_COUNT] > 0
+    resumed = search_of("NUTS").fit(model, PartlyNaN(), catalog=catalog)
+    assert nan_notice(resumed) == nan_notice(expected)

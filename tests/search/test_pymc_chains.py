@@ -53,6 +53,27 @@ def test_the_draws_do_not_depend_on_the_number_of_cores(name, model, result, pro
     np.testing.assert_array_equal(apart.samples.parameter_lists, result.samples.parameter_lists)
 
 
+class PartlyNaN(Normal):
+    def log_likelihood_function(self, instance):
+        return np.nan if instance.x < 2.5 else super().log_likelihood_function(instance)
+
+    def log_likelihood_gradient(self, instance):
+        return np.array([(3.0 - instance.x) / 0.25, 0.0])
+
+
+@pytest.mark.parametrize("search", [*SEARCHES.values(), cpm.NUTS], ids=[*SEARCHES, "NUTS"])
+def test_nan_is_counted_alike_on_one_core_and_on_two(search, model, processes):
+    results = [
+        search(draws=50, tune=50, chains=3, random_seed=1, likelihood="blackbox", number_of_cores=cores).fit(
+            model, PartlyNaN()
+        )
+        for cores in (1, 2)
+    ]
+    told = [[notice for notice in result.notices if "NaN" in notice] for result in results]
+    assert told[0] == told[1] != []
+    np.testing.assert_array_equal(*(result.samples.parameter_lists for result in results))
+
+
 def test_a_black_box_is_sampled_and_assertions_hold(name):
     model = cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.UniformPrior(0.0, 1.0))
     model.add_assertion(model.x < 3.0)
@@ -89,3 +110,28 @@ def test_a_chain_that_was_finished_is_not_run_again_unless_the_likelihood_was_ch
     monkeypatch.setattr(Normal, "log_likelihood_function", lambda self, instance: -(instance.x**2))
     run()
     assert ran == [0, 1, 2, 2, 3, 0, 1, 2, 3]
+
+
+def test_no_chain_is_kept_where_one_of_them_tells_of_another_likelihood(model, tmp_path, monkeypatch):
+    """Its ends may lie where the change is not felt, those of another chain where it is."""
+    from classy_pm.plan import make_plan
+
+    ran = []
+
+    def chain(problem, number):
+        ran.append(number)
+        return {"vectors": np.full((5, 2), 10.0 * number)}
+
+    def run():
+        problem = Problem(
+            make_plan(model), Normal(), "auto", 1, 1, Report(False), tmp_path / "fit", checkpoint_interval=0.0
+        )
+        run_chains(problem, 2, chain)
+
+    run()
+    before = Normal.log_likelihood_function
+    monkeypatch.setattr(
+        Normal, "log_likelihood_function", lambda self, at: before(self, at) + 1.0 * (at.x > 5.0)
+    )
+    run()
+    assert ran == [0, 1, 0, 1]

@@ -13,11 +13,16 @@ from classy_pm.result import tree as trees
 __all__ = ["diagnose"]
 
 # The limits of Vehtari et al. (2021), "Rank-normalization, folding, and localization: an improved
-# R-hat", Bayesian Analysis 16, 667.
-MAX_R_HAT = 1.01
+# R-hat", Bayesian Analysis 16, 667. Walkers are no such chains: when their ensemble has converged, after
+# 50 autocorrelation times, each has some 50 effective draws, and so an R-hat of 1.01 to 1.02.
+MAX_R_HAT = {"chains": 1.01, "ensemble": 1.05, "nested": 1.01}
 MIN_ESS_PER_CHAIN = 100
 # How to come by more draws.
-_MORE = {"chains": "Draw longer.", "nested": "Ask for more effective draws, or more live points."}
+_MORE = {
+    "chains": "Draw longer.",
+    "ensemble": "Raise nsteps.",
+    "nested": "Ask for more effective draws, or more live points.",
+}
 
 
 def diagnose(tree: xr.DataTree, notices: list[str]) -> xr.DataTree:
@@ -49,11 +54,12 @@ def _notices(tree: xr.DataTree) -> Iterator[str]:
     table = trees.free_rows(tree, trees.table_of(tree))
     if kind == "chains" and sizes["chain"] == 1:
         yield "A single chain cannot show whether it has found all of the posterior. Run several."
-    apart = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > MAX_R_HAT}
+    apart = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > MAX_R_HAT[kind]}
     if apart:
         yield (
-            f"The chains do not agree: R-hat is {max(apart.values()):.3f} for {_worst(apart)} "
-            f"(at most {MAX_R_HAT} is wanted). Draw longer, or look for several modes."
+            f"The {'walkers' if kind == 'ensemble' else 'chains'} do not agree: R-hat is "
+            f"{max(apart.values()):.3f} for {_worst(apart)} (at most {MAX_R_HAT[kind]} is wanted). "
+            f"{_MORE[kind].rstrip('.')}, or look for several modes."
         )
     needed = MIN_ESS_PER_CHAIN * min(sizes["chain"], 4)
     # Where it is not defined there are too few draws, or none that differ.

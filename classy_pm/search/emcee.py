@@ -24,6 +24,8 @@ __all__ = ["AutoCorrelationsSettings", "Emcee"]
 
 # How many autocorrelation times are discarded as the walkers' way from their start.
 BURN_IN_TIMES = 3
+# How many of the stuck walkers are told by their numbers.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,16 @@ class Emcee(Search):
     -----
     Goodman and Weare (2010), Communications in Applied Mathematics and Computational Science 5,
     65; Foreman-Mackey et al. (2013), PASP 125, 306. The first three autocorrelation times are
-    discarded. Each walker is a chain of the result.
+    discarded. Each walker is a chain of the result; they are not independent of each other, so that R-hat
+    is looked at less strictly, and the autocorrelation times decide whether there are enough steps.
 
     Examples
     --------
     >>> Emcee(nwalkers=50, nsteps=2000, random_seed=1)
     Emcee(random_seed=1, nsteps=2000)
     """
+
+    _kind = "ensemble"
 
     nwalkers: int = 50
     nsteps: int = 5000
@@ -125,12 +130,14 @@ class Emcee(Search):
         state = emcee.State(
             vectors,
             log_prob=values[:, 0],
-            blobs=values[:, 1],
             random_state=np.random.RandomState(problem.mersenne(1)).get_state(),
         )
-        sampler = emcee.EnsembleSampler(
-            self.nwalkers, size, problem.log_posterior, vectorize=True, blobs_dtype=float
-        )
+
+        def log_posterior(vectors: np.ndarray) -> list[float]:
+            # A list, because emcee takes it apart number by number.
+            return problem.log_posterior(vectors)[:, 0].tolist()
+
+        sampler = emcee.EnsembleSampler(self.nwalkers, size, log_posterior, vectorize=True)
         convergence = _Convergence(self.auto_correlations_settings)
         converged = False
         with problem.report.stage("sampling with emcee", total=self.nsteps) as stage:
@@ -141,9 +148,9 @@ class Emcee(Search):
                 if convergence.reached(sampler, step):
                     converged = True
                     break
-        return self._draws(sampler, converged)
+        return self._draws(problem, sampler, converged)
 
-    def _draws(self, sampler: Any, converged: bool) -> Draws:
+    def _draws(self, problem: Problem, sampler: Any, converged: bool) -> Draws:
         length = len(sampler.get_chain())
         times = sampler.get_autocorr_time(tol=0)
         finite = np.nan_to_num(times, nan=length / BURN_IN_TIMES)
@@ -154,14 +161,30 @@ class Emcee(Search):
                 f"The ensemble ran {length} steps, {length / finite.max():.0f} autocorrelation times; "
                 f"{self.auto_correlations_settings.required_length} are wanted. Raise nsteps."
             )
-        chain = sampler.get_chain(discard=burn_in)
+        log_posterior = sampler.get_log_prob(discard=burn_in)
+        notices += _stuck_notice(log_posterior)
+        vectors = np.swapaxes(sampler.get_chain(discard=burn_in), 0, 1)
         return Draws(
-            np.swapaxes(chain, 0, 1),
-            log_likelihood=np.swapaxes(sampler.get_blobs(discard=burn_in), 0, 1),
+            vectors,
+            # To be had again for a subtraction; to let emcee carry it along takes a tenth of its time.
+            log_likelihood=log_posterior.T - problem.plan.log_prior(vectors),
             attributes={
                 "autocorrelation_times": [float(time) for time in finite],
                 "burn_in": burn_in,
                 "acceptance_fraction": float(np.mean(sampler.acceptance_fraction)),
             },
             notices=notices,
+        )
+
+
+def _stuck_notice(log_posterior: np.ndarray) -> Iterator[str]:
+    """Name the walkers that stayed below all that the best of them saw; shape (step, walker)."""
+    best = np.argmax(np.median(log_posterior, axis=0))
+    stuck = np.flatnonzero(np.max(log_posterior, axis=0) < np.min(log_posterior[:, best]))
+    if len(stuck):
+        named = ", ".join(map(str, stuck[:NAMED])) + (", ..." if len(stuck) > NAMED else "")
+        yield (
+            f"{len(stuck)} of {log_posterior.shape[1]} walkers are stuck where the posterior is lower than "
+            f"anywhere the best one has been: {named} (`chain` in result.idata). Start them nearer "
+            "to the mode, with InitializerBall or InitializerParamStartPoints, or use NUTS or Nautilus."
         )

@@ -15,8 +15,7 @@ CHAINS = {
     ),
     "DEMetropolisZ": lambda: cpm.DEMetropolisZ(draws=8000, tune=4000, chains=2, random_seed=1),
     "Slice": lambda: cpm.Slice(draws=500, tune=300, chains=2, random_seed=1),
-    # IMH, the default, finds 0.1 to 0.2 less for Eckerle4's log evidence than all others, give or take 0.05.
-    "SMC": lambda: cpm.SMC(draws=1000, chains=4, kernel="MH", random_seed=1),
+    "SMC": lambda: cpm.SMC(draws=1000, chains=4, random_seed=1),
     "Nautilus": lambda: cpm.Nautilus(n_live=300, n_eff=1000, n_networks=1, random_seed=1),
     "DynestyStatic": lambda: cpm.DynestyStatic(nlive=250, random_seed=1),
     "DynestyDynamic": lambda: cpm.DynestyDynamic(nlive=200, n_effective=1500, random_seed=1),
@@ -52,7 +51,7 @@ def two_lines():
 def eckerle():
     model = cpm.Model(Gaussian)
     model.centre = cpm.UniformPrior(448.0, 455.0)
-    model.intensity = cpm.UniformPrior(1.0, 2.0)
+    model.intensity = cpm.UniformPrior(3.0, 5.0)
     model.sigma = cpm.UniformPrior(3.0, 5.0)
     return cpm.Collection(line=model, noise=cpm.LogUniformPrior(2e-3, 3e-2)), LineAnalysis(
         WAVELENGTH, TRANSMITTANCE
@@ -103,12 +102,7 @@ def test_the_evidences_agree_within_their_errors(case):
 def test_no_search_has_anything_to_say_of_a_good_fit(case):
     _, _, results = case
     notices = {name: result.notices for name, result in results.items()}
-    for name in ("NUTS", "Nautilus", "DynestyStatic", "DynestyDynamic"):
-        assert notices[name] == [], name
-    assert not any("Raise nsteps" in notice for notice in notices["Emcee"])
-    for name in CHAINS.keys() - {"Nautilus", "DynestyStatic", "DynestyDynamic"}:
-        # The walkers of an ensemble are many chains, each of few effective draws.
-        assert results[name].summary()["r_hat"].max() < (1.03 if name == "Emcee" else 1.01), name
+    assert not any(notices.values()), notices
 
 
 @pytest.mark.parametrize("name", APPROXIMATIONS)

@@ -121,3 +121,41 @@ def test_convergence_stops_the_ensemble_early(model):
     settings = cpm.AutoCorrelationsSettings(check_size=100, required_length=20, change_threshold=0.2)
     search = cpm.Emcee(nwalkers=20, nsteps=20_000, random_seed=1, auto_correlations_settings=settings)
     assert len(search.fit(model, Normal(3.0, 0.5)).idata["posterior"].draw) < 5000
+
+
+class LowerMode(cpm.Analysis):
+    """A second mode, of the same width and so far below that no walker belongs there."""
+
+    def log_likelihood_function(self, instance):
+        here = -0.5 * ((instance.x - 20.0) / 0.5) ** 2
+        return np.logaddexp(here, -0.5 * ((instance.x + 20.0) / 0.5) ** 2 - 60.0)
+
+
+def test_walkers_that_are_stuck_are_named(model):
+    search = cpm.Emcee(nwalkers=20, nsteps=2000, random_seed=1)
+    result = search.fit(model, LowerMode())
+    x = result.idata["posterior"]["x"]
+    below = np.flatnonzero((x < 0.0).all("draw")).tolist()
+    (notice,) = (notice for notice in result.notices if "stuck" in notice)
+    assert 0 < len(below) < 20 and f"{len(below)} of 20 walkers are stuck" in notice
+    assert f": {', '.join(map(str, below[:5]))}" in notice
+    assert any("The walkers do not agree" in notice for notice in result.notices)
+    near = cpm.InitializerParamStartPoints({"x": 20.0, "y": 1.0})
+    result = cpm.Emcee(nwalkers=20, nsteps=2000, initializer=near, random_seed=1).fit(model, LowerMode())
+    assert not any("stuck" in notice or "agree" in notice for notice in result.notices)
+
+
+def test_a_converged_ensemble_has_no_notice():
+    model = cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.GaussianPrior(1.0, 2.0))
+    ball = cpm.InitializerBall(0.49, 0.51)
+    result = cpm.Emcee(nwalkers=20, nsteps=10_000, initializer=ball, random_seed=1).fit(
+        model, Normal(3.0, 0.5)
+    )
+    assert result.kind == "ensemble" and result.notices == []
+    # Which would be told of chains that are independent.
+    assert result.summary()["r_hat"].max() > 1.01
+
+
+def test_more_walkers_than_steps_are_no_reason_to_warn(model, recwarn):
+    cpm.Emcee(nwalkers=60, nsteps=40, random_seed=1).fit(model, Normal(3.0, 0.5))
+    assert not [str(warning.message) for warning in recwarn if "longer than" in str(warning.message)]

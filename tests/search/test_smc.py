@@ -115,7 +115,7 @@ def test_a_black_box_that_is_impossible_or_nan_in_a_part_of_the_prior(tmp_path):
 
 def test_a_process_tells_how_often_the_likelihood_was_nan():
     plan, analysis = make_plan(normal_model()), Partly()
-    runner = pickle.loads(pickle.dumps(_Runner("IMH", {"draws": 50})))
+    runner = pickle.loads(pickle.dumps(_Runner("MH", {"draws": 50})))
     problem = Problem(plan, analysis, "blackbox", 1, 1, Report(False))
     there = Problem(**problem.for_another_process(), report=Report(False))
     counts = []
@@ -183,7 +183,7 @@ def test_the_draws_do_not_depend_on_the_number_of_cores():
 
 
 def test_a_killed_fit_goes_on_with_the_same_draws_and_does_not_repeat_finished_chains(tmp_path, monkeypatch):
-    stages, fails_at, mutate = [], [], pm.smc.IMH.mutate
+    stages, fails_at, mutate = [], [], pm.smc.MH.mutate
 
     def counted(kernel):
         stages.append(kernel.iteration)
@@ -195,7 +195,7 @@ def test_a_killed_fit_goes_on_with_the_same_draws_and_does_not_repeat_finished_c
         stages.clear()
         return search(draws=100, chains=3, checkpoint_interval=0.0).fit(normal_model(), Rooted(), **where)
 
-    monkeypatch.setattr(pm.smc.IMH, "mutate", counted)
+    monkeypatch.setattr(pm.smc.MH, "mutate", counted)
     expected = fit()
     third = [place for place, stage in enumerate(stages) if stage == 1][2]
     whole = list(stages)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from classy_pm.errors import ClassyError
+from classy_pm.errors import ClassyError, Faults
+from classy_pm.likelihood.calls import checked_call
 from classy_pm.result.result import Result
 
 if TYPE_CHECKING:
@@ -18,7 +19,10 @@ __all__ = ["compare"]
 
 NAN = float("nan")
 
+RIGHT = 'Write compare({"one line": first_result, "two lines": second_result}).'
 
+
+@checked_call(RIGHT)
 def compare(results: Mapping[str, Result]) -> ComparisonTable:
     """Compare fits of several models to the same data.
 
@@ -56,15 +60,15 @@ def compare(results: Mapping[str, Result]) -> ComparisonTable:
     """
     from classy_pm.result.table import ComparisonTable
 
-    results = dict(results)
     _check_results(results)
+    results = dict(results)
     elpds = {name: _loo(result) for name, result in results.items() if result._why_no_loo() is None}
     evidences = [name for name, result in results.items() if result.log_evidence is not None]
     if max(len(evidences), len(elpds)) < 2:
         raise ClassyError(
             "There is nothing to compare: no two of the fits have an evidence, or pointwise log likelihoods.",
             [f"{name}: {_what_is_missing(result)}" for name, result in results.items()],
-            cure="Fit with a nested search or SMC for evidences, with NUTS for LOO.",
+            cure="Fit with Nautilus() or SMC() for evidences, with NUTS() for LOO.",
         )
     _check_terms(elpds)
     best = max((_number(results[name].log_evidence), name) for name in evidences)[1] if evidences else None
@@ -87,16 +91,20 @@ def compare(results: Mapping[str, Result]) -> ComparisonTable:
     return ComparisonTable.from_rows(rows)
 
 
-def _check_results(results: dict[str, Result]) -> None:
+def _check_results(results: Mapping[str, Result]) -> None:
     """Refuse what is no result, and fits of different data."""
+    if not isinstance(results, Mapping):
+        what = "Fits without names" if isinstance(results, Iterable) else "A single fit"
+        if not isinstance(results, Iterable | Result):
+            what = repr(results)
+        raise ClassyError(f"{what} cannot be compared.", cure=RIGHT)
+    faults = Faults()
     for name, result in results.items():
         if not isinstance(result, Result):
-            raise ClassyError(
-                f"`{name}` is {result!r}, not a Result.",
-                cure='Write compare({"one line": first_result, "two lines": second_result}).',
-            )
+            faults.add(str(name), f"is {result!r}, not a Result")
+    faults.raise_as(ClassyError, "Only fits can be compared.", cure=RIGHT)
     if len(results) < 2:
-        raise ClassyError(f"{len(results)} fits were given; two or more can be compared.")
+        raise ClassyError(f"{len(results)} fits were given; two or more can be compared.", cure=RIGHT)
     hashes = {name: result.attributes.get("data_hash") for name, result in results.items()}
     unknown = [name for name, value in hashes.items() if not value]
     if unknown:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
 import xarray as xr
 
+from classy_pm.likelihood.warn import warn
 from classy_pm.result import tree as trees
 
 if TYPE_CHECKING:
@@ -16,6 +18,8 @@ __all__ = ["loo_of"]
 
 # A term that varies by less than this, relatively, from draw to draw is one that no parameter enters.
 CONSTANT = 1e-9
+# So many data are named of those at which the estimate cannot be trusted.
+LISTED = 5
 
 
 def loo_of(tree: xr.DataTree) -> ELPDData:
@@ -37,4 +41,22 @@ def loo_of(tree: xr.DataTree) -> ELPDData:
         trees.POSTERIOR: tree[trees.POSTERIOR].to_dataset(),
         trees.POINTWISE: xr.Dataset({"likelihood": terms.copy(data=values)}),
     }
-    return arviz_stats.loo(xr.DataTree.from_dict(groups), pointwise=True)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+        elpd = arviz_stats.loo(xr.DataTree.from_dict(groups), pointwise=True)
+    _warn_of_large_k(elpd)
+    return elpd
+
+
+def _warn_of_large_k(elpd: ELPDData) -> None:
+    """Say at which data the estimate cannot be trusted; where k cannot be computed at all it is NaN."""
+    bad = np.flatnonzero(~(elpd.pareto_k.values <= elpd.good_k))
+    if bad.size:
+        places = ", ".join(map(str, bad[:LISTED])) + (", ..." if bad.size > LISTED else "")
+        warn(
+            f"LOO cannot be trusted: Pareto's k is above {elpd.good_k:.2f}, or NaN, at {bad.size} of "
+            f"{elpd.n_data_points} data: numbers {places}. Without them the posterior would be another one. "
+            "Look at `result.loo().pareto_k`; give the data a likelihood with wider tails, or compare models "
+            "by their evidence, with Nautilus().",
+            UserWarning,
+        )

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from os import PathLike
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
 
-from classy_pm.errors import ClassyError, UnknownNameError, did_you_mean
+from classy_pm.errors import ClassyError, Faults, SettingError, UnknownNameError, did_you_mean
 from classy_pm.result import tree as trees
 from classy_pm.result.weighted import sigma_to_probability
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["plot_corner", "plot_fit", "plot_trace", "quantile_band"]
+__all__ = ["plot_corner", "plot_corner_classic", "plot_fit", "plot_trace", "quantile_band"]
 
 # More points than this only blacken the panels.
 MAX_POINTS = 2000
@@ -24,15 +26,17 @@ PANEL_INCHES = 2.2
 MAX_INTERVALS = 300
 # How many predicted distributions are drawn.
 MAX_CURVES = 50
+# What the name of a picture ends with.
+PICTURES = {".png", ".pdf", ".svg", ".jpg", ".jpeg", ".eps", ".ps", ".tif", ".tiff", ".webp"}
 
 
-def plot_corner(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure:
+def plot_corner(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> Figure:
     """Draw each pair of free parameters, with the marginal distributions on the diagonal.
 
     Parameters
     ----------
     tree : xarray.DataTree
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         The parameters to draw; all that are free by default.
 
     Returns
@@ -47,7 +51,7 @@ def plot_corner(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure
     import arviz_plots
     from matplotlib.ticker import MaxNLocator
 
-    posterior, names = _posterior_of(tree, names)
+    posterior, names = _posterior_of(tree, names, "plot_corner")
     step = max(1, posterior.sizes["chain"] * posterior.sizes["draw"] // MAX_POINTS)
     thinned = xr.DataTree.from_dict({trees.POSTERIOR: posterior.isel(draw=slice(None, None, step))})
     inches = PANEL_INCHES * max(2, len(names))
@@ -79,13 +83,60 @@ def plot_corner(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure
     return figure
 
 
-def plot_trace(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure:
+def plot_corner_classic(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> Figure:
+    """Draw the same by the library corner: contours at one and two sigma, all draws with their weights.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    names : str or sequence of str, optional
+        The parameters to draw; all that are free by default.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+
+    Raises
+    ------
+    ClassyError
+        If corner is not installed.
+
+    Notes
+    -----
+    Foreman-Mackey (2016), Journal of Open Source Software 1, 24. In two dimensions one sigma of a normal
+    distribution holds ``1 - exp(-1/2)``, 39%.
+    """
+    try:
+        import corner
+    except ImportError as error:
+        raise ClassyError(
+            "The library corner is not installed.", cure='Write `pip install "classy_pm[corner]"`.'
+        ) from error
+
+    _, names = _posterior_of(tree, names, "plot_corner")
+    drawn = {
+        name: values for name, values in trees.scalars_of(tree).items() if name.partition("[")[0] in names
+    }
+    tail = 0.5 * (1.0 - sigma_to_probability(1.0))
+    figure: Figure = corner.corner(
+        np.stack(list(drawn.values()), axis=-1),
+        weights=trees.weights_of(tree),
+        labels=list(drawn),
+        levels=tuple(1.0 - np.exp(-0.5 * np.array([1.0, 2.0]) ** 2)),
+        quantiles=[tail, 0.5, 1.0 - tail],
+        show_titles=True,
+        title_fmt=".3g",
+    )
+    return figure
+
+
+def plot_trace(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> Figure:
     """Draw the distribution of each free parameter, and its draws one after the other, chain by chain.
 
     Parameters
     ----------
     tree : xarray.DataTree
-    names : sequence of str, optional
+    names : str or sequence of str, optional
         The parameters to draw; all that are free by default.
 
     Returns
@@ -94,7 +145,7 @@ def plot_trace(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure:
     """
     import arviz_plots
 
-    posterior, names = _posterior_of(tree, names)
+    posterior, names = _posterior_of(tree, names, "plot_trace")
     groups = {trees.POSTERIOR: posterior}
     if trees.has_stat(tree, trees.DIVERGING):
         groups[trees.SAMPLE_STATS] = tree[trees.SAMPLE_STATS].to_dataset()[[trees.DIVERGING]]
@@ -110,14 +161,14 @@ def plot_trace(tree: xr.DataTree, names: Sequence[str] | None = None) -> Figure:
     return figure
 
 
-def plot_fit(tree: xr.DataTree, name: str | None = None) -> Figure:
+def plot_fit(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> Figure:
     """Draw the data on what the posterior predicts for them.
 
     Parameters
     ----------
     tree : xarray.DataTree
         With the groups ``posterior_predictive`` and ``observed_data``.
-    name : str, optional
+    names : str or sequence of str, optional
         Which of the data; by default all that were both observed and predicted.
 
     Returns
@@ -130,9 +181,17 @@ def plot_fit(tree: xr.DataTree, name: str | None = None) -> Figure:
     ------
     ClassyError
         If the fit has no predictions.
+    UnknownNameError
+        If no data of a name were both observed and predicted.
     """
     import arviz_plots
 
+    predicted, observed = (
+        tree[group].to_dataset() if group in tree.children else xr.Dataset()
+        for group in (trees.POSTERIOR_PREDICTIVE, trees.OBSERVED)
+    )
+    known = [str(item) for item in observed.data_vars if item in predicted.data_vars]
+    names = _as_names(names, known, "plot_fit")
     missing = [group for group in (trees.POSTERIOR_PREDICTIVE, trees.OBSERVED) if group not in tree.children]
     if missing:
         raise ClassyError(
@@ -140,16 +199,14 @@ def plot_fit(tree: xr.DataTree, name: str | None = None) -> Figure:
             cure="Write simulate(self, instance, rng) in the analysis: it returns data as they would be if "
             "the instance were true, by the name of the attribute that holds the real ones: {'data': array}.",
         )
-    predicted, observed = (tree[group].to_dataset() for group in (trees.POSTERIOR_PREDICTIVE, trees.OBSERVED))
-    known = [str(item) for item in observed.data_vars if item in predicted.data_vars]
-    if not known or (name is not None and name not in known):
-        raise UnknownNameError(
-            f"No data of the name `{name}` were both observed and predicted."
-            if known
-            else "None of what was simulated was observed: no attribute has its name and shape.",
-            cure=did_you_mean(name, known) if known and name is not None else None,
+    if not known:
+        raise ClassyError(
+            "None of what was simulated was observed: no attribute has its name and shape.",
+            cure="Let simulate(self, instance, rng) return a dict, by the names of the attributes that hold "
+            "the data: {'data': array}.",
         )
-    names = known if name is None else [name]
+    names = known if names is None else names
+    _require_known(names, known, "No data of these names were both observed and predicted.")
     both = xr.DataTree.from_dict(
         {trees.POSTERIOR_PREDICTIVE: predicted[names], trees.OBSERVED: observed[names]}
     )
@@ -183,19 +240,46 @@ def quantile_band(curves: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndar
     return lower, upper
 
 
-def _posterior_of(tree: xr.DataTree, names: Sequence[str] | None) -> tuple[xr.Dataset, list[str]]:
+def _as_names(names: Any, known: Sequence[str], function: str) -> list[str] | None:
+    """Return the names of what is drawn as a list, or refuse what are none, as the path of a picture."""
+    if names is None:
+        return None
+    single = isinstance(names, str | PathLike) or not isinstance(names, Iterable)
+    found = [names] if single else list(names)
+    for name in found:
+        if name in known:
+            continue
+        if isinstance(name, PathLike) or (isinstance(name, str) and Path(name).suffix.lower() in PICTURES):
+            raise SettingError(
+                f"{function} takes the names of what is drawn, not that of a file, {str(name)!r}.",
+                cure=f"It returns the figure: result.{function}().savefig({str(name)!r}).",
+            )
+        if not isinstance(name, str):
+            raise SettingError(
+                f"{function} takes the names of what is drawn, not {name!r}.",
+                cure=f'Write result.{function}(["name", ...]), or nothing for all of them.',
+            )
+    return found
+
+
+def _require_known(names: Sequence[str], known: Sequence[str], message: str) -> None:
+    faults = Faults()
+    for name in names:
+        if name not in known:
+            faults.add(f"`{name}`", f"is not there. {did_you_mean(name, known)}")
+    faults.raise_as(UnknownNameError, message)
+
+
+def _posterior_of(tree: xr.DataTree, names: Any, function: str) -> tuple[xr.Dataset, list[str]]:
     """Return the posterior and the names of what is drawn of it, or refuse what cannot be drawn."""
     posterior = tree[trees.POSTERIOR].to_dataset()
-    names = trees.parameter_names(tree) if names is None else list(names)
-    unknown = [name for name in names if name not in posterior.data_vars]
-    if unknown:
-        raise UnknownNameError(
-            f"The posterior has no parameter `{unknown[0]}`.",
-            cure=did_you_mean(unknown[0], map(str, posterior.data_vars)),
-        )
+    known = [str(name) for name in posterior.data_vars]
+    found = _as_names(names, known, function)
+    found = trees.parameter_names(tree) if found is None else found
+    _require_known(found, known, "The posterior has no such parameters.")
     if posterior.sizes["chain"] * posterior.sizes["draw"] < 2:
         raise ClassyError(
             "This fit is a single point, of which there is no distribution to draw.",
             cure="Fit with a search that samples the posterior, such as NUTS.",
         )
-    return posterior, names
+    return posterior, found

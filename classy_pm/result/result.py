@@ -6,11 +6,11 @@ import copy
 import html
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import xarray as xr
 
-from classy_pm.errors import ClassyError
+from classy_pm.errors import ClassyError, SettingError, did_you_mean
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import tree as trees
@@ -28,6 +28,7 @@ __all__ = ["Result"]
 # What the draws are, by the attribute `kind`.
 _KINDS = {
     "chains": "draws in chains",
+    "ensemble": "draws of an ensemble of walkers",
     "nested": "draws of a nested search",
     "approximation": "draws of an approximation",
     "optimum": "a single best point: it has no errors",
@@ -115,7 +116,7 @@ class Result:
 
     @property
     def kind(self) -> str:
-        """What the draws are: "chains", "nested", "approximation" or "optimum"."""
+        """What the draws are: "chains", "ensemble", "nested", "approximation" or "optimum"."""
         return str(self._attributes.get("kind", "chains"))
 
     @property
@@ -146,6 +147,11 @@ class Result:
         ClassyError
             If the fit has no pointwise log likelihood, or its draws are not those of the posterior.
 
+        Warns
+        -----
+        UserWarning
+            If Pareto's k is so large at some data that the estimate cannot be trusted.
+
         Notes
         -----
         Vehtari, Gelman and Gabry (2017), Statistics and Computing 27, 1413.
@@ -160,15 +166,20 @@ class Result:
         if self.kind in ("optimum", "approximation"):
             return (
                 f"this fit is {_KINDS[self.kind].partition(':')[0]}, not draws of the posterior.",
-                "Fit with a search that samples the posterior, such as NUTS.",
+                "Fit with a search that samples the posterior, such as NUTS().",
             )
         if trees.pointwise_of(self.idata) is not None:
             return None
-        reason = self._attributes.get("no_pointwise") or "it was left out"
+        reason = self._attributes.get("no_pointwise") or "it was left out."
         reason = reason.removeprefix("LOO is not available: ")
-        return f"this fit has no pointwise log likelihood: {reason}", (
-            "Write log_likelihood_pointwise(self, instance) in the analysis: it returns the terms."
+        cure = (
+            "Write log_likelihood_pointwise(self, instance) in the analysis, and fit again: it returns the "
+            "log likelihood of each datum, and their sum is the log likelihood."
         )
+        if "called as it is" in reason:
+            traced = f'{self._attributes.get("search", "NUTS")}(likelihood="trace")'
+            cure += f" Or have it traced, which may find the terms: {traced}."
+        return f"this fit has no pointwise log likelihood: {reason}", cure
 
     # -- to look at -------------------------------------------------------------------------------
 
@@ -178,13 +189,17 @@ class Result:
         Returns
         -------
         pandas.DataFrame
-            mean, sd, median, lower_1_sigma, upper_1_sigma, lower_3_sigma, upper_3_sigma, ess and r_hat in
-            full precision; printed with the digits that the sd leaves, in at most 100 columns where the
-            names allow it. NaN where not defined: a single chain has no R-hat, a single point no errors.
+            mean, sd, median, lower_1_sigma, upper_1_sigma, lower_3_sigma, upper_3_sigma, ess and, where there
+            are several chains to compare, r_hat, in full precision; printed with the digits that the sd
+            leaves, in at most 100 columns where the names allow it. NaN where not defined: a single point
+            has no errors.
         """
         from classy_pm.result.table import PosteriorTable
 
-        return PosteriorTable.from_rows(trees.table_of(self.idata))
+        rows = trees.table_of(self.idata)
+        if trees.drawn_vectors(self.idata).chains < 2:
+            rows = {name: {key: row[key] for key in row if key != "r_hat"} for name, row in rows.items()}
+        return PosteriorTable.from_rows(rows)
 
     @property
     def info(self) -> str:
@@ -224,29 +239,39 @@ class Result:
             facts.append(("Log evidence", f"{self.log_evidence:.6g}" + (f" ± {error:.2g}" if error else "")))
         return facts
 
-    def plot_corner(self, names: Sequence[str] | None = None) -> Figure:
+    def plot_corner(
+        self,
+        names: str | Sequence[str] | None = None,
+        *,
+        library: Literal["arviz", "corner"] = "arviz",
+    ) -> Figure:
         """Draw each pair of parameters, with their marginal distributions on the diagonal.
 
         Parameters
         ----------
-        names : sequence of str, optional
+        names : str or sequence of str, optional
             The parameters to draw; all that are free by default.
+        library : {"arviz", "corner"}
+            What draws: arviz-plots, or astronomers' corner, for ``pip install "classy_pm[corner]"``.
 
         Returns
         -------
         matplotlib.figure.Figure
             Save it with ``figure.savefig("corner.png")``.
         """
-        from classy_pm.result.plots import plot_corner
+        from classy_pm.result import plots
 
-        return plot_corner(self.idata, names)
+        drawers = {"arviz": plots.plot_corner, "corner": plots.plot_corner_classic}
+        if library not in drawers:
+            raise SettingError(f"There is no library={library!r} here.", cure=did_you_mean(library, drawers))
+        return drawers[library](self.idata, names)
 
-    def plot_trace(self, names: Sequence[str] | None = None) -> Figure:
+    def plot_trace(self, names: str | Sequence[str] | None = None) -> Figure:
         """Draw the draws of each parameter one after the other, beside their distribution.
 
         Parameters
         ----------
-        names : sequence of str, optional
+        names : str or sequence of str, optional
             The parameters to draw; all that are free by default.
 
         Returns
@@ -257,12 +282,12 @@ class Result:
 
         return plot_trace(self.idata, names)
 
-    def plot_fit(self, name: str | None = None) -> Figure:
+    def plot_fit(self, names: str | Sequence[str] | None = None) -> Figure:
         """Draw the data on what the posterior predicts for them, where the analysis simulates data.
 
         Parameters
         ----------
-        name : str, optional
+        names : str or sequence of str, optional
             Which of the analysis' data; by default all that were both observed and predicted.
 
         Returns
@@ -277,7 +302,7 @@ class Result:
         """
         from classy_pm.result.plots import plot_fit
 
-        return plot_fit(self.idata, name)
+        return plot_fit(self.idata, names)
 
     def __repr__(self) -> str:
         names, count = self.samples.names, len(self.notices)

@@ -104,7 +104,8 @@ def make_tree(
     if pointwise is not None:
         arrays[POINTWISE] = {"likelihood": pointwise}
         dims["likelihood"] = [TERM]
-    tree = arviz_base.from_dict(arrays, dims=dims)
+    # An ensemble has many chains: no reason for ArviZ to ask whether they are the draws.
+    tree = arviz_base.from_dict(arrays, dims=dims, check_conventions=False)
     if pointwise is not None and pointwise_step > 1:
         terms = tree[POINTWISE].to_dataset()
         tree[POINTWISE] = xr.DataTree(terms.assign_coords(draw=terms["draw"] * pointwise_step))

@@ -112,8 +112,20 @@ def test_terms_of_other_data_are_refused_by_name():
 def test_what_is_no_pair_of_results_is_refused():
     with pytest.raises(ClassyError, match="1 fits"):
         cpm.compare({"one": fitted()})
-    with pytest.raises(ClassyError, match="`two` is 3"):
+    with pytest.raises(ClassyError, match="two: is 3, not a Result"):
         cpm.compare({"one": fitted(), "two": 3})
+    one = fitted()
+    for call in (
+        lambda: cpm.compare(one),
+        lambda: cpm.compare([one, one]),
+        lambda: cpm.compare(one, one),
+        lambda: cpm.compare(one=one, two=one),
+        lambda: cpm.compare(3),
+        lambda: cpm.compare(),
+        lambda: cpm.compare({}),
+    ):
+        with pytest.raises(ClassyError, match=r'Write compare\(\{"one line": first_result'):
+            call()
 
 
 def test_the_hash_of_the_data_does_not_depend_on_the_class_of_the_analysis():

@@ -1,12 +1,14 @@
 """Pictures: they show what they should, and what cannot be drawn is told."""
 
+from pathlib import Path
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import xarray as xr
 
-from classy_pm.errors import ClassyError, UnknownNameError
-from classy_pm.result.plots import plot_corner, plot_fit, plot_trace
+from classy_pm.errors import ClassyError, SettingError, UnknownNameError
+from classy_pm.result.plots import plot_corner, plot_corner_classic, plot_fit, plot_trace
 from classy_pm.result.tree import make_tree
 
 RNG = np.random.default_rng(1)
@@ -53,6 +55,28 @@ def test_corner_has_the_free_parameters_or_those_asked_for():
     assert "twice" in texts(plot_corner(tree_of(), ["a", "twice"]))
 
 
+def test_astronomers_corner_has_the_same_parameters_and_their_intervals():
+    figure = plot_corner_classic(tree_of())
+    assert len(figure.axes) == 4 and "twice" not in texts(figure)
+    low, median, high = np.quantile(DRAWS[..., 1], [0.158655, 0.5, 0.841345])
+    assert f"{median:.3g}" in texts(figure) and f"{high - median:.3g}" in texts(figure)
+    assert f"{median - low:.3g}" in texts(figure)
+
+
+def test_astronomers_corner_weighs_the_draws():
+    a = np.linspace(0.0, 1.0, 2001)
+    flat = np.zeros(2001)
+    weighted = {
+        "a": a,
+        "log_weight": np.log(2.0 * a + 1e-12),
+        "total_log_likelihood": flat,
+        "log_prior": flat,
+    }
+    draws = RNG.random((1, 50))
+    tree = make_tree({"a": draws}, draws, draws, free=["a"], weighted=weighted)
+    assert f"{np.sqrt(0.5):.3g}" in texts(plot_corner_classic(tree))
+
+
 def test_trace_has_a_row_a_parameter():
     figure = plot_trace(tree_of(stats={"diverging": np.zeros((2, 300), dtype=bool)}))
     assert len(figure.axes) == 4 and "a" in texts(figure) and "twice" not in texts(figure)
@@ -85,3 +109,30 @@ def test_unknown_parameters_are_told_with_the_nearest_name():
     for plot in (plot_corner, plot_trace):
         with pytest.raises(UnknownNameError, match="`twice`"):
             plot(tree_of(), ["twise"])
+
+
+PLOTS = {
+    "plot_corner": (plot_corner, "a"),
+    "plot_trace": (plot_trace, "a"),
+    "plot_fit": (plot_fit, "data"),
+}
+
+
+@pytest.mark.parametrize("function", PLOTS)
+def test_all_take_one_name_or_several_and_tell_the_path_of_a_picture(function):
+    plot, name = PLOTS[function]
+    tree = tree_of(groups=predictions(12))
+    assert name in texts(plot(tree, name)) and name in texts(plot(tree, [name]))
+    for path in ("x.png", Path("x.PDF"), ["x.svg"]):
+        with pytest.raises(SettingError, match=rf"result\.{function}\(\)\.savefig\('x\."):
+            plot(tree, path)
+    for wrong in (3, [3]):
+        with pytest.raises(SettingError, match=rf'result\.{function}\(\["name"'):
+            plot(tree, wrong)
+    with pytest.raises(UnknownNameError, match=r"(?s)`x`.*`y`"):
+        plot(tree, ["x", "y"])
+
+
+def test_a_parameter_may_be_called_as_a_picture_is():
+    tree = make_tree({"lens.ps": DRAWS[..., 0]}, DRAWS[..., 0], DRAWS[..., 1], free=["lens.ps"])
+    assert "lens" in texts(plot_corner(tree, "lens.ps"))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import classy_pm as cpm
-from classy_pm.errors import ClassyError, ModelError
+from classy_pm.errors import ClassyError, ModelError, SettingError
 from classy_pm.model.prior import WidthModifier
 from classy_pm.plan import make_plan
 from classy_pm.result.table import PosteriorTable, digits_for
@@ -123,7 +123,7 @@ def test_a_single_best_point_is_summarised_without_warning_or_error():
     result = result_of(free_profile(), np.array([[[50.0, 25.0, 10.0]]]), attributes={"kind": "optimum"})
     row = result.summary().loc["centre"]
     assert row["mean"] == row["median"] == 50.0
-    assert np.all(np.isnan(row[["sd", "lower_1_sigma", "upper_3_sigma", "ess", "r_hat"]].to_numpy(float)))
+    assert np.all(np.isnan(row[["sd", "lower_1_sigma", "upper_3_sigma", "ess"]].to_numpy(float)))
     assert "NaN" in str(result.summary()) or "nan" in str(result.summary())
     assert "single best point" in result.info and "50" in result.info and "nan" not in result.info
     assert "50" in result._repr_html_() and result.instance.centre == 50.0
@@ -152,6 +152,44 @@ def test_loo_needs_pointwise_terms_and_says_how_to_get_them(result):
     pointwise = np.random.default_rng(1).normal(-1.0, 0.1, size=(2, 400, 20))
     elpd = result_of(free_profile(), vectors, pointwise=pointwise).loo()
     assert elpd.n_data_points == 20 and elpd.elpd == pytest.approx(pointwise.mean(axis=(0, 1)).sum(), abs=1.0)
+
+
+WHY_NO_LOO = {
+    "the likelihood was called as it is, not traced.": r'Emcee\(likelihood="trace"\)',
+    "LOO is not available: the value is not a sum over data.": r"log likelihood: the value is not a sum",
+    "": "it was left out",
+}
+
+
+@pytest.mark.parametrize("reason", WHY_NO_LOO)
+def test_why_there_is_no_loo_is_told_once_with_what_to_write(reason):
+    vectors = draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0])
+    result = result_of(free_profile(), vectors, attributes={"search": "Emcee", "no_pointwise": reason})
+    with pytest.raises(ClassyError, match=WHY_NO_LOO[reason]) as caught:
+        result.loo()
+    text = str(caught.value)
+    assert text.count("LOO is not available") == text.count("log_likelihood_pointwise(self, instance)") == 1
+
+
+def test_data_at_which_loo_cannot_be_trusted_are_named_at_the_users_line():
+    vectors = draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0])
+    pointwise = np.random.default_rng(1).normal(-1.0, 0.1, size=(2, 400, 20))
+    pointwise[..., 7] = 40.0 * np.random.default_rng(1).standard_normal((2, 400))
+    with pytest.warns(UserWarning, match=r"(?s)at 1 of 20 data: numbers 7\..*Nautilus\(\)") as caught:
+        result_of(free_profile(), vectors, pointwise=pointwise).loo()
+    assert [warning.filename for warning in caught] == [__file__]
+
+
+def test_r_hat_is_left_out_where_there_are_no_chains_to_compare():
+    vectors = draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0], shape=(1, 400))
+    assert "r_hat" not in result_of(free_profile(), vectors).summary()
+    names = ("centre", "intensity", "sigma")
+    weighted = {name: vectors[0, :, place] for place, name in enumerate(names)}
+    weighted |= {name: np.zeros(400) for name in ("log_weight", "total_log_likelihood", "log_prior")}
+    nested = result_of(free_profile(), draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0]), weighted=weighted)
+    table = nested.summary()
+    assert list(table.columns) == [*COLUMNS, "ess"] and not table.isna().any(axis=None)
+    assert "hat" not in str(table) and "hat" not in nested._repr_html_()
 
 
 def test_what_is_derived_is_in_the_summary():
@@ -263,3 +301,11 @@ def test_draws_that_do_not_differ_are_told_by_name():
     vectors[..., 1] = 25.0
     with pytest.raises(ModelError, match="intensity: has no width"):
         _ = result_of(free_profile(), vectors).model
+
+
+def test_the_corner_plot_is_drawn_by_the_library_that_is_asked_for():
+    result = result_of(free_profile(), draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0]))
+    titles = [axes.get_title() for axes in result.plot_corner(["sigma"], library="corner").axes]
+    assert any("sigma" in title for title in titles)
+    with pytest.raises(SettingError, match="Did you mean `corner`"):
+        result.plot_corner(library="cornr")

@@ -18,6 +18,7 @@ __all__ = [
     "MAP",
     "NUTS",
     "SMC",
+    "Aggregator",
     "Analysis",
     "Array",
     "AutoCorrelationsSettings",
@@ -57,6 +58,7 @@ __all__ = [
 
 _HOMES = {
     "ADVI": "classy_pm.search",
+    "Aggregator": "classy_pm.catalog",
     "Analysis": "classy_pm.likelihood",
     "Array": "classy_pm.model",
     "AutoCorrelationsSettings": "classy_pm.search",
@@ -106,7 +108,7 @@ def __dir__() -> list[str]:
 
 if TYPE_CHECKING:
     from classy_pm import ops
-    from classy_pm.catalog import Catalog
+    from classy_pm.catalog import Aggregator, Catalog
     from classy_pm.errors import ClassyError, FitException
     from classy_pm.graph import to_pymc
     from classy_pm.likelihood import Analysis, check_gradient

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import files, tables
+from classy_pm.catalog import files, results, tables
 from classy_pm.catalog.catalog import PAGE, Catalog
 from classy_pm.catalog.expressions import Classes, Expression, Quantity
 from classy_pm.catalog.places import FIT, SEARCH, Columns, Notes, Path, has_tag
@@ -23,12 +23,16 @@ if TYPE_CHECKING:
     import pandas as pd
 
 #: What `values` can give of a fit, by name: functions of the fit and of the classes that the
-#: reader's code has handed over, by reference. The rooms that know results add theirs here.
+#: reader's code has handed over, by reference.
 VIEWS: dict[str, Callable[[StoredFit, Mapping[str, type]], Any]] = {
     "fit": lambda stored, classes: stored,
     "record": lambda stored, classes: stored.record,
     "info": lambda stored, classes: stored.info,
     "idata": lambda stored, classes: stored.tree(),
+    "model": results.model_of,
+    "result": results.result_of,
+    "samples": results.samples_of,
+    "instance": results.instance_of,
 }
 #: Columns of `summary` that describe the fit rather than a parameter.
 DESCRIPTION = (

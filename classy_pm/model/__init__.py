@@ -20,6 +20,7 @@ from classy_pm.model.priors import (
     StudentTPrior,
     UniformPrior,
 )
+from classy_pm.model.serialise import Stranger, model_of_strangers
 from classy_pm.model.signature import REQUIRED
 
 __all__ = [
@@ -44,6 +45,8 @@ __all__ = [
     "Node",
     "Path",
     "Prior",
+    "Stranger",
     "StudentTPrior",
     "UniformPrior",
+    "model_of_strangers",
 ]

@@ -7,10 +7,11 @@ already. Priors, links, order, assertions and the types of constants are kept ex
 from __future__ import annotations
 
 import base64
+import functools
 import inspect
 import math
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -25,7 +26,7 @@ from classy_pm.model.prior import AbstractPrior, MissingPrior, WidthModifier
 from classy_pm.model.priors import FAMILIES
 from classy_pm.model.signature import read_signature
 
-__all__ = ["model_from_dict", "model_to_dict", "reference_of"]
+__all__ = ["Stranger", "model_from_dict", "model_of_strangers", "model_to_dict", "reference_of"]
 
 FORMAT = "classy-model-1"
 
@@ -45,11 +46,44 @@ def model_to_dict(root: Node) -> dict[str, Any]:
     return {"format": FORMAT, "root": _Writer().value(root, "")}
 
 
+class Stranger:
+    """An object of a class that is known by name alone: its attributes are all that there is of it."""
+
+    class_reference: str
+
+    def __repr__(self) -> str:
+        attributes = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
+        return f"{type(self).__name__}({attributes})"
+
+
 def model_from_dict(data: Any, classes: Iterable[Callable[..., Any]] = ()) -> Any:
     """Return the model that the data describe; see `Node.from_dict`."""
+    known = {reference_of(cls): cls for cls in classes}
+    return _read(data, lambda reference: known.get(reference, _imported(reference)))
+
+
+def model_of_strangers(data: Any, classes: Mapping[str, Any]) -> Any:
+    """Return the model that the data of somebody else describe.
+
+    Parameters
+    ----------
+    data : dict
+    classes : mapping of str to type
+        Classes by their names. In the place of all others stand classes of `Stranger`: no name in
+        the data is looked up anywhere else.
+
+    Raises
+    ------
+    ModelError
+        If the data are damaged.
+    """
+    return _read(data, lambda reference: classes.get(reference) or _stranger(reference))
+
+
+def _read(data: Any, find: Callable[[str], Any]) -> Any:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ModelError(f"This is no model of the format {FORMAT}.")
-    reader = _Reader(classes)
+    reader = _Reader(find)
     reader.find_classes(data)
     try:
         model = reader.value(data["root"])
@@ -145,18 +179,18 @@ class _Writer:
 
 
 class _Reader:
-    def __init__(self, classes: Iterable[Callable[..., Any]]) -> None:
-        self.classes: dict[str, Any] = {reference_of(cls): cls for cls in classes}
+    def __init__(self, find: Callable[[str], Any]) -> None:
+        self.find = find
+        self.classes: dict[str, Any] = {}
         self.made: dict[int, Any] = {}
 
     def find_classes(self, data: Any) -> None:
         """Find all classes that the data name, or tell all that are missing."""
         faults = Faults()
         for reference in sorted(_references(data)):
-            found = self.classes.get(reference, _imported(reference))
-            if found is None:
+            self.classes[reference] = self.find(reference)
+            if self.classes[reference] is None:
                 faults.add(reference, "is not imported, and was not handed over")
-            self.classes[reference] = found
         faults.raise_as(
             ModelError,
             "The model names classes that are not known here.",
@@ -189,7 +223,9 @@ class _Reader:
             object.__setattr__(node, "_container", data["container"])
         for name, child in data["children"]:
             node._set(name, self.value(child))
-        if isinstance(node, Model):
+        if isinstance(node, Model) and _is_stranger(node.cls):
+            object.__setattr__(node, "_extras", [name for name, _ in node.children()])
+        elif isinstance(node, Model):
             _check_arguments(node)
         for name, parts in data["assertions"]:
             node.add_assertion(self.assertion(parts), name)
@@ -266,6 +302,16 @@ def _imported(reference: str) -> Any:
     return found if matches else None
 
 
+@functools.lru_cache(maxsize=1024)
+def _stranger(reference: str) -> type[Stranger]:
+    """Return the class that stands for one of which there is but a name."""
+    return type(reference.rpartition(".")[2].rpartition(":")[2], (Stranger,), {"class_reference": reference})
+
+
+def _is_stranger(cls: Any) -> bool:
+    return inspect.isclass(cls) and issubclass(cls, Stranger)
+
+
 def _ufunc(name: str) -> np.ufunc:
     found = vars(np).get(name)
     if not isinstance(found, np.ufunc):
@@ -288,8 +334,10 @@ def _of_family(family: Any, arguments: dict[str, Any], shape: Any) -> AbstractPr
 def _foreign(reference: str, arguments: dict[str, Any]) -> Prior:
     package, _, name = reference.partition(":")
     module = sys.modules.get(package) if package in ("pymc", "preliz") else None
-    distribution = getattr(module, name, None) if name.isidentifier() and not name.startswith("_") else None
-    if not inspect.isclass(distribution):
+    found = name.isidentifier() and not name.startswith("_")
+    distribution: Any = getattr(module, name, None) if found else None
+    bases = distribution.__mro__ if inspect.isclass(distribution) else ()
+    if not any(base.__name__ == "Distribution" for base in bases):
         raise ModelError(
             f"The model has a prior of {package}'s distribution {name}, which is not known here.",
             cure=f"Write `import {package}` first.",

@@ -1,0 +1,85 @@
+"""From a filed fit to its model, its result and the user's objects.
+
+A class that a file names is a text. Objects are made of classes that the reader's code has handed over,
+by name; any other becomes a `Stranger`, which has the attributes and no more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from classy_pm.catalog.faults import UntrustedFile
+from classy_pm.catalog.stored import StoredFit
+from classy_pm.errors import CatalogError, ClassyError, ModelError
+
+if TYPE_CHECKING:
+    from classy_pm.model import Node
+    from classy_pm.result import Result, Samples
+
+__all__ = ["instance_of", "model_of", "result_of", "samples_of"]
+
+
+def model_of(stored: StoredFit, classes: Mapping[str, type]) -> Node:
+    """Return the model that was fitted.
+
+    Parameters
+    ----------
+    stored : StoredFit
+    classes : mapping of str to type
+        Classes by their references.
+
+    Raises
+    ------
+    CatalogError
+        If the fit was filed without its model.
+    UntrustedFile
+        If what was filed is no model.
+    """
+    from classy_pm.model import model_of_strangers
+
+    data = stored.record.model
+    if not data:
+        raise CatalogError(
+            f"The fit {stored.fit_key[:12]} was filed without its model, in which there is something that "
+            "is no plain data.",
+            cure="Its draws can be read: values('idata'), or a parameter by its name.",
+        )
+    try:
+        model: Node = model_of_strangers(data, {_name(ref): cls for ref, cls in classes.items()})
+    except ModelError as error:
+        raise UntrustedFile(f"The model of the fit {stored.fit_key[:12]} cannot be read: {error}") from error
+    return model
+
+
+def result_of(stored: StoredFit, classes: Mapping[str, type]) -> Result:
+    """Return the fit as its search gave it."""
+    from classy_pm.plan import make_plan
+    from classy_pm.result import Result
+    from classy_pm.result.tree import parameter_names
+
+    model, tree = model_of(stored, classes), stored.tree()
+    try:
+        belongs = parameter_names(tree) == list(make_plan(model).names)
+    except (ClassyError, KeyError, ValueError):
+        belongs = False
+    if not belongs:
+        raise UntrustedFile(
+            f"The parameters of the model of the fit {stored.fit_key[:12]} are not those of its draws."
+        )
+    return Result(model, tree, identifier=stored.fit_key, from_catalog=True)
+
+
+def samples_of(stored: StoredFit, classes: Mapping[str, type]) -> Samples:
+    """Return the fit's draws."""
+    return result_of(stored, classes).samples
+
+
+def instance_of(stored: StoredFit, classes: Mapping[str, type]) -> Any:
+    """Return the objects at the draw with the greatest log likelihood."""
+    return samples_of(stored, classes).max_log_likelihood_instance
+
+
+def _name(ref: str) -> str:
+    """Return a class's name in a model, where those of notebooks have no hash of their arguments."""
+    return ref.partition("#")[0]

@@ -64,8 +64,9 @@ class LogLikelihood:
     def __init__(self, plan: Plan, analysis: Analysis) -> None:
         self.plan = plan
         self.analysis = analysis
-        # By the thread that met them: chains may run in several.
-        self._nan_counts: dict[int, int] = {}
+        # By the chain that met them, which its threads are told to count for.
+        self._nan_counts: dict[int | None, int] = {}
+        self._counting_for: dict[int, int | None] = {}
         # An array's elements are its parameters' values already, where each is a number.
         self.split = plan.split if plan.layout.has_arrays else list
         forget_other_precision()
@@ -106,15 +107,19 @@ class LogLikelihood:
 
     @nan_count.setter
     def nan_count(self, count: int) -> None:
-        self._nan_counts = {threading.get_ident(): count}
+        self._nan_counts = {None: count}
 
-    def nan_count_in(self, thread: int) -> int:
-        """Return how often it was NaN when a thread called it, by the identifier of the thread."""
-        return self._nan_counts.get(thread, 0)
+    def count_for(self, chain: int | None) -> None:
+        """Have calls from this thread count for a chain; a thread that ends leaves its number to others."""
+        self._counting_for[threading.get_ident()] = chain
+
+    def nan_count_of(self, chain: int) -> int:
+        """Return how often it was NaN when a chain called it."""
+        return self._nan_counts.get(chain, 0)
 
     def _count(self, more: int) -> None:
-        here = threading.get_ident()
-        self._nan_counts[here] = self.nan_count_in(here) + more
+        chain = self._counting_for.get(threading.get_ident())
+        self._nan_counts[chain] = self._nan_counts.get(chain, 0) + more
 
     def _evaluated(self, vector: np.ndarray) -> float:
         try:

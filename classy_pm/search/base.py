@@ -79,7 +79,8 @@ class Search(Settings):
         How the log likelihood comes into a graph, where one is needed: see `to_pymc`. "jax" is for one in
         `jax.numpy`, which JAX then compiles for every search.
     progress : bool, optional
-        Whether to show progress; by default where somebody looks on.
+        True shows progress and False does not; by default there are bars where somebody looks on, and
+        elsewhere lines of what takes longer than ten seconds.
     checkpoint_interval : float
         Seconds between two writes of what is known, for fits that go into a catalogue: a fit that is
         killed goes on from there, with the same draws.
@@ -199,7 +200,8 @@ class Search(Settings):
             return read(found)
         store.check_writable()
         with store.claim(
-            identity.key, on_wait=lambda who: report.say(f"This fit is being run by {who}: waiting for it.")
+            identity.key,
+            on_wait=lambda who: report.say(f"This fit is being run by {who}: waiting for it.", at_once=True),
         ) as found:
             if found is not None:
                 return read(found)

@@ -6,7 +6,6 @@ whether the fit was interrupted between two chains.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from typing import Any
@@ -83,11 +82,14 @@ def _known(problem: Problem, number: int) -> Chain | None:
 
 def _run(problem: Problem, run: Callable[[Problem, int], Chain], number: int) -> Chain:
     """Run a chain, and count how often the log likelihood was NaN in it."""
-    here = threading.get_ident()
-    before = problem.log_likelihood.nan_count_in(here)
-    chain = run(problem, number)
-    count = problem.log_likelihood.nan_count_in(here) - before
-    return {NAN_COUNT: np.array(count), **chain}
+    log_likelihood = problem.log_likelihood
+    before = log_likelihood.nan_count_of(number)
+    log_likelihood.count_for(number)
+    try:
+        chain = run(problem, number)
+    finally:
+        log_likelihood.count_for(None)
+    return {**chain, NAN_COUNT: np.array(log_likelihood.nan_count_of(number) - before)}
 
 
 def _run_all(

@@ -7,18 +7,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from classy_pm.search.base import Search
-from classy_pm.search.nested import UnitLikelihood, needed, told_by, weighted_draws
+from classy_pm.search.nested import Nested, Parameters, UnitLikelihood, needed, told_by, weighted_draws
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 
 __all__ = ["DynestyDynamic", "DynestyStatic"]
 
 
-class _Dynesty(Search):
+class _Dynesty(Nested):
     """What both have in common."""
 
-    _kind = "nested"
+    _edges = ("periodic", "reflective")
 
     nlive: int = 500
     bound: Literal["none", "single", "multi", "balls", "cubes"] = "multi"
@@ -30,6 +29,8 @@ class _Dynesty(Search):
     bootstrap: int | None = None
     maxcall: int | None = None
     queue_size: int | None = None
+    periodic: Parameters = ()
+    reflective: Parameters = ()
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         optional = ("walks", "slices", "maxcall", "queue_size")
@@ -47,13 +48,16 @@ class _Dynesty(Search):
             yield "bootstrap", f"{self.bootstrap} is neither 0 nor 2 or more"
         if self.enlarge not in (None, 1.0) and self.bootstrap:
             yield "bootstrap", "finds out by how much to enlarge: give it or enlarge"
+        if self.reflective and self.sample == "unif":
+            yield "reflective", "is a setting of walks and slices: sample='unif' moves nothing"
 
     def _run(self, problem: Problem) -> Draws:
         with needed("dynesty"):
             import dynesty
 
-            from classy_pm.search.moves import Queue
+            from classy_pm.search.edges import EdgeQueue, turning_bound
 
+        edges = self.edge_places(problem.plan)
         size = problem.plan.size
         sample = self._sample(size)
         with (
@@ -61,10 +65,12 @@ class _Dynesty(Search):
             told_by(dynesty) as told,
         ):
             likelihood = UnitLikelihood(problem, stage, self._expected(sample))
-            queue = Queue(likelihood, self.queue_size or max(self.nlive // 20, 1))
+            queue = EdgeQueue(
+                likelihood, self.queue_size or max(self.nlive // 20, 1), **edges, rng=problem.rng(1)
+            )
             settings = {
                 "nlive": self.nlive,
-                "bound": self.bound,
+                "bound": turning_bound(self.bound, size, edges["periodic"]),
                 "sample": sample,
                 "walks": self.walks if sample == "rwalk" else None,
                 "facc": self.facc,
@@ -75,8 +81,10 @@ class _Dynesty(Search):
                 "pool": queue,
                 "use_pool": {"prior_transform": False, "update_bound": False, "stop_function": False},
             }
-            sampler, remaining = self._sample_with(dynesty, queue.log_likelihood, size, settings)
-        results = sampler.results
+            left = _Remaining()
+            likelihood.progress = lambda: f"what is left may raise the log evidence by {left.value:.3g}"
+            sampler = self._sample_with(dynesty, queue.log_likelihood, size, settings, left)
+        results, remaining = sampler.results, left.value
         early = self.maxcall is not None and likelihood.calls >= self.maxcall
         unfinished = early and remaining > 2.0 * self._dlogz
         effective = float(sampler.n_effective)
@@ -126,9 +134,9 @@ class _Dynesty(Search):
         raise NotImplementedError
 
     def _sample_with(
-        self, dynesty: Any, log_likelihood: Any, size: int, settings: dict[str, Any]
-    ) -> tuple[Any, float]:
-        """Return the sampler when it has run, and what its first run left of the log evidence."""
+        self, dynesty: Any, log_likelihood: Any, size: int, settings: dict[str, Any], left: _Remaining
+    ) -> Any:
+        """Return the sampler when it has run, having noted what is left of the log evidence."""
         raise NotImplementedError
 
 
@@ -163,6 +171,12 @@ class DynestyStatic(_Dynesty):
     queue_size : int, optional
         How many points are looked for together: number_of_cores divides them. By default a twentieth of
         the live points.
+    periodic : list
+        Parameters, by their priors in the model or by their dotted names, whose lower and upper limits
+        are the same place, as those of an angle: bounds and moves go across. What the likelihood is there
+        is not looked at; where it is not the same, that costs calls and nothing else.
+    reflective : list
+        Parameters at whose limits walks and slices turn back, for posteriors that end there at full height.
     **common
         What every search takes: see `Search`.
 
@@ -190,17 +204,17 @@ class DynestyStatic(_Dynesty):
         return 1e-3 * (self.nlive - 1) + 0.01 if self.dlogz is None else self.dlogz
 
     def _sample_with(
-        self, dynesty: Any, log_likelihood: Any, size: int, settings: dict[str, Any]
-    ) -> tuple[Any, float]:
+        self, dynesty: Any, log_likelihood: Any, size: int, settings: dict[str, Any], left: _Remaining
+    ) -> Any:
         sampler = dynesty.NestedSampler(log_likelihood, _identity, size, **settings)
-        remaining = _Remaining(sampler)
+        left.sampler = sampler
         sampler.run_nested(
             dlogz=self._dlogz,
             maxcall=self.maxcall,
-            print_func=remaining,
+            print_func=left,
             save_bounds=False,
         )
-        return sampler, remaining.value
+        return sampler
 
 
 class DynestyDynamic(_Dynesty):
@@ -221,7 +235,7 @@ class DynestyDynamic(_Dynesty):
         How many further runs there are at the most.
     pfrac : float
         How much the posterior counts, from 0 to 1, and not the evidence, where further runs go.
-    bound, sample, walks, facc, slices, enlarge, bootstrap, maxcall, queue_size
+    bound, sample, walks, facc, slices, enlarge, bootstrap, maxcall, queue_size, periodic, reflective
         As of `DynestyStatic`.
     **common
         What every search takes: see `Search`.
@@ -257,10 +271,10 @@ class DynestyDynamic(_Dynesty):
         return self.dlogz_init
 
     def _sample_with(
-        self, dynesty: Any, log_likelihood: Any, size: int, settings: dict[str, Any]
-    ) -> tuple[Any, float]:
+        self, dynesty: Any, log_likelihood: Any, size: int, settings: dict[str, Any], left: _Remaining
+    ) -> Any:
         sampler = dynesty.DynamicNestedSampler(log_likelihood, _identity, size, **settings)
-        remaining = _Remaining(sampler)
+        left.sampler = sampler
         sampler.run_nested(
             n_effective=self.n_effective,
             dlogz_init=self.dlogz_init,
@@ -268,21 +282,21 @@ class DynestyDynamic(_Dynesty):
             maxbatch=self.maxbatch,
             maxcall=self.maxcall,
             wt_kwargs={"pfrac": self.pfrac},
-            print_func=remaining,
+            print_func=left,
             save_bounds=False,
         )
-        return sampler, remaining.value
+        return sampler
 
 
 class _Remaining:
     """Stands where dynesty prints: notes what is left of the evidence until the live points are added."""
 
-    def __init__(self, sampler: Any) -> None:
-        self._sampler = sampler
+    def __init__(self) -> None:
+        self.sampler: Any = None
         self.value = np.inf
 
     def __call__(self, results: Any, *_: Any, **__: Any) -> None:
-        if not getattr(self._sampler, "sampler", self._sampler).added_live:
+        if not getattr(self.sampler, "sampler", self.sampler).added_live:
             self.value = float(results.delta_logz)
 
 

@@ -143,8 +143,7 @@ class Emcee(Search):
         with problem.report.stage("sampling with emcee", total=self.nsteps) as stage:
             steps = sampler.sample(state, iterations=self.nsteps, skip_initial_state_check=True)
             for step, _ in enumerate(steps, 1):
-                if step % 50 == 0:
-                    stage.update(step)
+                stage.update(step)
                 if convergence.reached(sampler, step):
                     converged = True
                     break

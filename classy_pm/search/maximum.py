@@ -87,7 +87,7 @@ class MAP(Search):
             of="likelihood" if self.objective == "likelihood" else "parameters",
         )
         function = compiled(problem, density)
-        with problem.report.stage(f"climbing from {self.starts} starts"):
+        with problem.report.stage(f"climbing from {self.starts} starts", total=self.starts) as stage:
             modes = modes_of(
                 problem,
                 function,
@@ -95,6 +95,7 @@ class MAP(Search):
                 gradient=gradient,
                 draws=self.prior_draws,
                 starts=self.starts,
+                on_climb=stage.update,
             )
         vectors = density.vectors(np.array([mode.point for mode in modes]))
         vectors = np.array([self._to_limits(problem, vector) for vector in vectors])

@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.search.base import Search
-from classy_pm.search.nested import UnitLikelihood, needed, told_by, weighted_draws
+from classy_pm.search.nested import Nested, Parameters, UnitLikelihood, needed, told_by, weighted_draws
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 
@@ -19,7 +18,7 @@ __all__ = ["Nautilus"]
 SAFE_ELLIPSOIDS = 5
 
 
-class Nautilus(Search):
+class Nautilus(Nested):
     """The nested sampler of nautilus, which finds posterior and evidence with few likelihood calls.
 
     Parameters
@@ -50,6 +49,10 @@ class Nautilus(Search):
     discard_exploration : bool
         Whether the points that the bounds were built from are left out at the end: what remains is free
         of bias, and costs more calls.
+    periodic : list
+        Parameters, by their priors in the model or by their dotted names, whose lower and upper limits
+        are the same place, as those of an angle: bounds go across. What the likelihood is there is not
+        looked at; where it is not the same, that costs calls and nothing else.
     **common
         What every search takes: see `Search`.
 
@@ -66,8 +69,6 @@ class Nautilus(Search):
     Nautilus(random_seed=1, n_live=500, n_eff=2000)
     """
 
-    _kind = "nested"
-
     n_live: int = 2000
     n_eff: float = 10_000
     f_live: float = 0.01
@@ -81,6 +82,7 @@ class Nautilus(Search):
     n_points_min: int | None = None
     split_threshold: float = 100.0
     discard_exploration: bool = False
+    periodic: Parameters = ()
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         optional = ("n_like_max", "n_update", "n_like_new_bound", "n_points_min")
@@ -107,25 +109,38 @@ class Nautilus(Search):
                 with threadpool_limits(limits=1):
                     return super().add_bound(verbose)
 
+            # It cannot be asked for while the likelihood is called.
+            last_f_live = 1.0
+
+            @property
+            def f_live(self) -> Any:
+                part = super().f_live
+                self.last_f_live = self.last_f_live if part is None else part
+                return part
+
         with (
             problem.report.stage("sampling with nautilus", total=self.n_like_max) as stage,
             told_by(nautilus, sklearn),
         ):
+            likelihood = UnitLikelihood(problem, stage, self._expected())
+            periodic = self.edge_places(problem.plan)["periodic"]
             sampler = Sampler(
                 _identity,
-                UnitLikelihood(problem, stage, self._expected()),
+                likelihood,
                 n_dim=max(problem.plan.size, 2),
                 n_live=self.n_live,
                 n_update=self.n_update,
                 enlarge_per_dim=self.enlarge_per_dim,
                 n_points_min=self.n_points_min,
                 split_threshold=self.split_threshold,
+                periodic=np.array(periodic) if periodic else None,
                 n_networks=self.n_networks,
                 n_batch=self.n_batch,
                 n_like_new_bound=self.n_like_new_bound,
                 vectorized=True,
                 seed=problem.rng(0),
             )
+            likelihood.progress = lambda: self._progress(sampler)
             finished = sampler.run(
                 f_live=self.f_live,
                 n_shell=self.n_shell,
@@ -152,6 +167,11 @@ class Nautilus(Search):
             },
             notices=[*self._few_points(sampler), *([] if finished else [self._early_end(sampler)])],
         )
+
+    def _progress(self, sampler: Any) -> str:
+        if sampler.explored:
+            return f"{sampler.n_eff:.0f} of {self.n_eff:g} effective draws"
+        return f"{sampler.last_f_live:.1%} of the evidence in live points, {self.f_live:.1%} is wanted"
 
     def _few_points(self, sampler: Any) -> Iterator[str]:
         safe = SAFE_ELLIPSOIDS * sampler.n_points_min

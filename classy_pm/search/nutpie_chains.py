@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-import threading
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -13,15 +12,15 @@ import numpy as np
 from classy_pm.errors import SearchError
 from classy_pm.graph.unconstrained import unconstrain
 from classy_pm.likelihood.faults import raising_faults
-from classy_pm.search.checkpoint import NAN_COUNT, Chain
+from classy_pm.search.checkpoint import Chain
 from classy_pm.search.own_gradient import check_own_gradient, check_own_gradient_at_prior
 from classy_pm.search.problem import Problem
-from classy_pm.search.start import Mode, modes_of
+from classy_pm.search.start import STARTS, Mode, modes_of
 
 if TYPE_CHECKING:
     from classy_pm.search.progress import Stage
 
-__all__ = ["NutpieRunner", "compile_model", "modes_and_show"]
+__all__ = ["NutpieRunner", "compile_model", "in_order_of_plan", "modes_and_show"]
 
 # At how many draws of the prior, and how well, relatively, the machine code has to agree.
 CHECKED = 5
@@ -64,13 +63,10 @@ class NutpieRunner:
         import nutpie
 
         tries = itertools.count()
-        nan_count_in = problem.log_likelihood.nan_count_in
-        begun: dict[int, int] = {}
 
         def start(_: Any) -> np.ndarray:
             # Asked by the thread that calls the likelihood, and again where a point will not do.
-            thread = threading.get_ident()
-            begun.setdefault(thread, nan_count_in(thread))
+            problem.log_likelihood.count_for(number)
             rng = problem.rng(1, number, next(tries))
             mode = self.modes[rng.integers(len(self.modes))]
             return mode.draw(rng)
@@ -100,7 +96,6 @@ class NutpieRunner:
         columns = [column.reshape(len(column), -1) for column in columns]
         kept = {ours: stats[theirs].values[0] for theirs, ours in STATS.items()}
         kept["diverging"] = kept["diverging"].astype(bool)
-        kept[NAN_COUNT] = np.array(sum(nan_count_in(thread) - before for thread, before in begun.items()))
         return {"vectors": np.concatenate(columns, axis=-1), **kept}
 
     def _tell(self, number: int, chain: Any) -> None:
@@ -115,11 +110,11 @@ def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
     def points_of(vectors: np.ndarray) -> np.ndarray:
         return unconstrain(problem.pymc_model, problem.plan, vectors, _order(compiled))
 
-    with problem.report.stage("finding the mode"), raising_faults():
-        modes = modes_of(problem, _log_density(compiled), points_of)
+    with problem.report.stage("finding the mode", total=STARTS) as stage, raising_faults():
+        modes = modes_of(problem, _log_density(compiled), points_of, on_climb=stage.update)
 
     def vectors_of(points: list[np.ndarray]) -> np.ndarray:
-        return problem.density.vectors(_in_order_of_plan(problem, compiled, np.array(points)))
+        return problem.density.vectors(in_order_of_plan(problem, compiled, np.array(points)))
 
     if problem.evaluate.onlooker.draws:
         problem.show(vectors_of([mode.point for mode in modes]))
@@ -128,7 +123,7 @@ def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
     return modes
 
 
-def _in_order_of_plan(problem: Problem, compiled: Any, points: np.ndarray) -> np.ndarray:
+def in_order_of_plan(problem: Problem, compiled: Any, points: np.ndarray) -> np.ndarray:
     """Return points, shape (number, size), whose parts nutpie has put in an order of its own."""
     names, slices, _ = compiled.shape_info
     places = dict(zip(names, slices, strict=True))
@@ -165,7 +160,7 @@ def _is_right(problem: Problem, compiled: Any) -> bool:
     vectors = plan.draws(CHECKED, rng)
     expected = problem.log_likelihood.many(vectors) + plan.log_prior(vectors)
     points = unconstrain(problem.pymc_model, plan, vectors, _order(compiled))
-    expected += problem.density.log_jacobian(_in_order_of_plan(problem, compiled, points))
+    expected += problem.density.log_jacobian(in_order_of_plan(problem, compiled, points))
     agreeing = []
     for point, there in zip(points, expected, strict=True):
         value, gradient = _log_density(compiled)(point)

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, Literal
+
+import numpy as np
 
 from classy_pm.errors import MissingPackageError
 from classy_pm.search.base import Search
 from classy_pm.search.chains import run_chains
 from classy_pm.search.gradient import require_gradient
+from classy_pm.search.modes import several_modes
 from classy_pm.search.problem import Draws, Problem
-from classy_pm.search.pymc_chains import SEVERAL_MODES, PyMCRunner, sample_with_pymc
+from classy_pm.search.pymc_chains import PyMCRunner, sample_with_pymc
 from classy_pm.search.settings import positive
-from classy_pm.search.start import comparable, mode_notice
+from classy_pm.search.start import Mode, comparable
 
 __all__ = ["NUTS"]
 
@@ -94,15 +98,16 @@ class NUTS(Search):
             settings["adaptation"] = "low_rank" if low_rank else "diag"
             runner = NutpieRunner(compiled, comparable(modes), settings, stage)
             found = run_chains(problem, self.chains, runner, threads=True)
+        vectors = found.pop("vectors")
         return Draws(
-            found.pop("vectors"),
+            vectors,
             stats=found,
             attributes={
                 "modes": [mode.log_density for mode in modes],
                 "correlation": modes[0].correlation,
                 "low_rank": low_rank,
             },
-            notices=mode_notice(modes, SEVERAL_MODES),
+            notices=several_modes(problem, _of_density(problem, compiled, modes), vectors),
         )
 
     def _run_with_pymc(self, problem: Problem) -> Draws:
@@ -111,6 +116,19 @@ class NUTS(Search):
         settings = {"nuts_sampler": self.sampler, "target_accept": self.target_accept, **own}
         runner = PyMCRunner(self.draws, self.tune, dict(zip(_STATS, _STATS, strict=True)), settings=settings)
         return sample_with_pymc(problem, runner, self.chains, f"NUTS of {self.sampler}")
+
+
+def _of_density(problem: Problem, compiled: Any, modes: list[Mode]) -> list[Mode]:
+    """Return modes on the scale of `problem.density`, whose parts nutpie has put in an order of its own."""
+    from classy_pm.search.nutpie_chains import in_order_of_plan
+
+    def ordered(points: np.ndarray) -> np.ndarray:
+        return in_order_of_plan(problem, compiled, points)
+
+    return [
+        replace(mode, point=ordered(mode.point[np.newaxis])[0], scatter=ordered(mode.scatter.T).T)
+        for mode in modes
+    ]
 
 
 def _require(sampler: str) -> None:

@@ -12,14 +12,15 @@ import numpy as np
 from classy_pm.search.base import Search
 from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
+from classy_pm.search.modes import several_modes
 from classy_pm.search.own_gradient import check_own_gradient
 from classy_pm.search.problem import Draws, Problem
+from classy_pm.search.progress import Stage
 from classy_pm.search.settings import positive
-from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
+from classy_pm.search.start import STARTS, Mode, comparable, compiled, modes_of
 
-__all__ = ["SEVERAL_MODES", "PyMCRunner", "PyMCSearch", "near", "sample_with_pymc"]
+__all__ = ["PyMCRunner", "PyMCSearch", "near", "sample_with_pymc"]
 
-SEVERAL_MODES = "Chains start in each at random and may never cross, so how many draws each has means little."
 MAX_TRIES = 30
 
 
@@ -49,20 +50,23 @@ def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: st
     """Find the modes, and have chains run from around them."""
     density, gradient = problem.density, problem.symbolic.differentiable
     function = compiled(problem, density)
-    with problem.report.stage("finding the mode"):
-        modes = modes_of(problem, function, density.points, gradient=gradient)
+    with problem.report.stage("finding the mode", total=STARTS) as stage:
+        modes = modes_of(problem, function, density.points, gradient=gradient, on_climb=stage.update)
     problem.show(density.vectors(np.array([mode.point for mode in modes])))
     weighty = comparable(modes)
     rngs = [problem.rng(1, number) for number in range(chains)]
     runner.starts = density.vectors(np.array([near(weighty, density.value, rng) for rng in rngs]))
     check_own_gradient(problem, runner.starts)
-    with problem.report.stage(f"sampling {chains} chains with {name}", total=chains) as stage:
-        found = run_chains(problem, chains, runner, on_chain=stage.update)
+    total = chains * (runner.draws + runner.tune)
+    with problem.report.stage(f"sampling {chains} chains with {name}", total=total) as stage:
+        runner.stage = stage
+        found = run_chains(problem, chains, runner, on_chain=runner.tell)
+    vectors = found.pop("vectors")
     return Draws(
-        found.pop("vectors"),
+        vectors,
         stats={ours: found[theirs] for theirs, ours in runner.stats.items() if theirs in found},
         attributes={"modes": [mode.log_density for mode in modes]},
-        notices=mode_notice(modes, SEVERAL_MODES),
+        notices=several_modes(problem, modes, vectors),
     )
 
 
@@ -104,10 +108,18 @@ class PyMCRunner:
     step: Callable[[Problem], Any] | None = None
     settings: dict[str, Any] = field(default_factory=dict)
     starts: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
+    stage: Stage | None = field(default=None, repr=False)
+    _finished: int = field(default=0, repr=False)
     _made: tuple[Any, Any] | None = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_made": None}
+        return {**vars(self), "_made": None, "stage": None}
+
+    def tell(self, finished: int, draws: int = 0) -> None:
+        """Say that so many chains are finished, and how many draws the next has."""
+        self._finished = finished
+        if self.stage is not None:
+            self.stage.update(finished * (self.draws + self.tune) + draws)
 
     def __call__(self, problem: Problem, number: int) -> Chain:
         """Run the chain of a number."""
@@ -115,6 +127,8 @@ class PyMCRunner:
 
         plan = problem.plan
         settings = dict(self.settings)
+        if settings.get("nuts_sampler", "pymc") == "pymc":
+            settings["callback"] = lambda trace, draw: self.tell(self._finished, draw.draw_idx + 1)
         with problem.pymc_model, warnings.catch_warnings():
             # What the draws are worth is looked at by `diagnose`, for all searches alike.
             warnings.simplefilter("ignore")

@@ -14,6 +14,7 @@ from classy_pm.search.base import Search
 from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
 from classy_pm.search.problem import Draws, Problem
+from classy_pm.search.progress import Stage
 from classy_pm.search.settings import positive
 
 __all__ = ["SMC"]
@@ -74,7 +75,8 @@ class SMC(Search):
         settings = {name: getattr(self, name) for name in ("draws", "threshold", "correlation_threshold")}
         nan_before = _nan_count(problem)
         with problem.report.stage(f"sampling {self.chains} chains with SMC", total=self.chains) as stage:
-            found = run_chains(problem, self.chains, _Runner(self.kernel, settings), on_chain=stage.update)
+            runner = _Runner(self.kernel, settings, stage)
+            found = run_chains(problem, self.chains, runner, on_chain=runner.tell)
         problem.log_likelihood.nan_count = nan_before + int(np.sum(found["nan_count"]))
         return self._draws(found)
 
@@ -120,14 +122,24 @@ class _Runner:
     kernel : {"MH", "IMH"}
     settings : dict
         Arguments of PyMC's kernel.
+    stage : Stage, optional
+        Told how far each population is; not from another process.
     """
 
     kernel: str
     settings: dict[str, Any]
+    stage: Stage | None = field(default=None, repr=False)
+    _finished: int = field(default=0, repr=False)
     _made: Any = field(default=None, repr=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_made": None}
+        return {**vars(self), "_made": None, "stage": None}
+
+    def tell(self, finished: int, text: str = "") -> None:
+        """Say that so many populations are finished, and how far the next is."""
+        self._finished = finished
+        if self.stage is not None:
+            self.stage.update(finished, text)
 
     def __call__(self, problem: Problem, number: int) -> Chain:
         """Lead the population of a number.
@@ -148,6 +160,7 @@ class _Runner:
             while kernel.beta < 1.0:
                 kernel.update_beta_and_weights()
                 effective_parts.append(1.0 / np.sum(kernel.weights**2) / len(kernel.weights))
+                self.tell(self._finished, f"chain {number} has the likelihood's power {kernel.beta:.2g}")
                 kernel.step()
         return {
             "vectors": problem.density.vectors(kernel.tempered_posterior),

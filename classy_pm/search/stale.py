@@ -1,4 +1,4 @@
-"""Whether a fit that the catalogue has is still the answer.
+"""Whether a fit that the catalogue has is still the answer, and what to do if not.
 
 What identifies a fit is its model, its data and its settings, not the text of the classes: a comment or a
 faster way to compute the same makes no other fit. So it is looked at whether the likelihood still gives
@@ -7,14 +7,20 @@ the values that it gave then.
 
 from __future__ import annotations
 
+from typing import Literal
+
 import numpy as np
 
 from classy_pm.catalog import StaleFitError
 from classy_pm.likelihood import LogLikelihood
+from classy_pm.likelihood.warn import warn
 from classy_pm.result import Result
 from classy_pm.search.checkpoint import agree
 
-__all__ = ["check_unchanged"]
+__all__ = ["OnChange", "check_unchanged", "must_run_again"]
+
+#: What is done with a fit that the catalogue has, where its likelihood gives other values today.
+type OnChange = Literal["error", "warn", "reuse", "rerun"]
 
 # At how many of the stored draws it is looked.
 DRAWS = 3
@@ -38,5 +44,21 @@ def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:
             f"This fit is in the catalogue, but {name} or a class of the model computes something else "
             f"today: the log likelihood of one of its draws was {then[0]:.10g}, and is {now[0]:.10g}.",
             cure="Set `identity_version = 2` in the class that was changed, or give the search a unique_tag: "
-            "then it is another fit. Data belong into attributes of the analysis, not into globals.",
+            "then it is another fit. Data belong into attributes of the analysis, not into globals. "
+            'Or fit(..., on_change="rerun"), which puts a new run in its place.',
         )
+
+
+def must_run_again(result: Result, log_likelihood: LogLikelihood, on_change: OnChange) -> bool:
+    """Whether a stored fit is not to be used; with "error", raise if its likelihood has changed."""
+    if on_change == "reuse":
+        return False
+    try:
+        check_unchanged(result, log_likelihood)
+    except StaleFitError as error:
+        if on_change == "error":
+            raise
+        if on_change == "warn":
+            warn(error.message, UserWarning)
+        return on_change == "rerun"
+    return False

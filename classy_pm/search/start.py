@@ -5,7 +5,7 @@ All of this is on an unconstrained scale, where every point is allowed; `search/
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from classy_pm.errors import SearchError
 from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, root
+from classy_pm.search.own_gradient import check_own_gradient_at_prior
 
 if TYPE_CHECKING:
     from classy_pm.graph.density import Density
@@ -29,6 +30,7 @@ __all__ = [
     "mode_notice",
     "modes_of",
     "prior_points",
+    "shares_of",
 ]
 
 # How many draws from the prior are looked at, and from how many of the best of them it is climbed.
@@ -88,7 +90,11 @@ class Mode:
 
 
 def compiled(problem: Problem, density: Density) -> Callable[[np.ndarray], Any]:
-    """Have a density compiled, and return it: with its gradient where the likelihood has one."""
+    """Have a density compiled, and return it: with its gradient where the likelihood has one.
+
+    The user's own gradient is compared with differences first.
+    """
+    check_own_gradient_at_prior(problem)
     function = density if problem.symbolic.differentiable else density.value
     gradient = " and its gradient" if problem.symbolic.differentiable else ""
     with problem.report.stage(f"compiling the log density{gradient}"):
@@ -104,6 +110,7 @@ def modes_of(
     gradient: bool = True,
     draws: int = PRIOR_DRAWS,
     starts: int = STARTS,
+    on_climb: Callable[[int], None] = lambda climbed: None,
 ) -> list[Mode]:
     """Find the modes of a problem's density from draws of its prior, best first.
 
@@ -114,7 +121,7 @@ def modes_of(
         As `find_modes` takes it.
     points_of : callable
         Maps parameter values, shape (number, plan.size), to points, shape (number, size).
-    gradient, starts
+    gradient, starts, on_climb
         As `find_modes` takes them.
     draws : int
         How many draws from the prior.
@@ -126,7 +133,7 @@ def modes_of(
     """
     points = prior_points(problem, points_of, draws, plain=gradient)
     with explained(problem), np.errstate(all="ignore"):
-        return find_modes(log_density, points, gradient=gradient, starts=starts)
+        return find_modes(log_density, points, gradient=gradient, starts=starts, on_climb=on_climb)
 
 
 def prior_points(
@@ -151,6 +158,7 @@ def find_modes(
     *,
     gradient: bool = True,
     starts: int = STARTS,
+    on_climb: Callable[[int], None] = lambda climbed: None,
 ) -> list[Mode]:
     """Climb from the best of many points to the local maxima.
 
@@ -164,6 +172,8 @@ def find_modes(
         Whether there is one.
     starts : int
         From how many of the points it is climbed.
+    on_climb : callable
+        Told from how many it was climbed.
 
     Returns
     -------
@@ -180,7 +190,11 @@ def find_modes(
     scale = np.std(best, axis=0)
     scale = np.where(scale > 0.0, scale, 1.0)
     climber: Climber = (GradientClimber if gradient else SimplexClimber)(log_density, scale)
-    tops = _distinct(climber, [climber.climb(point) for point in best[:starts]])
+    tops = []
+    for climbed, point in enumerate(best[:starts], 1):
+        tops.append(climber.climb(point))
+        on_climb(climbed)
+    tops = _distinct(climber, tops)
     tops = _distinct(climber, [climber.refine(point) for point in tops])
     return [_mode(climber, point) for point in tops]
 
@@ -211,19 +225,43 @@ def comparable(modes: list[Mode]) -> list[Mode]:
     return [mode for mode in ordered if mode.log_mass > ordered[0].log_mass + np.log(NEGLIGIBLE)]
 
 
-def mode_notice(modes: list[Mode], consequence: str) -> list[str]:
-    """Say that there are several modes, and what that means for the search."""
+def mode_notice(modes: list[Mode], consequence: str, told: Sequence[str] = ()) -> list[str]:
+    """Say that there are several modes, and what that means for the search.
+
+    Parameters
+    ----------
+    modes : list of Mode
+    consequence : str
+        A sentence.
+    told : sequence of str
+        What is to be said of each of the `comparable` modes, besides its share.
+    """
     weighty = comparable(modes)
     if len(weighty) < 2:
         return []
-    masses = np.exp([mode.log_mass - weighty[0].log_mass for mode in weighty])
-    shares = ", ".join(f"{share:.1%}" for share in masses / masses.sum())
+    shares = [_in_percent(share) for share in shares_of(weighty)]
+    if told:
+        each = [f"at {text} about {share}" for share, text in zip(shares, told, strict=True)]
+        which = f": {', '.join(each)} of the probability."
+    else:
+        which = f", with about {', '.join(shares)} of the probability."
     text = (
-        f"{len(weighty)} modes were found from {PRIOR_DRAWS} draws of the prior, with about {shares} of the "
-        f"probability. {consequence} If they are one model with its parts exchanged, order them with "
-        "add_assertion(...); else narrow the priors, or use Emcee or a nested search and compare."
+        f"{len(weighty)} modes were found from {PRIOR_DRAWS} draws of the prior{which} {consequence} If they "
+        "are one model with its parts exchanged, order them with add_assertion(...); else narrow the priors, "
+        "or use Nautilus or SMC, which weigh the modes."
     )
     return [text]
+
+
+def shares_of(modes: list[Mode]) -> np.ndarray:
+    """Return about what part of the probability each mode has, of that which all of them have."""
+    masses = np.array([mode.log_mass for mode in modes])
+    shares = np.exp(masses - masses.max())
+    return np.asarray(shares / shares.sum())
+
+
+def _in_percent(share: float) -> str:
+    return f"{share:.1%}" if share >= 1e-3 else f"{100.0 * share:.1g}%"
 
 
 @contextmanager

@@ -6,11 +6,13 @@ import warnings
 import numpy as np
 import pytest
 import scipy.integrate
+import scipy.special
 import scipy.stats
 from known_posterior import LOG_EVIDENCE, MEAN, SD, Normal, Point, normal_model
 
 import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
+from classy_pm.plan import make_plan
 from classy_pm.search import nested
 
 
@@ -40,6 +42,24 @@ def quick(kind, seed=1, **settings):
     }[kind]
     return getattr(cpm, kind)(random_seed=seed, **{"likelihood": "blackbox", **usual, **settings})
 
+
+class Angle:
+    def __init__(self, phase=0.0, width=1.0):
+        self.phase, self.width = phase, width
+
+
+class Phase(cpm.Analysis):
+    """The angle is zero, which is also a full turn."""
+
+    def log_likelihood_function(self, instance):
+        return 30.0 * np.cos(instance.phase) - 0.5 * ((instance.width - 0.5) / 0.1) ** 2
+
+
+def angle_model():
+    return cpm.Model(Angle, phase=cpm.UniformPrior(0.0, 2.0 * np.pi), width=cpm.UniformPrior(0.0, 1.0))
+
+
+ANGLE_EVIDENCE = np.log(scipy.special.ive(0, 30.0)) + 30.0 + np.log(0.1 * np.sqrt(2.0 * np.pi))
 
 KINDS = ("Nautilus", "DynestyStatic", "DynestyDynamic")
 each_kind = pytest.mark.parametrize("kind", KINDS)
@@ -182,6 +202,139 @@ def test_nautilus_with_few_live_points_says_what_may_happen():
     """Cut off at an edge, log evidences were seen 0.5 to 1.7 too low, with errors of 0.03."""
     result = quick("Nautilus", n_live=100, n_eff=200).fit(normal_model(), Normal())
     assert any("260 or more" in notice for notice in result.notices)
+
+
+def assert_both_sides(result, log_evidence=ANGLE_EVIDENCE):
+    """Check an angle that straddles the edge: its evidence, how many draws each side has, and how wide."""
+    assert_evidence(result, log_evidence)
+    phase = result.idata["posterior"]["phase"].values.ravel()
+    error = 1.0 / np.sqrt(min(result.attributes["effective_sample_size"], phase.size))
+    assert abs(np.mean(phase < np.pi) - 0.5) < 4.0 * 0.5 * error
+    concentration = scipy.special.ive(1, 30.0) / scipy.special.ive(0, 30.0)
+    assert abs(np.mean(np.cos(phase)) - concentration) < 4.0 * (1.0 - concentration) * 2.0 * error
+
+
+PERIODIC = [
+    ("Nautilus", {"n_networks": 1}),
+    *(("DynestyStatic", {"sample": sample}) for sample in ("unif", "rwalk", "slice", "rslice")),
+    *(("DynestyStatic", {"bound": bound}) for bound in ("none", "single", "balls", "cubes")),
+    ("DynestyDynamic", {}),
+]
+
+
+@pytest.mark.parametrize(("kind", "settings"), PERIODIC)
+def test_an_angle_that_straddles_the_edge_is_found_on_both_sides(kind, settings):
+    result = quick(kind, periodic=["phase"], **settings).fit(angle_model(), Phase())
+    assert_both_sides(result)
+    assert result.notices == []
+    draws = result.idata["weighted_posterior"]["phase"]
+    assert float(draws.min()) >= 0.0 and float(draws.max()) <= 2.0 * np.pi
+
+
+def test_what_is_periodic_needs_a_single_bound():
+    """Across the edge one ellipsoid will do, and fewer calls."""
+    calls = [
+        quick("DynestyStatic", bound="single", periodic=given)
+        .fit(angle_model(), Phase())
+        .attributes["likelihood_calls"]
+        for given in ((), ["phase"])
+    ]
+    assert calls[1] < 0.5 * calls[0]
+
+
+@pytest.mark.parametrize("sample", ["rwalk", "slice", "rslice"])
+def test_walks_turn_back_at_what_is_reflective(sample):
+    search = quick("DynestyStatic", sample=sample, reflective=["phase"], bound="single")
+    model = angle_model()
+    model.phase = cpm.UniformPrior(0.0, np.pi)
+    result = search.fit(model, Phase())
+    assert_evidence(result, ANGLE_EVIDENCE)
+    # From 0 to pi, of a von Mises distribution of concentration 30: about half of a normal one.
+    expected, _ = scipy.integrate.quad(lambda x: x * np.exp(30.0 * (np.cos(x) - 1.0)), 0.0, np.pi)
+    norm, _ = scipy.integrate.quad(lambda x: np.exp(30.0 * (np.cos(x) - 1.0)), 0.0, np.pi)
+    table = result.summary()
+    error = table["sd"]["phase"] / np.sqrt(table["ess"]["phase"])
+    assert abs(table["mean"]["phase"] - expected / norm) < 4.0 * error
+
+
+@each_kind
+def test_what_is_called_periodic_and_is_not_has_the_same_answer(kind):
+    model = cpm.Model(Point, x=cpm.UniformPrior(MEAN, MEAN + 50.0), y=cpm.GaussianPrior(1.0, 2.0))
+    result = quick(kind, periodic=["x"]).fit(model, Normal())
+    assert_evidence(result, LOG_EVIDENCE + np.log(100.0 / 50.0 / 2.0))
+    x = result.idata["posterior"]["x"]
+    assert abs(float(x.mean()) - MEAN - SD * np.sqrt(2.0 / np.pi)) < 4.0 * SD / np.sqrt(x.size)
+
+
+def test_parameters_are_periodic_by_name_or_by_prior_and_the_fit_is_the_same():
+    def key(model, **settings):
+        return (
+            cpm.DynestyStatic(maxcall=300, nlive=50, random_seed=1, **settings).fit(model, Phase()).identifier
+        )
+
+    model = angle_model()
+    by_name = key(model, periodic=["phase"])
+    assert key(model, periodic=(model.phase,)) == by_name == key(model, periodic=[model.phase, "phase"])
+    assert len({by_name, key(model), key(model, periodic=["width"]), key(model, reflective=["phase"])}) == 4
+
+
+def test_arrays_and_shared_parameters_are_periodic_by_all_of_their_names():
+    shared = cpm.UniformPrior(0.0, 1.0)
+    model = cpm.Collection(
+        one=cpm.Model(Angle, phase=shared, width=1.0),
+        two=cpm.Model(Angle, phase=shared, width=1.0),
+        many=cpm.Array(3, shared),
+    )
+    plan = make_plan(model)
+
+    def named(*given):
+        return cpm.Nautilus(periodic=given).identifying_settings(plan)["periodic"]
+
+    assert named("two.phase") == named(shared) == ["one.phase"]
+    assert named("many", "one.phase") == ["one.phase", "many[0]", "many[1]", "many[2]"]
+    assert named("many[2]", "many[1]") == ["many[1]", "many[2]"]
+
+
+def test_limits_that_are_parameters_can_be_periodic():
+    model = cpm.Model(Angle, width=cpm.UniformPrior(0.0, 1.0))
+    model.phase = cpm.UniformPrior(model.width, model.width + 2.0 * np.pi)
+    result = quick("DynestyStatic", periodic=["phase"]).fit(model, Phase())
+    assert_evidence(result, ANGLE_EVIDENCE)
+
+
+def test_what_cannot_be_periodic_is_refused_and_all_of_it_at_once():
+    model = cpm.Collection(
+        angle=angle_model(), x=cpm.GaussianPrior(0.0, 1.0), half=cpm.HalfGaussianPrior(1.0)
+    )
+    search = cpm.DynestyStatic(
+        periodic=["angle.phse", "x", "half", "angle.width"], reflective=["angle.width", "x", "half"]
+    )
+    with pytest.raises(SettingError) as caught:
+        search.fit(model, Phase())
+    assert [line.split(":")[0] for line in caught.value.faults] == [
+        "periodic, angle.phse",
+        "periodic, x",
+        "periodic, half",
+        "reflective, x",
+        "angle.width",
+        "x",
+        "half",
+    ]
+    assert "Did you mean `angle.phase`?" in str(caught.value)
+    with pytest.raises(SettingError, match=r"GaussianPrior.*no free parameter"):
+        cpm.Nautilus(periodic=[cpm.GaussianPrior(0.0, 1.0)]).fit(model, Phase())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["DynestyStatic", "DynestyDynamic"])
+def test_the_draws_of_an_angle_do_not_depend_on_the_number_of_cores(kind, processes):
+    first, second = (
+        quick(kind, number_of_cores=cores, sample="rwalk", periodic=["phase"], reflective=["width"])
+        .fit(angle_model(), Phase())
+        .idata["weighted_posterior"]["phase"]
+        for cores in (1, 2)
+    )
+    np.testing.assert_array_equal(first, second)
 
 
 @pytest.mark.parametrize("bound", ["none", "single", "multi", "balls", "cubes"])
@@ -327,6 +480,8 @@ def test_a_library_that_is_missing_is_told_with_what_to_install(kind, module, pa
         ("DynestyStatic", {"sample": "unif", "walks": 10}, "sample='rwalk'"),
         ("DynestyStatic", {"dlogz": 0.0}, "dlogz"),
         ("DynestyStatic", {"enlarge": 1.2, "bootstrap": 5}, "give it or enlarge"),
+        ("DynestyStatic", {"sample": "unif", "reflective": ["x"]}, "moves nothing"),
+        ("Nautilus", {"periodic": "phase"}, "'phase' is not list or tuple"),
         ("DynestyDynamic", {"pfrac": 1.5, "facc": 0.0}, "facc.*\n.*pfrac"),
     ],
 )

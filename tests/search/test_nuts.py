@@ -1,6 +1,7 @@
 """NUTS on a traced likelihood: the demo against NIST's certified values, and what it refuses."""
 
 import os
+import re
 import subprocess
 import sys
 
@@ -92,6 +93,55 @@ def test_two_modes_are_told_and_the_draws_do_not_depend_on_the_cores():
     assert set(np.sign(one.samples.parameter_lists).ravel()) == {-1.0, 1.0}
     np.testing.assert_array_equal(one.idata["posterior"]["x"], two.idata["posterior"]["x"])
     assert "notice" in repr(one)
+
+
+class Mixture(cpm.Analysis):
+    """Two normal peaks in x, of known weights; y is the same in both."""
+
+    def __init__(self, distance, weight, sd):
+        self.places, self.log_weights = (distance, -distance), np.log([weight, 1.0 - weight])
+        self.sd = sd
+
+    def log_likelihood_function(self, instance):
+        one, other = (
+            log_weight - 0.5 * ((instance.x - place) / self.sd) ** 2
+            for place, log_weight in zip(self.places, self.log_weights, strict=True)
+        )
+        return np.logaddexp(one, other) - 0.5 * (instance.y - 1.0) ** 2
+
+
+def mixture_model():
+    return cpm.Model(Point, x=cpm.UniformPrior(-5.0, 5.0), y=cpm.GaussianPrior(0.0, 3.0))
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_two_modes_of_unequal_weight_are_told_with_where_they_are(seed):
+    search = cpm.NUTS(draws=300, tune=300, chains=4, random_seed=seed)
+    result = search.fit(mixture_model(), Mixture(3.0, 0.9, 0.1))
+    (notice,) = (notice for notice in result.notices if "modes" in notice and "found" in notice)
+    place = r"at `x` = {} \(log posterior (.*)\) about {}"
+    told = ", ".join([place.format("2.99.", "90.0%"), place.format("-2.99.", "10.0%")])
+    heights = [float(height) for height in re.search(told, notice).groups()]
+    assert heights[0] - heights[1] == pytest.approx(np.log(9.0), abs=1e-3)
+    assert (
+        "2 modes" in notice and "`y`" not in notice and "never went" in notice and "Nautilus or SMC" in notice
+    )
+    # The chains stay where they started, so that they do not agree unless they started in one mode.
+    starts = np.sign(result.idata["posterior"]["x"][:, 0])
+    assert (len(np.unique(starts)) > 1) == any("R-hat" in notice for notice in result.notices)
+
+
+def test_a_single_mode_is_not_told():
+    result = cpm.NUTS(draws=300, tune=300, chains=4, random_seed=1).fit(mixture_model(), Normal())
+    assert result.notices == []
+
+
+def test_modes_between_which_the_chains_go_often_are_not_told():
+    search = cpm.NUTS(draws=2000, tune=500, chains=4, random_seed=1)
+    result = search.fit(mixture_model(), Mixture(1.0, 0.7, 0.5))
+    assert len(result.attributes["modes"]) == 2 and result.notices == []
+    x = result.idata["posterior"]["x"].values
+    assert np.mean(x) == pytest.approx(0.4, abs=4.0 * np.std(x) / np.sqrt(result.summary()["ess"]["x"]))
 
 
 class Point:

@@ -5,7 +5,8 @@ import pytest
 
 from classy_pm.errors import SearchError
 from classy_pm.search.climb import SimplexClimber, root
-from classy_pm.search.start import comparable, find_modes
+from classy_pm.search.modes import visits
+from classy_pm.search.start import Mode, comparable, find_modes, mode_notice
 
 COVARIANCE = np.array([[4.0, 1.8], [1.8, 1.0]])
 PRECISION = np.linalg.inv(COVARIANCE)
@@ -33,6 +34,12 @@ def test_the_mode_and_the_curvature_of_a_normal_are_found():
 def test_two_modes_are_two_and_the_higher_comes_first():
     modes = find_modes(two_peaks, np.random.default_rng(1).uniform(-8.0, 8.0, (50, 1)))
     assert [round(float(mode.point[0])) for mode in modes] == [-5, 5]
+
+
+def test_how_often_it_was_climbed_is_told():
+    climbed = []
+    find_modes(normal, np.random.default_rng(1).normal(0.0, 10.0, (50, 2)), starts=3, on_climb=climbed.append)
+    assert climbed == [1, 2, 3]
 
 
 def test_a_density_that_is_zero_everywhere_is_told():
@@ -96,6 +103,24 @@ def test_a_mode_without_weight_is_left_aside():
 
     modes = find_modes(uneven, np.linspace(-8.0, 8.0, 12)[:, np.newaxis])
     assert len(modes) == 2 and comparable(modes) == modes[:1]
+
+
+def mode(place, sd, log_density=0.0):
+    return Mode(np.atleast_1d(place).astype(float), log_density, np.diag(np.atleast_1d(sd).astype(float)))
+
+
+def test_modes_are_told_with_their_shares_of_the_probability():
+    (notice,) = mode_notice([mode(0.0, 3.0), mode(9.0, 1.0), mode(5.0, 1e-5)], "A consequence.")
+    assert notice.startswith("3 modes were found") and "about 75.0%, 25.0%, 0.0002% of" in notice
+    assert "A consequence. If they" in notice
+    assert mode_notice([mode(0.0, 3.0), mode(9.0, 1e-7)], "A consequence.") == []
+
+
+def test_chains_are_in_the_mode_in_whose_core_they_were_last():
+    modes = [mode([0.0, 0.0], [1.0, 1.0]), mode([20.0, 0.0], [5.0, 0.5])]
+    # The tail of the first, which is within two standard deviations of the second, is not the second's.
+    chains = [[[9.0, 9.0], [0.5, 0.5], [12.0, 0.0], [19.0, 0.1], [3.0, 0.0], [0.1, 0.0]]]
+    assert visits(modes, np.array(chains)).tolist() == [[-1, 0, 0, 1, 1, 0]]
 
 
 def test_the_root_of_a_curvature_is_that_of_its_inverse():

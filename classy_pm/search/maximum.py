@@ -13,7 +13,7 @@ from classy_pm.search.base import Kind, Search
 from classy_pm.search.limits import limits_at
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
-from classy_pm.search.start import Mode, compiled, modes_of
+from classy_pm.search.start import COMPARABLE, Mode, compiled, modes_of
 
 __all__ = ["MAP"]
 
@@ -23,8 +23,6 @@ NEAR = 1e-3
 BESIDE = 1e-6
 # A gradient longer than this, in standard deviations, is no maximum's.
 STEEP = 0.1
-# Optima whose density is less than this share of the best's are told in the attributes only.
-COMPARABLE = 1e-3
 
 
 class MAP(Search):
@@ -152,6 +150,7 @@ class MAP(Search):
         )
 
     def _mode_notice(self, heights: np.ndarray) -> Iterator[str]:
+        # Others are told in the attributes only.
         near = heights[heights > heights[0] + np.log(COMPARABLE)]
         if len(near) > 1:
             values = ", ".join(f"{height:.6g}" for height in near)

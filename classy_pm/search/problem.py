@@ -135,7 +135,9 @@ class Problem:
         """
         log_prior = self.plan.log_prior(vectors)
         log_likelihood = self._where(log_prior > -np.inf, vectors)
-        return np.stack([log_prior + log_likelihood, log_likelihood], axis=-1)
+        both = np.empty((len(vectors), 2))
+        both[:, 0], both[:, 1] = log_prior + log_likelihood, log_likelihood
+        return both
 
     def log_likelihoods_of_unit(self, points: np.ndarray) -> np.ndarray:
         """Return the log likelihoods of points of the unit cube, on which the prior is uniform.

@@ -44,6 +44,8 @@ VALLEY = 1e-2
 BETWEEN = 7
 # What is less than this share of the probability of the largest mode is left aside.
 NEGLIGIBLE = 1e-6
+# What a mode must hold of that of the largest for chains to start in it.
+COMPARABLE = 1e-3
 
 PointsOf = Callable[[np.ndarray], np.ndarray]
 
@@ -220,9 +222,13 @@ def best_points(value: Callable[[np.ndarray], float], points: np.ndarray, number
 
 
 def comparable(modes: list[Mode]) -> list[Mode]:
-    """Return the modes that hold more than a millionth of the probability of the largest, largest first."""
+    """Return the modes that hold more than a thousandth of the probability of the largest, largest first.
+
+    Chains start in each: in a smaller one, of which they may not come out, they would be wrong by more
+    than it is worth.
+    """
     ordered = sorted(modes, key=lambda mode: -mode.log_mass)
-    return [mode for mode in ordered if mode.log_mass > ordered[0].log_mass + np.log(NEGLIGIBLE)]
+    return [mode for mode in ordered if mode.log_mass > ordered[0].log_mass + np.log(COMPARABLE)]
 
 
 def mode_notice(modes: list[Mode], consequence: str, told: Sequence[str] = ()) -> list[str]:

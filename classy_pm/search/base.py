@@ -11,14 +11,14 @@ import dataclasses
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from classy_pm.catalog import Catalog, StoredFit, check_info
-from classy_pm.errors import SearchError, SettingError
+from classy_pm.errors import SearchError, SettingError, did_you_mean
 from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
@@ -31,13 +31,14 @@ from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
 from classy_pm.search.limits import limit_notices
+from classy_pm.search.paths import saved_with
 from classy_pm.search.pointwise import pointwise_terms
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.record import make_record
 from classy_pm.search.settings import Settings
-from classy_pm.search.stale import check_unchanged
+from classy_pm.search.stale import PRIOR_VALUES, OnChange, must_run_again, values_at_prior
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
@@ -131,6 +132,7 @@ class Search(Settings):
         *,
         catalog: Catalog | str | Path | None = None,
         info: dict[str, Any] | None = None,
+        on_change: OnChange = "error",
     ) -> Result:
         """Fit a model to an analysis, or read the fit from the catalogue if it is there.
 
@@ -142,6 +144,10 @@ class Search(Settings):
             Where the fit is looked up and filed; without one it is in memory alone.
         info : dict, optional
             What else shall be stored with the fit, to find it by.
+        on_change : {"error", "warn", "reuse", "rerun"}
+            What to do if the catalogue has the fit, but the likelihood gives other values today. "warn"
+            gives the fit with a warning, "reuse" does not look; "rerun" runs it again, and the new run
+            takes the place of the old one, whose file goes into quarantine.
 
         Returns
         -------
@@ -157,6 +163,11 @@ class Search(Settings):
             changed, or something that it takes from elsewhere than the analysis.
         """
         check_order("fit(model, analysis)", model, analysis)
+        choices = get_args(OnChange.__value__)
+        if on_change not in choices:
+            raise SettingError(
+                f"on_change={on_change!r} is not known.", cure=did_you_mean(str(on_change), choices)
+            )
         plan = make_plan(model)
         check_analysis(analysis)
         check_infinite(plan, analysis)
@@ -168,7 +179,7 @@ class Search(Settings):
         else:
             store = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
             try:
-                result = self._fit_in(store, model, plan, analysis, identity, report, info)
+                result = self._fit_in(store, model, plan, analysis, identity, report, info, on_change)
             finally:
                 if store is not catalog:
                     store.close()
@@ -186,30 +197,44 @@ class Search(Settings):
         identity: Identity,
         report: Report,
         info: dict[str, Any],
+        on_change: OnChange,
     ) -> Result:
         """Read the fit from a catalogue, or run it and file it; two processes do not run the same one."""
+        changed: str | None = None
 
-        def read(found: StoredFit) -> Result:
-            report.say(f"This fit is in {store.location} already: it is read, not run.")
+        def read(found: StoredFit | None) -> Result | None:
+            nonlocal changed
+            if found is None:
+                return None
             result = Result(model, found.tree(), identifier=identity.key, from_catalog=True)
-            check_unchanged(result, LogLikelihood(plan, analysis))
+            if must_run_again(result, LogLikelihood(plan, analysis), on_change):
+                report.say(
+                    f"This fit is in {store.location}, but its likelihood has changed: it is run again."
+                )
+                changed = found.run_id
+                return None
+            report.say(f"This fit is in {store.location} already: it is read, not run.")
             return result
 
-        found = store.find(identity.key)
-        if found is not None:
-            return read(found)
+        result = read(store.find(identity.key))
+        if result is not None:
+            return result
         store.check_writable()
         with store.claim(
             identity.key,
             on_wait=lambda who: report.say(f"This fit is being run by {who}: waiting for it.", at_once=True),
+            about={"name": self.name, "unique_tag": self.unique_tag or "", "search": type(self).__name__},
+            instead_of=changed,
         ) as found:
-            if found is not None:
-                return read(found)
+            result = read(found)
+            if result is not None:
+                return result
             start = time.perf_counter()
             tree = self._fit(plan, analysis, identity, report, store.output_folder(identity.key))
             seconds = time.perf_counter() - start
             with report.stage("filing the fit"):
-                store.file(make_record(self, model, plan, identity, tree, info, seconds), tree)
+                record = make_record(self, model, plan, identity, tree, info, seconds)
+                store.file(record, tree, instead_of=changed)
         return Result(model, tree, identifier=identity.key)
 
     def identifying_settings(self, plan: Plan) -> dict[str, Any]:
@@ -230,6 +255,7 @@ class Search(Settings):
     ) -> xr.DataTree:
         """Run the search, and compute from its draws all that every fit has."""
         check_extras(plan, analysis)
+        saved = saved_with(analysis, folder)
         seed = int(identity.key, 16) if self.random_seed is None else int(self.random_seed)  # type: ignore[arg-type]
         problem = Problem(
             plan,
@@ -265,7 +291,7 @@ class Search(Settings):
             pointwise=pointwise.terms,
             pointwise_step=pointwise.step,
             weighted=weighted,
-            groups=groups,
+            groups={**groups, **saved},
             attributes={
                 "search": type(self).__name__,
                 "kind": self._kind,
@@ -279,6 +305,7 @@ class Search(Settings):
                 "seconds": report.seconds,
                 "proof": _proof(problem),
                 "no_pointwise": pointwise.reason,
+                PRIOR_VALUES: values_at_prior(problem.log_likelihood) if folder is not None else None,
                 "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,
             },

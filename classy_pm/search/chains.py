@@ -14,7 +14,15 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classy_pm.errors import SearchError
-from classy_pm.search.checkpoint import ENDS, NAN_COUNT, Chain, read_chain, write_chain
+from classy_pm.search.checkpoint import (
+    NAN_COUNT,
+    PRIOR_WITNESSES,
+    WITNESSED,
+    WITNESSES,
+    Chain,
+    read_chain,
+    write_chain,
+)
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 
@@ -61,8 +69,7 @@ def run_chains(
     for number, chain in _run_all(problem, missing, run, threads):
         found[number] = chain
         if problem.report.elapsed > problem.checkpoint_interval:
-            ends = problem.log_likelihood.values(chain["vectors"][[0, -1]])
-            write_chain(folder, number, {**chain, ENDS: ends})
+            write_chain(folder, number, chain | _witnesses(problem, chain))
         on_chain(sum(item is not None for item in found.values()))
     chains = [chain for _, chain in sorted(found.items()) if chain is not None]
     # The same wherever they ran, and whenever.
@@ -75,9 +82,16 @@ def _known(problem: Problem, number: int) -> Chain | None:
     chain = read_chain(problem.folder, number)
     if chain is None:
         return None
-    del chain[ENDS]
+    for name in (WITNESSES, WITNESSED):
+        del chain[name]
     problem.report.say(f"An earlier run was interrupted: chain {number} is known.")
     return chain
+
+
+def _witnesses(problem: Problem, chain: Chain) -> Chain:
+    """Return the log likelihood at both ends of a chain, and at a few draws of the prior."""
+    vectors = np.concatenate([chain["vectors"][[0, -1]], problem.plan.draws(PRIOR_WITNESSES, random_seed=0)])
+    return {WITNESSES: vectors, WITNESSED: problem.log_likelihood.values(vectors)}
 
 
 def _run(problem: Problem, run: Callable[[Problem, int], Chain], number: int) -> Chain:

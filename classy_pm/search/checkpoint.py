@@ -5,8 +5,9 @@ values of the likelihood: a fit that is started again goes the same way, reads w
 the rest. This holds for every search, and its libraries need not know of it. Chains whose likelihood is
 machine code are kept as a whole.
 
-Nothing of it holds for another likelihood. So a few vectors are kept with their values, the witnesses, at
-which the likelihood of today is looked at before anything that is kept is used.
+Nothing of it holds for another likelihood, be it another where it was zero alone. So a few vectors are kept
+with their values, the witnesses, at which the likelihood of today is looked at before anything that is
+kept is used.
 """
 
 from __future__ import annotations
@@ -20,20 +21,23 @@ import threading
 import time
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 __all__ = [
-    "ENDS",
     "NAN_COUNT",
+    "PRIOR_WITNESSES",
+    "WITNESSED",
+    "WITNESSES",
     "Chain",
     "Journal",
     "Witness",
     "agree",
     "forget_chains",
-    "kept_ends",
+    "kept_witnesses",
     "read_chain",
     "write_chain",
 ]
@@ -44,15 +48,18 @@ logger = logging.getLogger("classy_pm")
 # what is told of the whole chain.
 Chain = dict[str, np.ndarray]
 
-# What is kept with a chain: the log likelihoods at its first and last draw, and how often it met NaN.
-ENDS = "log_likelihood_at_ends"
+# What is kept with a chain: witnesses, and how often it met NaN.
+WITNESSES = "witnesses"
+WITNESSED = "log_likelihood_at_witnesses"
 NAN_COUNT = "nan_in_chain"
+# At so many draws of the prior as well: a likelihood may have changed where a posterior has not been.
+PRIOR_WITNESSES = 10
 
-MAGIC = b"classy_pm journal 2\n"
+MAGIC = b"classy_pm journal 3\n"
 # Digest of the vectors, how many values there are, the length of a witness's vector, and a checksum.
 HEAD = struct.Struct("<16sIII")
-# At so many witnesses of a journal the likelihood is looked at.
-CHECKED = 5
+# At so many witnesses of each kind the likelihood is looked at.
+CHECKED = {"finite": 6, "zero": 3, "undefined": 3}
 TOLERANCE = 1e-8
 
 
@@ -64,17 +71,18 @@ class Witness:
     values: np.ndarray
 
     @property
-    def worth(self) -> float:
-        """The larger, the more it tells of a change; of a log likelihood, the nearer to the mode."""
-        if not np.all(np.isfinite(self.values)):
-            return -np.inf
-        return float(self.values[0]) if self.values.size == 1 else float(np.any(self.values))
+    def kind(self) -> str:
+        """Whether the likelihood was a number there, zero, or not defined."""
+        if np.any(np.isnan(self.values)):
+            return "undefined"
+        return "finite" if np.all(np.isfinite(self.values)) else "zero"
 
 
 class Journal:
     """The values of the likelihood at batches of vectors, in a file that only grows.
 
-    NaN is kept as NaN. With every write goes a witness.
+    NaN is kept as NaN. With every write go witnesses: where the likelihood was best, where it was worst, at a
+    vector by chance, and where it was zero and where it was NaN, if it was.
 
     Parameters
     ----------
@@ -90,7 +98,7 @@ class Journal:
         self._known: dict[bytes, np.ndarray] = {}
         self._witnesses: list[Witness] = []
         self._unwritten: list[bytes] = []
-        self._next_witness: Witness | None = None
+        self._next: dict[str, tuple[float, Witness]] = {}
         self._written_at = time.monotonic()
         self._begun = False
         self._lock = threading.Lock()  # chains in threads share a journal
@@ -107,10 +115,13 @@ class Journal:
         return self._known.get(_digest(vectors)) if self._known else None
 
     def witnesses(self) -> list[Witness]:
-        """Return a few witnesses of the earlier run, from its begin to its end."""
-        told = [witness for witness in self._witnesses if witness.worth > -np.inf] or self._witnesses
-        places = np.linspace(0, len(told) - 1, min(CHECKED, len(told)))
-        return [told[int(place)] for place in places]
+        """Return a few witnesses of the earlier run, of each kind."""
+        rng, found = np.random.default_rng(0), []
+        for kind, count in CHECKED.items():
+            told = [witness for witness in self._witnesses if witness.kind == kind]
+            places = rng.permutation(len(told))[:count]
+            found += [told[place] for place in sorted(places)]
+        return found
 
     def forget(self) -> None:
         """Drop what is known: it is of another likelihood."""
@@ -125,9 +136,9 @@ class Journal:
         record = _record(vectors, values)
         with self._lock:
             self._unwritten.append(record)
-            witness = _best(vectors, values)
-            if self._next_witness is None or witness.worth >= self._next_witness.worth:
-                self._next_witness = witness
+            for role, score, witness in _candidates(vectors, values):
+                if role not in self._next or score > self._next[role][0]:
+                    self._next[role] = score, witness
         if time.monotonic() - self._written_at >= self._interval:
             self.write()
 
@@ -141,9 +152,9 @@ class Journal:
         if self._path is None or not self._unwritten:
             return
         records, self._unwritten = self._unwritten, []
-        witness, self._next_witness = self._next_witness, None
-        if witness is not None:  # before what it stands for, in case that the end is lost
-            records.insert(0, _record(witness.vector, witness.values, witness.vector))
+        witnesses, self._next = [witness for _, witness in self._next.values()], {}
+        # Before what they stand for, in case that the end is lost.
+        records[:0] = [_record(witness.vector, witness.values, witness.vector) for witness in witnesses]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
@@ -180,17 +191,17 @@ def _read_chain(path: Path) -> Chain | None:
             chain = dict(arrays)
     except (OSError, ValueError, EOFError, zipfile.BadZipFile):
         return None
-    return chain if {ENDS, NAN_COUNT, "vectors"} <= chain.keys() else None
+    return chain if {WITNESSES, WITNESSED, NAN_COUNT, "vectors"} <= chain.keys() else None
 
 
-def kept_ends(folder: Path | None) -> list[Witness]:
-    """Return the first and the last draw of every chain that is kept."""
+def kept_witnesses(folder: Path | None) -> list[Witness]:
+    """Return the witnesses of every chain that is kept."""
     found: list[Witness] = []
     for path in sorted(folder.glob("chain-*.npz")) if folder is not None else []:
         chain = _read_chain(path)
         if chain is not None:
-            ends = zip(chain["vectors"][[0, -1]], chain[ENDS], strict=True)
-            found += [Witness(vector, np.array([value])) for vector, value in ends]
+            told = zip(chain[WITNESSES], chain[WITNESSED], strict=True)
+            found += [Witness(vector, np.array([value])) for vector, value in told]
     return found
 
 
@@ -248,12 +259,29 @@ def _record(vectors: np.ndarray, values: np.ndarray, witness: np.ndarray | None 
     return HEAD.pack(digest, len(values), len(told), zlib.crc32(digest + body)) + body
 
 
-def _best(vectors: np.ndarray, values: np.ndarray) -> Witness:
-    """Return what tells most of a batch."""
+def _candidates(vectors: np.ndarray, values: np.ndarray) -> Iterator[tuple[str, float, Witness]]:
+    """Yield what of a batch may be a witness: in which role, how good a one, and the witness."""
+    chance = int.from_bytes(_digest(vectors[:1] if vectors.ndim > 1 else vectors)[:6], "little")
     if vectors.ndim == 1:
-        return Witness(np.array(vectors), np.array(values))
-    place = int(np.argmax(np.where(np.isnan(values), -np.inf, values)))
-    return Witness(np.array(vectors[place]), np.array(values[place : place + 1]))
+        witness = Witness(np.array(vectors), np.array(values))
+        tells = 2.0**48 if np.any(values) else 0.0  # a slope of zero may be one that was left out
+        yield witness.kind, tells + chance, witness
+        return
+    if not len(values):
+        return
+    finite = np.isfinite(values)
+    places = {"by chance": (chance % len(values), float(chance))}
+    if np.any(finite):
+        best, worst = (
+            np.argmax(np.where(finite, values, -np.inf)),
+            np.argmin(np.where(finite, values, np.inf)),
+        )
+        places |= {"best": (best, values[best]), "worst": (worst, -values[worst])}
+    for role, there in (("zero", values == -np.inf), ("undefined", np.isnan(values))):
+        if np.any(there):
+            places[role] = int(np.argmax(there)), float(chance)
+    for role, (place, score) in places.items():
+        yield role, float(score), Witness(np.array(vectors[place]), np.array(values[place : place + 1]))
 
 
 def _read(path: Path) -> tuple[dict[bytes, np.ndarray], list[Witness], int]:

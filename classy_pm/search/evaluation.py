@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from classy_pm.errors import LikelihoodError, TraceWarning
-from classy_pm.search.checkpoint import Journal, agree, forget_chains, kept_ends
+from classy_pm.search.checkpoint import Journal, agree, forget_chains, kept_witnesses
 from classy_pm.search.paths import Onlooker
 from classy_pm.search.workers import Workers
 
@@ -103,7 +103,7 @@ class Evaluation:
     def _holds(self) -> bool:
         """Whether the likelihood of today is that of which an earlier run has kept something."""
         log_likelihood = self._problem.log_likelihood
-        values = [*self.journal.witnesses(), *kept_ends(self._problem.folder)]
+        values = [*self.journal.witnesses(), *kept_witnesses(self._problem.folder)]
         for witness in values:
             if not agree(witness.values, log_likelihood.values(witness.vector[np.newaxis])):
                 return False

@@ -15,9 +15,12 @@ from classy_pm.catalog import StaleFitError
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.likelihood.warn import warn
 from classy_pm.result import Result
-from classy_pm.search.checkpoint import agree
+from classy_pm.search.checkpoint import PRIOR_WITNESSES, agree
 
-__all__ = ["OnChange", "check_unchanged", "must_run_again"]
+__all__ = ["PRIOR_VALUES", "OnChange", "check_unchanged", "must_run_again", "values_at_prior"]
+
+# The attribute of a fit with the log likelihood at a few draws of its prior.
+PRIOR_VALUES = "log_likelihood_at_prior"
 
 #: What is done with a fit that the catalogue has, where its likelihood gives other values today.
 type OnChange = Literal["error", "warn", "reuse", "rerun"]
@@ -38,15 +41,29 @@ def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:
     places = np.unique(np.linspace(0, len(samples) - 1, DRAWS).astype(int))
     then = np.array(samples.log_likelihood_list)[places]
     now = log_likelihood.many(samples.vectors[places])
-    if not agree(then, now):
-        name = type(log_likelihood.analysis).__name__
+    of_prior = result.attributes.get(PRIOR_VALUES)
+    if of_prior is not None:
+        then, now = np.append(then, of_prior), np.append(now, values_at_prior(log_likelihood))
+    changed = [place for place in range(len(then)) if not agree(then[place], now[place])]
+    if changed:
+        name, place = type(log_likelihood.analysis).__name__, changed[0]
+        where = "one of its draws" if place < len(places) else "a draw of the prior"
         raise StaleFitError(
             f"This fit is in the catalogue, but {name} or a class of the model computes something else "
-            f"today: the log likelihood of one of its draws was {then[0]:.10g}, and is {now[0]:.10g}.",
+            f"today: the log likelihood of {where} was {then[place]:.10g}, and is {now[place]:.10g}.",
             cure="Set `identity_version = 2` in the class that was changed, or give the search a unique_tag: "
             "then it is another fit. Data belong into attributes of the analysis, not into globals. "
             'Or fit(..., on_change="rerun"), which puts a new run in its place.',
         )
+
+
+def values_at_prior(log_likelihood: LogLikelihood) -> list[float]:
+    """Return the log likelihood at a few draws of the prior, NaN where it is NaN.
+
+    A likelihood that was impossible or NaN somewhere by mistake has no draws there to be found out by.
+    """
+    vectors = log_likelihood.plan.draws(PRIOR_WITNESSES, random_seed=0)
+    return log_likelihood.values(vectors).tolist()
 
 
 def must_run_again(result: Result, log_likelihood: LogLikelihood, on_change: OnChange) -> bool:

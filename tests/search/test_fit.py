@@ -29,7 +29,7 @@ def test_a_fit_that_is_there_is_read_not_run(tmp_path, gaussian_model, gaussian_
     first = emcee.fit(gaussian_model, analysis, catalog=database, info={"survey": "test"})
     CALLS.clear()
     again = emcee.fit(gaussian_model, analysis, catalog=database)
-    assert len(CALLS) == 3, "a few of its draws are looked at, and no more"
+    assert len(CALLS) == 13, "a few of its draws and of the prior are looked at, and no more"
     assert again.identifier == first.identifier and again.from_catalog and not first.from_catalog
     np.testing.assert_array_equal(again.samples.parameter_lists, first.samples.parameter_lists)
     assert again.attributes["search"] == "Emcee" and again.notices == first.notices
@@ -170,3 +170,84 @@ def test_a_likelihood_that_was_changed_is_not_answered_by_an_old_fit(
     emcee.fit(gaussian_model, analysis, catalog=tmp_path / "fits.sqlite")
     with cpm.Catalog(tmp_path / "fits.sqlite") as catalog:
         assert len(catalog) == 2
+
+
+class Shifted(cpm.Analysis):
+    """Takes a number from elsewhere, as no analysis should."""
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * (instance.x - OFFSET) ** 2
+
+
+@pytest.fixture
+def changed(tmp_path, monkeypatch, emcee):
+    """A filed fit, tagged, whose likelihood gives other values now."""
+    model = cpm.Collection(x=cpm.GaussianPrior(0.0, 1.0))
+    database = tmp_path / "fits.sqlite"
+    first = emcee.fit(model, Shifted(), catalog=database)
+    with cpm.Catalog(database) as catalog:
+        catalog.tag(first.identifier, "good")
+    monkeypatch.setitem(globals(), "OFFSET", 1.0)
+    return database, model, first
+
+
+def test_a_changed_likelihood_can_be_told_or_passed_over(changed, emcee):
+    database, model, first = changed
+    with pytest.warns(UserWarning, match="computes something else today") as told:
+        warned = emcee.fit(model, Shifted(), catalog=database, on_change="warn")
+    assert told[0].filename == __file__
+    reused = emcee.fit(model, Shifted(), catalog=database, on_change="reuse")
+    for result in (warned, reused):
+        assert result.from_catalog
+        np.testing.assert_array_equal(result.samples.vectors, first.samples.vectors)
+    with pytest.raises(ClassyError, match="Did you mean `rerun`"):
+        emcee.fit(model, Shifted(), catalog=database, on_change="rerum")
+
+
+def test_a_changed_likelihood_can_have_its_fit_run_again(changed, emcee):
+    database, model, first = changed
+    again = emcee.fit(model, Shifted(), catalog=database, on_change="rerun")
+    assert not again.from_catalog and again.identifier == first.identifier
+    assert not np.array_equal(again.samples.vectors, first.samples.vectors)
+    with cpm.Catalog(database) as catalog:
+        (stored,) = catalog
+        assert stored.tags == ["good"]
+        assert not catalog.verify()
+        old = [path.name for path in catalog.layout.quarantine.glob("*.nc")]
+        assert len(old) == 1 and stored.run_id not in old[0], "the old file is kept"
+    for on_change in ("error", "rerun"):
+        read = emcee.fit(model, Shifted(), catalog=database, on_change=on_change)
+        assert read.from_catalog
+        np.testing.assert_array_equal(read.samples.vectors, again.samples.vectors)
+
+
+def test_a_new_run_that_fails_leaves_the_old_one_in_its_place(changed, monkeypatch, emcee):
+    database, model, first = changed
+    monkeypatch.setattr(cpm.Emcee, "_run", lambda self, problem: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        emcee.fit(model, Shifted(), catalog=database, on_change="rerun")
+    read = emcee.fit(model, Shifted(), catalog=database, on_change="reuse")
+    np.testing.assert_array_equal(read.samples.vectors, first.samples.vectors)
+
+
+def test_a_fit_that_fails_is_told_by_the_catalogue_until_it_succeeds(
+    tmp_path, monkeypatch, gaussian_model, gaussian_analysis, emcee
+):
+    class Breaks(type(gaussian_analysis)):
+        def log_likelihood_function(self, instance):
+            if OFFSET == 0.0:
+                raise ZeroDivisionError("by the user")
+            return super().log_likelihood_function(instance)
+
+    analysis = Breaks(gaussian_analysis.data, gaussian_analysis.noise_map)
+    with cpm.Catalog(tmp_path / "fits.sqlite") as catalog:
+        with pytest.raises(ZeroDivisionError):
+            emcee.fit(gaussian_model, analysis, catalog=catalog)
+        (failure,) = catalog.failures()
+        assert failure.search == "Emcee"
+        assert failure.error.startswith("ZeroDivisionError: by the user\nThe parameters")
+        assert "log_likelihood_function" in failure.traceback
+        assert len(catalog) == 0 and failure.fit_key not in catalog
+        monkeypatch.setitem(globals(), "OFFSET", 1.0)
+        emcee.fit(gaussian_model, analysis, catalog=catalog)
+        assert catalog.failures() == [] and len(catalog) == 1

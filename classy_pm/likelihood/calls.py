@@ -19,6 +19,7 @@ METHODS = {
     "log_likelihood_pointwise": ("instance",),
     "derived": ("instance",),
     "simulate": ("instance", "rng"),
+    "save_attributes": ("paths",),
     "visualize": ("paths", "instance"),
 }
 

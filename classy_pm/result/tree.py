@@ -29,6 +29,8 @@ __all__ = [
     "make_tree",
     "parameter_names",
     "pointwise_of",
+    "saved_group",
+    "saved_of",
     "scalars_of",
     "stat_of",
     "table_of",
@@ -49,6 +51,9 @@ PRIOR = "prior"
 PRIOR_PREDICTIVE = "prior_predictive"
 POSTERIOR_PREDICTIVE = "posterior_predictive"
 OBSERVED = "observed_data"
+SAVED = "saved"
+# The attribute of the group `saved` with what is no array, as JSON.
+PLAIN = "plain"
 
 # A derived array of more numbers than this is not listed one by one in tables.
 MAX_LISTED = 100
@@ -125,6 +130,25 @@ def make_tree(
 def attributes_of(tree: xr.DataTree) -> dict[str, Any]:
     """Return the attributes of the whole fit."""
     return json.loads(tree.attrs.get("fit", "{}"))
+
+
+def saved_group(saved: Mapping[str, Any]) -> xr.Dataset:
+    """Return arrays and plain data by their names as a dataset, which `saved_of` reads."""
+    arrays = {name: value for name, value in saved.items() if isinstance(value, np.ndarray)}
+    plain = {name: value for name, value in saved.items() if name not in arrays}
+    variables = {
+        name: ([f"{name}_dim_{axis}" for axis in range(array.ndim)], array) for name, array in arrays.items()
+    }
+    return xr.Dataset(variables, attrs={PLAIN: json.dumps(plain)})
+
+
+def saved_of(tree: xr.DataTree) -> dict[str, Any]:
+    """Return what an analysis has saved with a fit, by name."""
+    if SAVED not in tree.children:
+        return {}
+    group = tree[SAVED].to_dataset()
+    arrays = {str(name): array.values for name, array in group.data_vars.items()}
+    return {**arrays, **json.loads(group.attrs[PLAIN])}
 
 
 def parameter_names(tree: xr.DataTree) -> list[str]:

@@ -51,6 +51,7 @@ def test_help_shows_the_signatures():
         "analysis",
         "catalog",
         "info",
+        "on_change",
     ]
     assert "points" in inspect.signature(cpm.check_gradient).parameters
     assert "Fit a model" in inspect.getdoc(cpm.NUTS.fit)

@@ -8,6 +8,7 @@ from classy_pm.catalog.aggregator import VIEWS, Aggregator
 from classy_pm.catalog.analyses import analysis_identity
 from classy_pm.catalog.catalog import Catalog
 from classy_pm.catalog.difference import Difference, differences
+from classy_pm.catalog.failures import Failure
 from classy_pm.catalog.faults import (
     CatalogVersionError,
     DamagedFile,
@@ -30,6 +31,7 @@ __all__ = [
     "DamagedFile",
     "Difference",
     "DiskFullError",
+    "Failure",
     "FitRecord",
     "ParameterRecord",
     "Report",

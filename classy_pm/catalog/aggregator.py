@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self, overload
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import files, results, tables
+from classy_pm.catalog import results, tables
 from classy_pm.catalog.catalog import PAGE, Catalog
 from classy_pm.catalog.expressions import Classes, Expression, Quantity
 from classy_pm.catalog.places import FIT, SEARCH, Columns, Notes, Path, has_tag
@@ -33,6 +33,7 @@ VIEWS: dict[str, Callable[[StoredFit, Mapping[str, type]], Any]] = {
     "result": results.result_of,
     "samples": results.samples_of,
     "instance": results.instance_of,
+    "saved": results.saved_of,
 }
 #: Columns of `summary` that describe the fit rather than a parameter.
 DESCRIPTION = (
@@ -73,9 +74,17 @@ class Aggregator:
     classes: Mapping[str, type] = field(default_factory=dict, repr=False)
 
     @classmethod
-    def from_database(cls, location: str | os.PathLike[str], *, read_only: bool = False) -> Self:
-        """Return all fits of the catalogue in this file, which must exist."""
-        return cls(Catalog(location, create=False, read_only=read_only))
+    def from_database(
+        cls,
+        location: str | os.PathLike[str],
+        *,
+        files: str | os.PathLike[str] | None = None,
+        read_only: bool = False,
+        untrusted: bool = False,
+    ) -> Self:
+        """Return all fits of the catalogue at this place, which must exist; see `Catalog`."""
+        store = Catalog(location, files=files, create=False, read_only=read_only, untrusted=untrusted)
+        return cls(store)
 
     @property
     def model(self) -> Path:
@@ -244,7 +253,7 @@ class Aggregator:
             if view is not None:
                 yield view(stored, self.classes)
             else:
-                yield files.read_variable(stored.path, name, stored.sha256)
+                yield stored.variable(name)
 
     def summary(self, *statistics: str) -> pd.DataFrame:
         """Return a table with a row a fit; no file is opened.

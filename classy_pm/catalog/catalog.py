@@ -5,41 +5,62 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import sqlalchemy as sa
 import xarray as xr
 
-from classy_pm.catalog import claims, exchange, files, filing, layout, recovery, tables
+from classy_pm.catalog import (
+    bulk,
+    claims,
+    exchange,
+    failures,
+    files,
+    filing,
+    layout,
+    locations,
+    notes,
+    recovery,
+    tables,
+)
 from classy_pm.catalog.claims import Claims
-from classy_pm.catalog.database import Database
+from classy_pm.catalog.failures import Failure
 from classy_pm.catalog.faults import reach
-from classy_pm.catalog.layout import Layout
-from classy_pm.catalog.records import FitRecord, from_json, is_hex
+from classy_pm.catalog.notes import Change
+from classy_pm.catalog.records import FitRecord, from_json, is_hex, now
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError
+
+if TYPE_CHECKING:
+    from classy_pm.catalog.report import Site
 
 #: Rows read at a time while iterating, each page in a short transaction of its own.
 PAGE = 500
 
 
 class Catalog:
-    """Fits in a sqlite index with one NetCDF file each.
+    """Fits in an index, a sqlite file or a PostgreSQL database, with one NetCDF file each.
 
     Opening does no work: the database and its folder of files are made by the first write.
 
     Parameters
     ----------
     location : str or path
-        The sqlite file, such as `survey.sqlite`; the files lie beside it in `survey.files`.
+        The sqlite file, such as `survey.sqlite`; the files lie beside it in `survey.files`. Or the
+        address of a PostgreSQL database, such as `postgresql+psycopg://me@host/survey`.
+    files : str or path, optional
+        With PostgreSQL, and only then, the folder of the fits' files, which all machines see.
     create : bool, optional
         Whether a catalogue that does not exist may be made. If not, using it is an error.
     read_only : bool, optional
         Write nothing, not even beside the catalogue; for one that somebody else has made.
+    untrusted : bool, optional
+        Write nothing, and have a process of its own read each file, with little memory and time; for
+        one whose maker you do not know. It takes about a second a file.
 
     Examples
     --------
@@ -52,19 +73,19 @@ class Catalog:
     """
 
     def __init__(
-        self, location: str | os.PathLike[str], *, create: bool = True, read_only: bool = False
+        self,
+        location: str | os.PathLike[str],
+        *,
+        files: str | os.PathLike[str] | None = None,
+        create: bool = True,
+        read_only: bool = False,
+        untrusted: bool = False,
     ) -> None:
-        path = _as_path(location)
-        if path.is_dir():
-            raise CatalogError(
-                f"{str(path)!r} is a folder; a catalogue is a sqlite file.",
-                cure=f"Write {str(path / 'catalog.sqlite')!r}.",
-            )
-        self.location = path
+        read_only = read_only or untrusted
+        self.location, self.database, self.layout = locations.find(location, files, read_only=read_only)
         self.create = create and not read_only
         self.read_only = read_only
-        self.database = Database(path, read_only=read_only)
-        self.layout = Layout.of(path)
+        self.untrusted = untrusted
         self.claims = Claims(self.layout)
         self._swept = read_only
 
@@ -74,10 +95,9 @@ class Catalog:
         Called before sampling, so that nobody waits for hours to hear of a missing permission.
         """
         self._must_write()
-        layout.check_writable(self.location.parent)
+        self.is_there()
+        self.database.check_writable()
         layout.check_writable(self.layout.fits)
-        if self._check_index() and not os.access(self.location, os.W_OK):
-            raise layout.unwritable(self.location, PermissionError(13, "Permission denied"))
 
     def find(self, fit_key: str) -> StoredFit | None:
         """Return the fit with this identity if it is here, complete and with its file.
@@ -112,8 +132,12 @@ class Catalog:
         *,
         patience: float | None = None,
         on_wait: Callable[[str], object] | None = None,
+        about: Mapping[str, str] | None = None,
+        instead_of: str | None = None,
     ) -> Iterator[StoredFit | None]:
         """Have this fit to oneself, waiting while another process runs it.
+
+        An exception that leaves the block is kept as the fit's failure; see `failures`.
 
         Parameters
         ----------
@@ -123,6 +147,10 @@ class Catalog:
             Seconds to wait at most; by default as long as the other process lives.
         on_wait : callable, optional
             Called once with the other process in words, if there is a need to wait.
+        about : mapping of str to str, optional
+            `name`, `unique_tag` and `search`, to know a failure by.
+        instead_of : str, optional
+            The run_id of a run that does not count, because it is to be done again.
 
         Yields
         ------
@@ -140,21 +168,31 @@ class Catalog:
         True
         >>> folder.cleanup()
         """
+
+        def look() -> StoredFit | None:
+            found = self.find(fit_key)
+            return None if found is None or found.run_id == instead_of else found
+
         self._must_write()
-        found = self.find(fit_key)
+        found = look()
         lease, told = None, False
         for _ in claims.waiting(self.claims, fit_key, patience):
             if found is not None:
                 break
             lease = self.claims.take(fit_key)
-            found = self.find(fit_key)  # again: it may have been filed just before
+            found = look()  # again: it may have been filed just before
             if lease is not None:
                 break
             if on_wait is not None and not told:
                 told = True
                 on_wait(self.claims.holder(fit_key) or "another process")
+        started = now()
         try:
             yield found
+        except Exception as error:
+            if lease is not None and found is None:
+                failures.keep(self.layout, fit_key, error, started=started, about=about or {})
+            raise
         finally:
             if lease is not None:
                 lease.release()
@@ -163,7 +201,7 @@ class Catalog:
         """Return the folder for a fit's pictures and for what is known of it while it runs."""
         return self.layout.output(fit_key)
 
-    def file(self, record: FitRecord, tree: xr.DataTree) -> StoredFit:
+    def file(self, record: FitRecord, tree: xr.DataTree, *, instead_of: str | None = None) -> StoredFit:
         """File a fit: its draws as NetCDF, then its row. After a return it survives a crash.
 
         Filing the same run again changes nothing. If another run of the same identity is here
@@ -175,6 +213,9 @@ class Catalog:
             What is known of the fit.
         tree : xarray.DataTree
             Its groups: posterior, sample_stats, ...
+        instead_of : str, optional
+            The run_id of a run of this fit whose place it takes; its file goes into quarantine when
+            this one is filed.
 
         Returns
         -------
@@ -188,16 +229,58 @@ class Catalog:
         """
         self._must_write()
         present = self.find(record.fit_key)
-        if present is not None:
+        if present is not None and present.run_id != instead_of:
             return present
+        self.database.check_record(record)
         written = files.write_fit(self.layout, record, tree)
-        filing.enter(self.database, self.layout, record, written)
+        filing.enter(self.database, self.layout, record, written, instead_of=instead_of)
         self.layout.part_path(record.fit_key, record.run_id).unlink(missing_ok=True)
         reach("part removed")
+        failures.forget(self.layout, record.fit_key)
         stored = self._row(record.fit_key)
         if stored is None:
             raise CatalogError(f"The fit {record.fit_key[:12]} was removed while it was being filed.")
         return stored
+
+    def file_many(
+        self,
+        fits: Iterable[tuple[FitRecord, xr.DataTree]],
+        *,
+        on_filed: Callable[[list[str]], object] | None = None,
+    ) -> int:
+        """File many fits, which share what each would cost alone, and return how many were new.
+
+        They are taken from the iterable one at a time, and up to 100 of them, or those of a second,
+        become safe together: their files are flushed, then their rows are written in one
+        transaction. If the iterable raises, what came before is filed first. Fits that are here
+        already, under the same identity, are passed over.
+
+        Parameters
+        ----------
+        fits : iterable of (FitRecord, xarray.DataTree)
+            A fit of which only the summary is known, such as a published one, has an empty tree.
+        on_filed : callable, optional
+            Called with the identities of the fits that survive a crash from now on.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from classy_pm.catalog import FitRecord, ParameterRecord
+        >>> table = {"a" * 64: 0.21, "b" * 64: 0.18}
+        >>> fits = (
+        ...     (
+        ...         FitRecord(key, "0" * 32, parameters=(ParameterRecord("lens.redshift", median=z),)),
+        ...         xr.DataTree(),
+        ...     )
+        ...     for key, z in table.items()
+        ... )
+        >>> folder = tempfile.TemporaryDirectory()
+        >>> with Catalog(f"{folder.name}/published.sqlite") as catalog:
+        ...     catalog.file_many(fits)
+        2
+        >>> folder.cleanup()
+        """
+        return bulk.file_many(self, fits, on_filed)
 
     def recover(self) -> Report:
         """Make files and index agree, after processes have died or files were copied here."""
@@ -261,6 +344,74 @@ class Catalog:
         self._check_index()
         return exchange.import_folder(self.database, self.layout, Path(source))
 
+    def report(self, folder: str | os.PathLike[str], *, plots: bool = True) -> Site:
+        """Write pages about all fits into a folder; `index.html` is the first, and needs no network.
+
+        Parameters
+        ----------
+        folder : str or path
+            Pages that are there already of fits that have not changed are kept.
+        plots : bool, optional
+            Whether to draw each fit, which takes a second or so.
+
+        Returns
+        -------
+        Site
+            The path of the first page, how many fits it lists, and which of them cannot be read.
+        """
+        from classy_pm.catalog.report import write_report
+
+        return write_report(self, folder, plots=plots)
+
+    def tag(self, fit: StoredFit | str, *tags: str) -> None:
+        """Give a fit more tags, which stay with its identity, also when it is run again.
+
+        Parameters
+        ----------
+        fit : StoredFit or str
+            The fit, or the beginning of its identity.
+        *tags : str
+
+        Examples
+        --------
+        >>> catalog.tag(fit, "good")  # doctest: +SKIP
+        >>> len(aggregator.query(aggregator.tagged("good")))  # doctest: +SKIP
+        1
+        """
+        self._change(fit, "tag", dict.fromkeys(tags))
+
+    def untag(self, fit: StoredFit | str, *tags: str) -> None:
+        """Take tags from a fit, also those that it was filed with; one that it has not is no error."""
+        self._change(fit, "untag", dict.fromkeys(tags))
+
+    def note(self, fit: StoredFit | str, key: str, value: Any) -> None:
+        """Write a note on a fit, in the place of one with this key; found by `aggregator.info[key]`.
+
+        Parameters
+        ----------
+        fit : StoredFit or str
+            The fit, or the beginning of its identity.
+        key : str
+        value : str, number, bool, None, or lists and dicts of them
+        """
+        self._change(fit, "note", {key: value})
+
+    def unnote(self, fit: StoredFit | str, *keys: str) -> None:
+        """Take notes from a fit, also those that it was filed with; one that it has not is no error."""
+        self._change(fit, "unnote", dict.fromkeys(keys))
+
+    def failures(self) -> list[Failure]:
+        """Return the fits that were tried and failed and have not succeeded since, the latest last."""
+        found = list(failures.failures_in(self.layout, leases=not self.read_only))
+        return [failure for failure in found if self.find(failure.fit_key) is None]
+
+    def tags_of(self, stored: StoredFit) -> list[str]:
+        """Return the tags of a fit."""
+        table = tables.tag
+        query = sa.select(table.c.tag).where(table.c.fit_id == stored.id).order_by(table.c.tag)
+        with self.database.reading() as connection:
+            return list(connection.execute(query).scalars())
+
     def info_of(self, stored: StoredFit) -> dict[str, Any]:
         """Return the user's notes on a fit."""
         table = tables.info
@@ -292,7 +443,8 @@ class Catalog:
         return isinstance(fit_key, str) and self.find(fit_key) is not None
 
     def __repr__(self) -> str:
-        return f"Catalog({str(self.location)!r})"
+        files = "" if isinstance(self.location, Path) else f", files={str(self.layout.files)!r}"
+        return f"Catalog({str(self.location)!r}{files})"
 
     def __enter__(self) -> Self:
         return self
@@ -319,7 +471,14 @@ class Catalog:
 
     def _must_write(self) -> None:
         if self.read_only:
-            raise CatalogError(f"{str(self.location)!r} was opened with `read_only=True`.")
+            raise self.database.is_read_only()
+
+    def _change(self, fit: StoredFit | str, action: str, values: Mapping[str, Any]) -> None:
+        """Change tags or notes, in the file that keeps them and in the index."""
+        self._must_write()
+        fit_key = self.get(fit if isinstance(fit, str) else fit.fit_key).fit_key
+        changes = [notes.check(Change(fit_key, action, name, value)) for name, value in values.items()]
+        notes.write(self.layout, changes, self.database.writing)
 
     def _check_index(self) -> bool:
         """Whether there is an index yet; an error if it is not one of ours."""
@@ -341,13 +500,3 @@ class Catalog:
             return stored.path.stat().st_size == stored.nbytes
         except FileNotFoundError:
             return False
-
-
-def _as_path(location: object) -> Path:
-    text = os.fspath(location) if isinstance(location, os.PathLike) else location
-    if not isinstance(text, str) or "\0" in text:
-        raise CatalogError(
-            f"{location!r} is not the path of a catalogue.",
-            cure="Write a str or a pathlib.Path that names a sqlite file: Catalog('survey.sqlite').",
-        )
-    return Path(text)

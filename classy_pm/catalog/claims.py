@@ -21,6 +21,7 @@ from pathlib import Path
 
 from classy_pm.catalog import layout
 from classy_pm.catalog.layout import Layout
+from classy_pm.catalog.records import is_hex, now
 from classy_pm.errors import CatalogError
 
 #: Seconds between touches of a lease, and those after which one of another machine has ended.
@@ -39,13 +40,15 @@ class Claims:
 
     def __init__(self, place: Layout) -> None:
         self.folder = place.claims
+        # When each lease was last touched, and since when this process has seen no other touch.
+        self._watched: dict[str, tuple[int, float]] = {}
 
     def take(self, fit_key: str) -> Lease | None:
         """Return a lease on a fit, or None while another process holds one."""
         layout.make_folder(self.folder)
         path = self.folder / fit_key
         with self._alone():
-            if path.exists() and not _has_ended(path):
+            if path.exists() and not _has_ended(path) and not self._is_forgotten(path):
                 return None
             token = secrets.token_hex(16)
             owner = {
@@ -54,6 +57,7 @@ class Claims:
                 "boot": layout.boot_id(),
                 "pid": os.getpid(),
                 "started": layout.start_time(os.getpid()),
+                "started_at": now(),
             }
             fresh = self.folder / f".{token}.new"
             fresh.write_text(json.dumps(owner), encoding="utf-8")
@@ -67,6 +71,31 @@ class Claims:
         if owner is None or _has_ended(path):
             return None
         return f"process {owner.get('pid')} on {owner.get('host')}"
+
+    def _is_forgotten(self, path: Path) -> bool:
+        """Whether a lease of another machine has not been touched while this process watched.
+
+        The clock of that machine may be hours ahead, and with it the time of the last touch.
+        """
+        owner = _owner(path)
+        if owner is None or _is_here(owner):
+            return False
+        with contextlib.suppress(OSError):
+            touched, now = path.stat().st_mtime_ns, time.monotonic()
+            last, since = self._watched.get(path.name, (None, now))
+            if last != touched:
+                self._watched[path.name] = (touched, now)
+            return last == touched and now - since > STALE
+        return False
+
+    def left_behind(self) -> Iterator[tuple[str, dict[str, object], float]]:
+        """Give the leases of processes that ended without letting go: fit, owner, and last touch."""
+        for path in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
+            if is_hex(path.name, 64) and not path.is_symlink():
+                with contextlib.suppress(OSError):
+                    owner, touched = _owner(path), path.stat().st_mtime
+                    if owner is not None and _has_ended(path):
+                        yield path.name, owner, touched
 
     @contextlib.contextmanager
     def _alone(self) -> Iterator[None]:
@@ -132,11 +161,16 @@ def _owner(path: Path) -> dict[str, object] | None:
     return owner if isinstance(owner, dict) else {}
 
 
+def _is_here(owner: dict[str, object]) -> bool:
+    """Whether the process of a lease is, or was, on this machine, where it can be seen."""
+    return (owner.get("host"), owner.get("boot")) == (layout.host(), layout.boot_id())
+
+
 def _has_ended(path: Path) -> bool:
     owner = _owner(path)
     if owner is None:
         return True
-    if (owner.get("host"), owner.get("boot")) == (layout.host(), layout.boot_id()):
+    if _is_here(owner):
         pid, started = owner.get("pid"), owner.get("started")
         return not isinstance(pid, int) or not layout.is_alive(pid) or layout.start_time(pid) != started
     return layout.age(path) > STALE

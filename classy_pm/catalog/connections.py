@@ -27,7 +27,8 @@ PATIENCE = 30.0
 #: Seconds after which a reading transaction is stopped: a crafted database can make it endless.
 LONGEST_QUERY = 300.0
 #: Functions that our own queries call.
-FUNCTIONS = {"count", "min", "max", "sum", "avg", "length", "lower", "coalesce", "like", "abs"}
+FUNCTIONS = {"count", "min", "max", "sum", "avg", "length", "lower", "coalesce", "abs"}
+FUNCTIONS |= {"replace", "substr"}
 READING_PRAGMAS = {"application_id", "user_version", "quick_check", "foreign_key_check", "table_xinfo"}
 #: What SQLAlchemy asks of every new engine.
 READING_PRAGMAS |= {"read_uncommitted"}

@@ -1,230 +1,90 @@
-"""The index of a catalogue: one sqlite file, and the transactions in which it is read and written.
-
-Two engines on one file: one begins reading transactions, the other writing ones with BEGIN
-IMMEDIATE, because a deferred transaction that reads and then writes is refused when another
-process has written in between. No connection outlives its transaction, so that nothing is left
-open in threads, in forked processes, or when a catalogue is forgotten without being closed.
-"""
+"""What a catalogue asks of its index, whichever engine keeps it."""
 
 from __future__ import annotations
 
-import contextlib
-import secrets
-import sqlite3
 import uuid
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import connections, migrations, tables
-from classy_pm.catalog.connections import PATIENCE, Snapshot, make_engine
-from classy_pm.catalog.faults import CatalogVersionError, DamagedFile, DiskFullError, UntrustedFile
-from classy_pm.catalog.layout import Layout, make_folder
-from classy_pm.catalog.records import now
+from classy_pm.catalog import tables
+from classy_pm.catalog.faults import CatalogVersionError
+from classy_pm.catalog.records import FitRecord, now
 from classy_pm.errors import CatalogError
 
-SQLITE_FILE = b"SQLite format 3\0"  # how each of them begins
-OLDEST_SQLITE = (3, 37)  # the first with STRICT tables
+#: Begins a transaction that alone may write, and commits it.
+Writing = Callable[[], AbstractContextManager[sa.Connection]]
 
 
-class Database:
-    """The index of a catalogue in one sqlite file, which is made by the first write.
+class Database(ABC):
+    """The index of a catalogue, which is made by the first write.
 
     Parameters
     ----------
-    path : Path
-        The file.
-    read_only : bool, optional
-        Whether nothing at all may be written, not even beside the file.
+    name : str
+        How errors call it; it holds no password.
+    read_only : bool
+        Whether nothing at all may be written.
     """
 
-    def __init__(self, path: Path, *, read_only: bool = False) -> None:
-        self.path = path
+    def __init__(self, name: str, *, read_only: bool) -> None:
+        self.name = name
         self.read_only = read_only
-        self._engines: dict[str, sa.Engine] = {}
-        self._checked = False
-        self._snapshot = Snapshot(path) if read_only else None
 
+    @abstractmethod
     def exists(self) -> bool:
-        """Whether there is anything in the file yet."""
-        try:
-            return self.path.stat().st_size > 0
-        except (FileNotFoundError, NotADirectoryError):
-            return False
+        """Whether there is anything in its place yet."""
 
-    @contextlib.contextmanager
-    def reading(self) -> Iterator[sa.Connection]:
-        """Give a connection in a transaction that sees one state of an existing database."""
-        with self._errors():
-            if not self._checked:
-                self._check()
-            with self._engine("BEGIN").begin() as connection:
-                yield connection
+    @abstractmethod
+    def reading(self) -> AbstractContextManager[sa.Connection]:
+        """Give a connection in a transaction that sees one state of an existing index."""
 
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[sa.Connection]:
-        """Give a connection that alone may write; make the database if it is not there."""
-        if self.read_only:
-            raise CatalogError(f"{str(self.path)!r} was opened with `read_only=True`.")
-        with self._errors():
-            if not self._checked or not self.exists():
-                self._create()
-            with self._engine("BEGIN IMMEDIATE").begin() as connection:
-                yield connection
+    @abstractmethod
+    def writing(self) -> AbstractContextManager[sa.Connection]:
+        """Give a connection that alone may write; make the index if it is not there."""
 
+    @abstractmethod
+    def kept_open(self) -> AbstractContextManager[sa.Connection]:
+        """Give a connection to an existing index, for many short transactions that only read."""
+
+    @abstractmethod
+    def check_writable(self) -> None:
+        """Raise a CatalogError if the index could not be made or written; leave nothing behind."""
+
+    @abstractmethod
+    def check_sound(self) -> None:
+        """Raise a CatalogError if the index is damaged, or is not ours."""
+
+    @abstractmethod
+    def replacing(self, set_aside: list[str]) -> AbstractContextManager[Writing]:
+        """Give transactions on an empty index, which takes the place of this one at the end."""
+
+    @abstractmethod
     def close(self) -> None:
-        """Forget the engines; they are made again when needed."""
-        for engine in self._engines.values():
-            engine.dispose()
-        self._engines.clear()
-        self._checked = False
-        if self._snapshot is not None:
-            self._snapshot.remove()
+        """Let go of all connections; they are made again when needed."""
 
-    def _engine(self, begin: str) -> sa.Engine:
-        if begin not in self._engines:
-            path = self.path if self._snapshot is None else self._snapshot
-            self._engines[begin] = make_engine(path, begin)
-        return self._engines[begin]
+    @abstractmethod
+    def check_record(self, record: FitRecord) -> None:
+        """Raise a CatalogError if this engine could not keep a record."""
 
-    def _check(self) -> None:
-        """Refuse a file that is not a catalogue of ours; bring an older one up to date."""
-        with self._engine("BEGIN").begin() as connection:
-            application, version = _marks(connection)
-            self._check_marks(application, version)
-            if version == tables.SCHEMA_VERSION:
-                self._check_schema(connection)
-        if version < tables.SCHEMA_VERSION:
-            self._migrate(version)
-            with self._engine("BEGIN").begin() as connection:
-                self._check_schema(connection)
-        self._checked = True
-
-    def _check_marks(self, application: int, version: int) -> None:
-        if application != tables.APPLICATION_ID:
-            if not _is_sqlite(self.path):  # sqlite takes a file of a few bytes for an empty database
-                raise _no_sqlite(self.path)
-            raise CatalogError(
-                f"{str(self.path)!r} is a sqlite database, but not a catalogue of classy_pm.",
-                cure="Give `catalog=` another file name.",
-            )
+    def check_version(self, version: int) -> None:
+        """Refuse a schema that a later classy_pm has made."""
         if version > tables.SCHEMA_VERSION:
             raise CatalogVersionError(
-                f"{str(self.path)!r} has schema {version}; this classy_pm knows those up to "
+                f"{self.name!r} has schema {version}; this classy_pm knows those up to "
                 f"{tables.SCHEMA_VERSION}.",
                 cure="Upgrade classy_pm to read it.",
             )
 
-    def _check_schema(self, connection: sa.Connection) -> None:
-        """Refuse a database with anything in it that we did not make: a trigger, another column."""
-        if tables.contents(connection) != tables.expected_contents():
-            raise UntrustedFile(
-                f"{str(self.path)!r} does not have the tables of a catalogue of classy_pm.",
-                cure="If it is your own, `rebuild()` makes the index again from the files.",
-            )
-
-    def _migrate(self, version: int) -> None:
-        if self._snapshot is not None:
-            self._snapshot.copy(always=True)  # never the file itself
-            migrations.migrate(make_engine(self._snapshot.current, "BEGIN IMMEDIATE"), version)
-            return
-        backup = self.path.with_name(f"{self.path.name}.schema-{version}.backup")
-        if not backup.exists():
-            connections.back_up(self.path, backup)
-        migrations.migrate(self._engine("BEGIN IMMEDIATE"), version)
-
-    def _create(self) -> None:
-        """Make the database if it is not there, once, however many processes try at the same time.
-
-        It is made under another name and gets its own when it is complete, so that no process ever
-        sees a database without its tables.
-        """
-        if sqlite3.sqlite_version_info < OLDEST_SQLITE:
-            raise CatalogError(f"The catalogue needs sqlite 3.37; this Python has {sqlite3.sqlite_version}.")
-        make_folder(self.path.parent)
-        if not self.exists():
-            fresh = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}.new")
-            try:
-                connections.use_best_journal(fresh)
-                engine = make_engine(fresh, "BEGIN IMMEDIATE")
-                with engine.begin() as connection:
-                    _create_tables(connection)
-                engine.dispose()
-                _give_name(fresh, self.path)
-            finally:
-                for suffix in ("", "-wal", "-shm", "-journal"):
-                    Path(f"{fresh}{suffix}").unlink(missing_ok=True)
-        self._check()
-
-    @contextlib.contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Say in our own words what sqlite says in its."""
-        try:
-            yield
-        except (sa.exc.DBAPIError, sqlite3.Error) as error:
-            raise _translated(self.path, error) from error
+    def is_read_only(self) -> CatalogError:
+        """Return the error for a write where there may be none."""
+        return CatalogError(f"{self.name!r} was opened with `read_only=True`.")
 
 
-def _give_name(fresh: Path, path: Path) -> None:
-    """Give a finished database its name, unless another process was faster."""
-    if path.exists() and path.stat().st_size == 0:
-        fresh.replace(path)  # an empty file that somebody has made beforehand
-        return
-    try:
-        path.hardlink_to(fresh)
-    except FileExistsError:
-        return
-    except OSError:  # a file system on which a file has one name
-        if not path.exists():
-            fresh.rename(path)
-
-
-def _create_tables(connection: sa.Connection) -> None:
-    tables.metadata.create_all(connection)
-    values: dict[str, Any] = {"root": uuid.uuid4().hex, "created": now()}
+def fill_meta(connection: sa.Connection, **values: str) -> None:
+    """Note what a new index is, beside these values."""
+    values |= {"root": uuid.uuid4().hex, "created": now()}
     rows = [{"key": key, "value": value} for key, value in values.items()]
     connection.execute(sa.insert(tables.meta), rows)
-    connection.exec_driver_sql(f"PRAGMA application_id = {tables.APPLICATION_ID:d}")
-    connection.exec_driver_sql(f"PRAGMA user_version = {tables.SCHEMA_VERSION:d}")
-
-
-def _marks(connection: sa.Connection) -> tuple[int, int]:
-    application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-    return application, connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-
-
-def _no_sqlite(path: Path) -> CatalogError:
-    return CatalogError(f"{str(path)!r} is not a catalogue (not a sqlite file).", cure="Give another path.")
-
-
-def _is_sqlite(path: Path) -> bool:
-    try:
-        with path.open("rb") as stream:
-            return stream.read(len(SQLITE_FILE)) == SQLITE_FILE
-    except OSError:
-        return True  # not known to be anything else
-
-
-def _translated(path: Path, error: sa.exc.DBAPIError | sqlite3.Error) -> CatalogError:
-    place, reason = repr(str(path)), str(getattr(error, "orig", None) or error)
-    if any(word in reason for word in ("not a database", "malformed", "corrupt", "unsupported file format")):
-        if Layout.of(path).all_files():
-            cure = "The fits are in the folder beside it: `Catalog(...).rebuild()` makes the index again."
-            return DamagedFile(f"The index {place} is damaged: {reason}.", cure=cure)
-        if not _is_sqlite(path):
-            return _no_sqlite(path)
-        cure = "There are no fits in a folder beside it to make it again from. Give another path."
-        return DamagedFile(f"The index {place} is damaged: {reason}.", cure=cure)
-    if "disk is full" in reason or "disk I/O error" in reason:
-        cure = "Make room and run again; what is in the catalogue is unharmed."
-        return DiskFullError(f"The index {place} could not be written: {reason}.", cure=cure)
-    if "locked" in reason:
-        return CatalogError(f"The index {place} was locked by another process for {PATIENCE:g} s.")
-    if "readonly" in reason or "unable to open" in reason:
-        return CatalogError(
-            f"The index {place} cannot be written: {reason}.",
-            cure="Open it with `read_only=True`, or give `catalog=` a path that you may write to.",
-        )
-    return CatalogError(f"The index {place} cannot be used: {reason}.")

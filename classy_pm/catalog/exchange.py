@@ -6,16 +6,18 @@ that the receiver checks. So whatever the sender has put into a file, it is data
 
 from __future__ import annotations
 
+import itertools
 import os
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
-from classy_pm.catalog import files, filing, guard, layout
+from classy_pm.catalog import files, filing, guard, layout, notes
 from classy_pm.catalog.database import Database
 from classy_pm.catalog.faults import UntrustedFile
 from classy_pm.catalog.layout import FIT_FILE, Layout
+from classy_pm.catalog.notes import Change
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError
@@ -24,6 +26,7 @@ from classy_pm.errors import CatalogError
 LARGEST_FILE = 16 * 1024**3
 LARGEST_ZIP = 1024**4
 MOST_FILES = 1_000_000
+LARGEST_NOTES = 64 * 1024**2
 CHUNK = 1 << 20
 
 
@@ -40,13 +43,18 @@ def export_zip(fits: Iterable[StoredFit], target: Path) -> int:
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     layout.make_folder(target.parent)
     number = 0
+    keys: dict[Path, set[str]] = {}
     try:
         # Stored as they are: the files are compressed inside.
         with zipfile.ZipFile(part, "w", zipfile.ZIP_STORED) as archive:
             for stored in fits:
                 files.check_hash(stored.path, stored.sha256)
                 archive.write(stored.path, f"fits/{stored.fit_key[:2]}/{stored.path.name}")
+                keys.setdefault(stored.catalog.layout.files, set()).add(stored.fit_key)
                 number += 1
+            later = [notes.read(folder, of_folder).values() for folder, of_folder in keys.items()]
+            if changes := [change for found in later for of_fit in found for change in of_fit]:
+                archive.writestr(notes.FILE, notes.lines_of(changes))
         files.flush(part)
         part.rename(target)
     except OSError as error:
@@ -66,6 +74,8 @@ def import_zip(database: Database, place: Layout, source: Path) -> Report:
             if len(members) > MOST_FILES or total > LARGEST_ZIP:
                 raise UntrustedFile(f"{str(source)!r} has {len(members)} members of {total} bytes.")
             for member in members:
+                if member.filename == notes.FILE and member.file_size <= LARGEST_NOTES:
+                    continue
                 folder, _, name = member.filename.rpartition("/")
                 match = FIT_FILE.fullmatch(name)
                 if match is None or folder != f"fits/{match[1][:2]}" or member.file_size > LARGEST_FILE:
@@ -73,6 +83,11 @@ def import_zip(database: Database, place: Layout, source: Path) -> Report:
                     continue
                 with archive.open(member) as stream:
                     _take(database, place, match[1], match[2], stream, member.file_size, report)
+            for member in members:
+                if member.filename == notes.FILE and member.file_size <= LARGEST_NOTES:
+                    with archive.open(member) as stream:
+                        later = notes.read_lines(stream, set(report.adopted))
+                    _take_notes(database, place, later)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         if isinstance(error, CatalogError):
             raise
@@ -96,7 +111,17 @@ def import_folder(database: Database, place: Layout, source: Path) -> Report:
             continue
         with path.open("rb") as stream:
             _take(database, place, match[1], match[2], stream, path.stat().st_size, report)
+    adopted = set(report.adopted)
+    for path in sorted(source.rglob(notes.FILE)):
+        _take_notes(database, place, notes.read(path.parent, adopted))
     return report
+
+
+def _take_notes(database: Database, place: Layout, later: Mapping[str, Sequence[Change]]) -> None:
+    """Take in the later tags and notes of fits that came in now; those of others are the receiver's own."""
+    changes = list(itertools.chain.from_iterable(later.values()))
+    if changes:
+        notes.write(place, changes, database.writing)
 
 
 def _take(
@@ -116,19 +141,24 @@ def _take(
         record = files.read_record(part)
         if (record.fit_key, record.run_id) != (fit_key, run_id):
             raise UntrustedFile(f"The keys in the manifest of {path.name!r} are not those of its name.")
+        database.check_record(record)
         files.flush(part)
         written = files.Written(path, files.sha256_of(part), part.stat().st_size)
         files.give_name(part, path)
         layout.flush_folder(path.parent)
     except CatalogError:
+        part.unlink(missing_ok=True)
         report.set_aside.append(path.name)
         return
-    except OSError as error:
-        raise layout.unwritable(path, error) from error
-    finally:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise layout.unwritable(path, error) from error
+        raise
+    # If this process dies here, the part tells of a file that has no row.
     if filing.enter(database, place, record, written):
         report.adopted.append(fit_key)
+    part.unlink(missing_ok=True)
 
 
 def _copy(stream: IO[bytes], copy: IO[bytes], size: int) -> None:

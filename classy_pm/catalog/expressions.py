@@ -139,46 +139,61 @@ class Quantity:
         return Expression(name, tests=(Test(self.row, condition, self.of_fit),), paths=self.paths)
 
     def __eq__(self, other: object) -> Expression:  # type: ignore[override]
-        value = check_value(other, self.text)
-        return self._where(self.column.is_(None) if value is None else self.column == value, f"== {other!r}")
+        if other is None:
+            return self._where(self.column.is_(None), f"== {other!r}")
+        if isinstance(other, str) and "\0" in other:
+            return self._where(sa.false(), f"== {other!r}")  # no name has one, and PostgreSQL no text
+        return self._where(self.column == self._value(other), f"== {other!r}")
 
     def __ne__(self, other: object) -> Expression:  # type: ignore[override]
         return ~(self == other)
 
     def __lt__(self, other: float | str) -> Expression:
-        return self._where(self.column < check_value(other, self.text), f"< {other!r}")
+        return self._where(self.column < self._value(other), f"< {other!r}")
 
     def __le__(self, other: float | str) -> Expression:
-        return self._where(self.column <= check_value(other, self.text), f"<= {other!r}")
+        return self._where(self.column <= self._value(other), f"<= {other!r}")
 
     def __gt__(self, other: float | str) -> Expression:
-        return self._where(self.column > check_value(other, self.text), f"> {other!r}")
+        return self._where(self.column > self._value(other), f"> {other!r}")
 
     def __ge__(self, other: float | str) -> Expression:
-        return self._where(self.column >= check_value(other, self.text), f">= {other!r}")
+        return self._where(self.column >= self._value(other), f">= {other!r}")
 
     __hash__ = object.__hash__
 
     def between(self, low: float | str, high: float | str) -> Expression:
         """Match fits where this lies between two values, both included."""
-        ends = check_value(low, self.text), check_value(high, self.text)
-        return self._where(self.column.between(*ends), f"between {low!r} and {high!r}")
+        between = sa.and_(self.column >= self._value(low), self.column <= self._value(high))
+        return self._where(between, f"between {low!r} and {high!r}")
 
     def in_(self, values: Iterable[float | str]) -> Expression:
         """Match fits where this is one of some values."""
-        checked = [check_value(value, self.text) for value in values]
-        return self._where(self.column.in_(checked), f"in {checked!r}")
+        values = list(values)
+        return self._where(self.column.in_([self._value(value) for value in values]), f"in {values!r}")
 
     def contains(self, text: str) -> Expression:
-        """Match fits where this text contains another; no character of it has a special meaning."""
-        return self._where(
-            self.column.contains(check_value(text, self.text), autoescape=True), f"contains {text!r}"
-        )
+        """Match fits where this text contains another, letter by letter; no character is special."""
+        # Not by LIKE, which takes a for A on sqlite and not on PostgreSQL.
+        without = sa.func.replace(self.column, self._value(text), "")
+        holds = without != self.column if text else self.column.is_not(None)
+        return self._where(holds, f"contains {text!r}")
 
     def startswith(self, text: str) -> Expression:
-        """Match fits where this text begins with another."""
-        begins = self.column.startswith(check_value(text, self.text), autoescape=True)
+        """Match fits where this text begins with another, letter by letter."""
+        begins = sa.func.substr(self.column, 1, len(text)) == self._value(text)
         return self._where(begins, f"startswith {text!r}")
+
+    def _value(self, value: Any) -> sa.ColumnElement[Any]:
+        """Return a value with its own type, for engines differ in what they make of another one."""
+        value = check_value(value, self.text)
+        is_text = isinstance(self.column.type, tables.Words)
+        if isinstance(value, str) is not is_text or value is None:
+            kind = "a text" if is_text else "a number"
+            raise CatalogError(f"{self.text} is {kind}, and cannot be compared with {value!r}.")
+        if is_text:
+            return sa.literal(value, tables.Words())
+        return sa.literal(value, tables.Number if isinstance(value, float) else tables.Whole)
 
     def desc(self) -> tuple[Quantity, bool]:
         """Order by this from the largest down."""

@@ -11,7 +11,7 @@ import hashlib
 import os
 import shutil
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,7 +52,12 @@ def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
     CatalogError
         If the tree holds something that NetCDF cannot, or reads back differently.
     """
-    path = layout.fit_path(record.fit_key, record.run_id)
+    (written,) = finish_parts(layout, [(record, write_part(layout, record, tree))])
+    return written
+
+
+def write_part(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Path:
+    """Write a tree with its record into the folder `pending`, and read it back; nothing is safe yet."""
     part = layout.part_path(record.fit_key, record.run_id)
     manifest = record.to_manifest()
     if len(manifest) > LARGEST_MANIFEST:
@@ -62,7 +67,6 @@ def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
             cure="Keep large things in a group of the tree, not in `info` or `extra`.",
         )
     portable = portable_tree(tree)
-    make_folder(path.parent)
     make_folder(part.parent)
     try:
         with _write_errors(part, portable.nbytes):
@@ -75,17 +79,38 @@ def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
                     raise DamagedFile("The manifest reads back differently.")
                 _compare(portable, back)
             reach("part verified")
-            flush(part)
-            written = Written(path, sha256_of(part), part.stat().st_size)
-            _known.add(written.sha256)
-            reach("part flushed")
-            give_name(part, path)
-            flush_folder(path.parent)
-            reach("named")
-            return written
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+    return part
+
+
+def finish_parts(layout: Layout, parts: Sequence[tuple[FitRecord, Path]]) -> list[Written]:
+    """Flush parts and give them their names, so that they survive a power cut.
+
+    Of many parts all are flushed before the first is named: a disk writes them in one go. If this
+    fails, the parts are removed; files that have their names by then are found by `find` and `recover`.
+    """
+    finished = []
+    try:
+        with _write_errors(parts[0][1], 0):
+            for _, part in parts:
+                flush(part)
+            reach("part flushed")
+            for record, part in parts:
+                path = layout.fit_path(record.fit_key, record.run_id)
+                make_folder(path.parent)
+                finished.append(Written(path, sha256_of(part), part.stat().st_size))
+                _known.add(finished[-1].sha256)
+                give_name(part, path)
+            for folder in {written.path.parent for written in finished}:
+                flush_folder(folder)
+            reach("named")
+    except BaseException:
+        for _, part in parts:
+            part.unlink(missing_ok=True)
+        raise
+    return finished
 
 
 def read_tree(path: Path, sha256: str | None = None) -> xr.DataTree:

@@ -6,39 +6,80 @@ one transaction that inserts it, and two attempts to enter the same run are one.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import files, guard, rows, tables
-from classy_pm.catalog.database import Database
+from classy_pm.catalog import files, guard, notes, rows, tables
+from classy_pm.catalog.database import Database, Writing
 from classy_pm.catalog.faults import CatalogVersionError, DamagedFile, reach
 from classy_pm.catalog.files import Written
 from classy_pm.catalog.layout import Layout, flush_folder, keys_of, make_folder
 from classy_pm.catalog.records import FitRecord
 from classy_pm.errors import CatalogError
 
+#: Fits whose rows are written in one transaction, where many are filed.
+BATCH = 100
 
-def enter(database: Database, layout: Layout, record: FitRecord, written: Written) -> bool:
+
+def enter(
+    database: Database,
+    layout: Layout,
+    record: FitRecord,
+    written: Written,
+    *,
+    instead_of: str | None = None,
+) -> bool:
     """Give a finished file its row; if another run of the fit has one, set the file aside.
+
+    Parameters
+    ----------
+    instead_of : str, optional
+        A run of the fit that gives way to this one: its row in the same transaction, and its file,
+        which goes into quarantine, after that.
 
     Returns
     -------
     bool
         Whether the catalogue now has this run, by this call or an earlier one.
     """
-    fit = tables.fit
-    with database.writing() as connection:
-        inserted = rows.insert_fit(connection, record, written)
-        present = sa.select(fit.c.run_id).where(fit.c.fit_key == record.fit_key)
-        kept = connection.execute(present).scalar_one()
+    entered = enter_many(database.writing, layout, [(record, written)], instead_of=instead_of)
+    if entered and instead_of is not None:
+        old = layout.fit_path(record.fit_key, instead_of)
+        set_aside(layout, old, f"it was run again, as {record.run_id}, because its likelihood had changed")
+    return bool(entered)
+
+
+def enter_many(
+    writing: Writing,
+    layout: Layout,
+    finished: Sequence[tuple[FitRecord, Written]],
+    *,
+    instead_of: str | None = None,
+) -> list[FitRecord]:
+    """Give finished files their rows in one transaction; return those that the catalogue now has."""
+    entered = []
+    with writing() as connection:
+        if instead_of is not None:
+            connection.execute(sa.delete(tables.fit).where(tables.fit.c.run_id == instead_of))
+        kept = rows.insert_fits(connection, finished)
+        notes.apply(connection, notes.read(layout.files, kept))
+        # Files are set aside inside of the transaction: nobody else decides on them meanwhile.
+        for record, written in finished:
+            run = kept[record.fit_key]
+            # The run, and not who inserted it, decides: a recovery may have entered this very file
+            # between its naming and this transaction, and then it must not be set aside.
+            if run != record.run_id:
+                set_aside(layout, written.path, f"another run of this fit, {run}, was filed first")
+                continue
+            entered.append(record)
+            if instead_of is not None and not written.path.exists():
+                # A recovery has set it aside while the old run still had its row.
+                files.give_name(layout.part_path(record.fit_key, record.run_id), written.path)
         reach("in transaction")
     reach("committed")
-    # The run, and not who inserted it, decides: a recovery may have entered this very file
-    # between its naming and this transaction, and then it must not be set aside.
-    if not inserted and kept != record.run_id:
-        set_aside(layout, written.path, f"another run of this fit, {kept}, was filed first")
-    return bool(kept == record.run_id)
+    return entered
 
 
 def adopt(database: Database, layout: Layout, path: Path) -> bool:
@@ -51,6 +92,7 @@ def adopt(database: Database, layout: Layout, path: Path) -> bool:
         written = Written(path, files.sha256_of(path), path.stat().st_size)
         if _filed_hash(database, record) not in (None, written.sha256):
             raise DamagedFile(f"{path.name!r} has changed since it was filed.")
+        database.check_record(record)
     except FileNotFoundError:
         return False  # set aside by another process in this moment
     except CatalogVersionError:

@@ -5,6 +5,9 @@
     survey.files/pending/            fits on their way in; what a dead process left is finished or removed
     survey.files/output/<fit_key>/   pictures of a fit, and what is known of it while it runs
     survey.files/quarantine/         damaged files and duplicates, moved here with a reason
+    survey.files/notes.jsonl         tags and notes given later, a line each
+    survey.files/failed/             what went wrong with fits that have no file
+    survey.files/claims/             which process runs which fit
 
 No path is ever read from the database or from a file: paths are made from keys that are checked.
 """
@@ -84,8 +87,12 @@ class Layout:
     def runs_of(self, fit_key: str) -> list[Path]:
         """Return the files of all runs of one fit that have their final name."""
         folder = self.fits / fit_key[:2]
-        runs = [path for path in folder.glob("*.nc") if FIT_FILE.fullmatch(path.name)]
-        return sorted(path for path in runs if path.name.startswith(fit_key))
+        try:
+            with os.scandir(folder) as entries:
+                names = [entry.name for entry in entries if entry.name.startswith(fit_key)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(folder / name for name in names if FIT_FILE.fullmatch(name))
 
 
 def keys_of(path: Path) -> tuple[str, str] | None:
@@ -143,9 +150,14 @@ def age(path: Path) -> float:
 
 
 def make_folder(folder: Path) -> None:
-    """Create a folder with its parents, as far as they are missing."""
+    """Create a folder with its parents, as far as they are missing, to survive a power cut."""
+    if folder.is_dir():
+        return
     try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
         folder.mkdir(parents=True, exist_ok=True)
+        for path in missing:
+            flush_folder(path.parent)
     except OSError as error:
         raise unwritable(folder, error) from error
 

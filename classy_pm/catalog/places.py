@@ -215,7 +215,7 @@ class Path:
         """Match fits whose model has a component or parameter here."""
         components = sa.select(component.c.fit_id).where(component.c.path == self._path)
         parameters = sa.select(parameter.c.fit_id).where(parameter.c.path == self._path)
-        either = fit.c.id.in_(components) | fit.c.id.in_(parameters)
+        either = fit.c.id.in_(sa.union(components, parameters))
         return Expression(f"{self._path} exists", (lambda known: either,))
 
     def desc(self) -> tuple[Quantity, bool]:

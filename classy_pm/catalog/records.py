@@ -36,6 +36,10 @@ PLAIN = "Give str, numbers, bool, None, and lists or dicts of them."
 #: Notes deeper or longer than this are refused, so that the manifest around them can be read again.
 DEEPEST_INFO = DEEPEST_MANIFEST // 2
 LONGEST_INFO = LARGEST_MANIFEST // 2
+#: What a name in a model may be: `classy_pm.model` lets no others come about.
+LONGEST_NAME = 200
+TAKEN = ("", "chain", "draw", "sample")
+NO_PATH = "is no path of names in a model"
 KINDS = ("fit", "grid", "sensitivity", "sbc", "dataset")
 
 
@@ -264,7 +268,7 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
             faults.append(f"{path}: is an integer of {value.bit_length()} bits, which is too large")
         return value
     if isinstance(value, str):
-        faults += [fault for fault in _text_faults(path, value) if "surrogate" in fault]
+        faults += [fault for fault in text_faults(path, value) if "surrogate" in fault]
         return str.__str__(value)
     if not isinstance(value, Mapping | list | tuple):
         advice = "; write its `.tolist()`" if isinstance(value, np.ndarray) else ""
@@ -280,7 +284,7 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
         if not isinstance(key, str):
             faults.append(f"{path}: the key {key!r} is {_kind(key)}, not a str")
             continue
-        faults += _text_faults(f"{path}: the key", key)
+        faults += text_faults(f"{path}: the key", key)
         place = f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]"
         content[str.__str__(key)] = _plain_note(item, place, depth + 1, faults)
     return content
@@ -305,22 +309,28 @@ def check_record(record: FitRecord) -> None:
         if getattr(record, name) is not None and not is_hex(getattr(record, name), 64):
             faults.append(f"{name}: {getattr(record, name)!r} is not 64 hexadecimal digits")
     for name in ("name", "unique_tag", "search", "created"):
-        faults += _text_faults(name, getattr(record, name))
+        faults += text_faults(name, getattr(record, name))
     for name in ("settings", "payload", "model", "info", "versions", "extra"):
         if not isinstance(getattr(record, name), Mapping):
             faults.append(f"{name}: is {_kind(getattr(record, name))}, not a dict")
     for name in NUMBERS:
         faults += _number_faults(name, getattr(record, name))
     for tag in record.tags:
-        faults += _text_faults("tags", tag)
+        faults += text_faults("tags", tag)
     if record.kind not in KINDS:
         faults.append(f"kind: {record.kind!r} is none of {', '.join(KINDS)}")
     faults += _path_faults("components", [component.path for component in record.components])
     for component in record.components:
+        if component.path and not _is_path(component.path):
+            faults.append(f"components: {component.path!r} {NO_PATH}")
+    for component in record.components:
         for text in (component.class_ref, component.version, *component.base_refs):
-            faults += _text_faults(f"components.{component.path}", text)
+            faults += text_faults(f"components.{component.path}", text)
     faults += _path_faults("parameters", [parameter.path for parameter in record.parameters])
     for parameter in record.parameters:
+        # Derived quantities are called what the user likes.
+        if parameter.path in TAKEN or not (parameter.role == "derived" or _is_path(parameter.path)):
+            faults.append(f"parameters: {parameter.path!r} {NO_PATH}")
         if parameter.role not in ROLES:
             roles = ", ".join(ROLES)
             faults.append(f"parameters.{parameter.path}: role {parameter.role!r} is none of {roles}")
@@ -339,7 +349,8 @@ def is_hex(text: object, digits: int) -> bool:
     return isinstance(text, str) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", text, re.ASCII) is not None
 
 
-def _text_faults(name: str, text: object) -> list[str]:
+def text_faults(name: str, text: object) -> list[str]:
+    """Return why a text cannot be kept, a line a reason, each beginning with its name."""
     if not isinstance(text, str):
         return [f"{name}: {text!r} is not a str"]
     if "\0" in text:
@@ -361,11 +372,19 @@ def _number_faults(name: str, number: object) -> list[str]:
 def _path_faults(name: str, paths: Iterable[object]) -> list[str]:
     faults, seen = [], set()
     for path in paths:
-        faults += _text_faults(f"{name} path", path)
+        faults += text_faults(f"{name} path", path)
         if path in seen:
             faults.append(f"{name}: {path!r} is there twice")
         seen.add(path)
     return faults
+
+
+def _is_path(path: object) -> bool:
+    """Whether a text is names joined by dots, the last one perhaps with the place in an array."""
+    names = (
+        re.sub(r"\[[0-9,]{1,100}\]$", "", path, flags=re.ASCII).split(".") if isinstance(path, str) else [""]
+    )
+    return all((name.isidentifier() or name.isdecimal()) and len(name) <= LONGEST_NAME for name in names)
 
 
 def _without_none(parameter: ParameterRecord) -> dict[str, object]:

@@ -7,20 +7,17 @@ again. All of them are idempotent, may run beside fits, and delete nothing but u
 
 from __future__ import annotations
 
-import contextlib
-import os
-import secrets
+import itertools
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import files, filing, guard, layout, tables
+from classy_pm.catalog import files, filing, guard, layout, notes, tables
 from classy_pm.catalog.database import Database
 from classy_pm.catalog.faults import DamagedFile
 from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout
-from classy_pm.catalog.records import FitRecord
 from classy_pm.errors import CatalogError
 
 #: Seconds after which a part from another machine, whose processes cannot be seen, is debris.
@@ -72,8 +69,11 @@ def sweep(database: Database, place: Layout) -> Report:
         if here and layout.is_alive(int(pid)):
             continue
         named = place.fit_path(fit_key, run_id)
-        if named.exists() and not _has_row(database, fit_key, run_id):
-            _adopt(database, place, named, report)
+        # Its own file first; then one that it had not yet set aside.
+        for path in sorted(place.runs_of(fit_key), key=lambda path: path != named):
+            keys = layout.keys_of(path)
+            if keys is not None and not _has_row(database, *keys):
+                _adopt(database, place, path, report)
         if here or layout.age(part) > PATIENCE:
             part.unlink(missing_ok=True)
             report.removed.append(part.name)
@@ -99,12 +99,15 @@ def recover(database: Database, place: Layout) -> Report:
             report.missing.append(row.fit_key)
         elif row.status == "complete" and path.stat().st_size != row.nbytes:
             _set_aside(database, place, row, "its size has changed since it was filed", report)
+    if rows:
+        with database.writing() as connection:
+            notes.apply(connection, notes.read(place.files))
     return report
 
 
 def verify(database: Database, place: Layout) -> Report:
     """Recover, and hash every file; one that has changed goes into quarantine."""
-    _check_index(database)
+    database.check_sound()
     report = recover(database, place)
     for row in _rows(database).values():
         if row.status != "complete":
@@ -117,13 +120,13 @@ def verify(database: Database, place: Layout) -> Report:
 
 
 def rebuild(database: Database, place: Layout) -> Report:
-    """Make the index again from the files, beside the old one, and put it in its place.
+    """Make the index again from the files, and put it in the place of the old one.
 
     No other process should be using the catalogue. Without a fit to make an index from nothing is
     changed; an old index that is not sound is moved to another name, because it may be no index.
     """
     report = Report()
-    found: list[tuple[FitRecord, Path]] = []
+    found: list[tuple[str, str, Path]] = []
     faults: list[tuple[Path, str]] = []
     for path in place.all_files():
         report.checked += 1
@@ -132,7 +135,8 @@ def rebuild(database: Database, place: Layout) -> Report:
             record = files.read_record(path)
             if layout.keys_of(path) != (record.fit_key, record.run_id):
                 raise CatalogError("The keys in its manifest are not those of its name.")
-            found.append((record, path))
+            database.check_record(record)
+            found.append((record.created, record.run_id, path))
         except CatalogError as error:
             faults.append((path, error.message))
     if not found:
@@ -144,26 +148,15 @@ def rebuild(database: Database, place: Layout) -> Report:
     for path, reason in faults:
         filing.set_aside(place, path, reason)
         report.set_aside.append(path.name)
-    fresh = Database(database.path.with_name(f".{database.path.name}.{secrets.token_hex(8)}.rebuild"))
-    try:
-        with fresh.writing():
-            pass
-        for record, path in sorted(found, key=lambda item: (item[0].created, item[0].run_id)):
-            written = files.Written(path, files.sha256_of(path), path.stat().st_size)
-            filing.enter(fresh, place, record, written)
-            report.adopted.append(record.fit_key)
-        fresh.close()
-        if database.exists() and not _is_sound(database):
-            report.set_aside.append(_move_index_aside(database.path))
-        database.close()
-        # The old log must be gone before the new index has the name, or it would be played into it.
-        for suffix in ("-wal", "-shm", "-journal"):
-            Path(f"{database.path}{suffix}").unlink(missing_ok=True)
-        fresh.path.replace(database.path)
-        layout.flush_folder(database.path.parent)
-    finally:
-        for suffix in ("", "-wal", "-shm"):
-            Path(f"{fresh.path}{suffix}").unlink(missing_ok=True)
+    with database.replacing(report.set_aside) as writing:
+        for batch in itertools.batched(sorted(found), filing.BATCH):
+            finished = []
+            for _, _, path in batch:
+                # Read once more: a hundred thousand records do not fit into memory.
+                written = files.Written(path, files.sha256_of(path), path.stat().st_size)
+                finished.append((files.read_record(path), written))
+            entered = filing.enter_many(writing, place, finished)
+            report.adopted += [record.fit_key for record in entered]
     return report
 
 
@@ -197,40 +190,3 @@ def _rows(database: Database) -> dict[tuple[str, str], Any]:
     columns = (table.c.fit_key, table.c.run_id, table.c.id, table.c.status, table.c.sha256, table.c.nbytes)
     with database.reading() as connection:
         return {(row.fit_key, row.run_id): row for row in connection.execute(sa.select(*columns))}
-
-
-def _check_index(database: Database) -> None:
-    if not database.exists():
-        return
-    with database.reading() as connection:
-        faults = [row[0] for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
-        broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
-    if faults != ["ok"] or broken:
-        raise DamagedFile(
-            f"The index {str(database.path)!r} is damaged.",
-            faults[:5],
-            cure="The fits are in the folder beside it: `rebuild()` makes the index again.",
-        )
-
-
-def _is_sound(database: Database) -> bool:
-    try:
-        _check_index(database)
-    except CatalogError:
-        return False
-    finally:
-        database.close()
-    return True
-
-
-def _move_index_aside(path: Path) -> str:
-    """Give what lies in the place of the index, with its log, a name that nothing has; return it."""
-    suffixes = ("-wal", "-shm", "-journal", "")  # the file last: its log must not stay behind it
-    number = 1
-    while any(os.path.lexists(f"{path}.set-aside-{number}{suffix}") for suffix in suffixes):
-        number += 1
-    target = f"{path}.set-aside-{number}"
-    for suffix in suffixes:
-        with contextlib.suppress(FileNotFoundError):
-            Path(f"{path}{suffix}").rename(f"{target}{suffix}")
-    return Path(target).name

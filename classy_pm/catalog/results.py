@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from classy_pm.model import Node
     from classy_pm.result import Result, Samples
 
-__all__ = ["instance_of", "model_of", "result_of", "samples_of"]
+__all__ = ["instance_of", "model_of", "result_of", "samples_of", "saved_of"]
 
 
 def model_of(stored: StoredFit, classes: Mapping[str, type]) -> Node:
@@ -78,6 +78,13 @@ def samples_of(stored: StoredFit, classes: Mapping[str, type]) -> Samples:
 def instance_of(stored: StoredFit, classes: Mapping[str, type]) -> Any:
     """Return the objects at the draw with the greatest log likelihood."""
     return samples_of(stored, classes).max_log_likelihood_instance
+
+
+def saved_of(stored: StoredFit, classes: Mapping[str, type]) -> dict[str, Any]:
+    """Return what the analysis has saved with the fit, by name."""
+    from classy_pm.result import tree
+
+    return tree.saved_of(stored.tree())
 
 
 def _name(ref: str) -> str:

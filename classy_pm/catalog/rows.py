@@ -2,46 +2,56 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from classy_pm.catalog import tables
 from classy_pm.catalog.files import Written
 from classy_pm.catalog.records import FORMAT, SUMMARY, ComponentRecord, FitRecord, ParameterRecord, to_json
 
 
-def insert_fit(connection: sa.Connection, record: FitRecord, written: Written) -> bool:
-    """Enter a filed fit; return False, changing nothing, if another run of it is there already.
+def insert_fits(connection: sa.Connection, finished: Sequence[tuple[FitRecord, Written]]) -> dict[str, str]:
+    """Enter filed fits, but none of which another run is there already; return by key the run that is.
 
-    A row whose file was found missing or damaged gives way to the new run.
+    A row whose file was found missing or damaged gives way to the new run. The caller's transaction
+    must be the only one that writes.
     """
-    gone = sa.delete(tables.fit).where(
-        tables.fit.c.fit_key == record.fit_key, tables.fit.c.status != "complete"
-    )
-    connection.execute(gone)
-    statement = _insert_new(connection, tables.fit, _fit_row(record, written)).returning(tables.fit.c.id)
-    fit_id = connection.execute(statement).scalar_one_or_none()
-    if fit_id is None:
-        return False
-    insert_children(connection, fit_id, record)
-    return True
+    fit = tables.fit
+    among = fit.c.fit_key.in_([record.fit_key for record, _ in finished])
+    connection.execute(sa.delete(fit).where(among, fit.c.status != "complete"))
+    there = set(connection.execute(sa.select(fit.c.fit_key).where(among)).scalars())
+    new: dict[str, tuple[FitRecord, Written]] = {}
+    for record, written in finished:
+        if record.fit_key not in there:
+            new.setdefault(record.fit_key, (record, written))
+    if new:
+        connection.execute(sa.insert(fit), [_fit_row(*item) for item in new.values()])
+        numbers = connection.execute(sa.select(fit.c.id, fit.c.fit_key).where(among)).all()
+        insert_children(connection, {number: new[key][0] for number, key in numbers if key in new})
+    runs = connection.execute(sa.select(fit.c.fit_key, fit.c.run_id).where(among)).all()
+    return {row.fit_key: row.run_id for row in runs}
 
 
-def insert_children(connection: sa.Connection, fit_id: int, record: FitRecord) -> None:
-    """Enter components, parameters, tags and notes of a fit that has its row."""
-    groups: list[tuple[sa.Table, list[dict[str, Any]]]] = [
-        (tables.component, [_component_row(connection, item) for item in record.components]),
-        (tables.parameter, [_parameter_row(place, item) for place, item in enumerate(record.parameters)]),
-        (tables.tag, [{"tag": text} for text in dict.fromkeys(record.tags)]),
-        (tables.info, [info_row(key, value) for key, value in record.info.items()]),
-    ]
-    for table, rows in groups:
-        if rows:
-            connection.execute(sa.insert(table), [{"fit_id": fit_id, **row} for row in rows])
+def insert_children(connection: sa.Connection, records: Mapping[int, FitRecord]) -> None:
+    """Enter components, parameters, tags and notes of fits that have their rows, by their numbers."""
+    classes = _classes(connection, [item for record in records.values() for item in record.components])
+    groups: dict[sa.Table, Callable[[FitRecord], Iterable[dict[str, Any]]]] = {
+        tables.component: lambda record: (
+            {"path": item.path, "class_id": classes[_class_key(item)]} for item in record.components
+        ),
+        tables.parameter: lambda record: map(_parameter_row, itertools.count(), record.parameters),
+        tables.tag: lambda record: ({"tag": text} for text in dict.fromkeys(record.tags)),
+        tables.info: lambda record: itertools.starmap(info_row, record.info.items()),
+    }
+    for table, rows_of in groups.items():
+        lines = [{"fit_id": fit_id, **row} for fit_id, record in records.items() for row in rows_of(record)]
+        if lines:
+            connection.execute(sa.insert(table), lines)
 
 
 def info_row(key: str, value: object) -> dict[str, Any]:
@@ -83,15 +93,29 @@ def _fit_row(record: FitRecord, written: Written) -> dict[str, Any]:
     return row
 
 
-def _component_row(connection: sa.Connection, item: ComponentRecord) -> dict[str, Any]:
-    row = {"ref": item.class_ref, "version": item.version, "bases": json.dumps(item.base_refs)}
-    where = [tables.class_.c[name] == value for name, value in row.items()]
-    find = sa.select(tables.class_.c.id).where(*where)
-    class_id = connection.execute(find).scalar_one_or_none()
-    if class_id is None:
-        connection.execute(_insert_new(connection, tables.class_, row))
-        class_id = connection.execute(find).scalar_one()
-    return {"path": item.path, "class_id": class_id}
+def _class_key(item: ComponentRecord) -> tuple[str, str, str]:
+    return (item.class_ref, item.version, json.dumps(item.base_refs))
+
+
+def _classes(
+    connection: sa.Connection, components: Iterable[ComponentRecord]
+) -> dict[tuple[str, str, str], int]:
+    """Return the numbers of the classes of some components, having entered those that are new."""
+    table = tables.class_
+    wanted = dict.fromkeys(map(_class_key, components))
+    query = sa.select(table.c.ref, table.c.version, table.c.bases, table.c.id)
+
+    def known() -> dict[tuple[str, str, str], int]:
+        among = table.c.ref.in_(list({ref for ref, _, _ in wanted}))
+        lines = connection.execute(query.where(among))
+        return {(ref, version, bases): number for ref, version, bases, number in lines}
+
+    found = known() if wanted else {}
+    fresh = [dict(zip(("ref", "version", "bases"), key, strict=True)) for key in wanted if key not in found]
+    if fresh:
+        connection.execute(sa.insert(table), fresh)
+        found = known()
+    return found
 
 
 def _parameter_row(place: int, item: ParameterRecord) -> dict[str, Any]:
@@ -101,9 +125,3 @@ def _parameter_row(place: int, item: ParameterRecord) -> dict[str, Any]:
         row |= {name: finite(item.value) for name in ("mean", "median", "ml", "map")}
     text = item.value if isinstance(item.value, str) else None
     return {"path": item.path, "place": place, "role": item.role, "prior": item.prior, "text": text, **row}
-
-
-def _insert_new(connection: sa.Connection, table: sa.Table, row: dict[str, Any]) -> Any:
-    """Return an INSERT that does nothing where a unique key is taken."""
-    dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-    return dialect.insert(table).values(row).on_conflict_do_nothing()

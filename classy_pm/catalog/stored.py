@@ -7,9 +7,10 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import xarray as xr
 
-from classy_pm.catalog import files
+from classy_pm.catalog import files, isolated
 from classy_pm.catalog.records import FitRecord
 
 if TYPE_CHECKING:
@@ -68,13 +69,34 @@ class StoredFit:
 
     @property
     def record(self) -> FitRecord:
-        """Everything that was filed beside the draws, read from the file's manifest."""
-        return files.read_record(self.path, self.sha256)
+        """Everything that was filed beside the draws, as it was then, read from the file's manifest."""
+        return self._files.read_record(self.path, self.sha256)
 
     @property
     def info(self) -> dict[str, Any]:
-        """The user's notes, read from the index."""
+        """The user's notes as they are now, read from the index."""
         return self.catalog.info_of(self)
+
+    @property
+    def tags(self) -> list[str]:
+        """The tags as they are now, read from the index."""
+        return self.catalog.tags_of(self)
+
+    def tag(self, *tags: str) -> None:
+        """Give this fit more tags."""
+        self.catalog.tag(self, *tags)
+
+    def untag(self, *tags: str) -> None:
+        """Take tags from this fit."""
+        self.catalog.untag(self, *tags)
+
+    def note(self, key: str, value: Any) -> None:
+        """Write a note on this fit, in the place of one with this key."""
+        self.catalog.note(self, key, value)
+
+    def unnote(self, *keys: str) -> None:
+        """Take notes from this fit."""
+        self.catalog.unnote(self, *keys)
 
     def tree(self) -> xr.DataTree:
         """Return the result, all in memory.
@@ -89,4 +111,19 @@ class StoredFit:
         DamagedFile
             If the file is not, bit for bit, what was filed.
         """
-        return files.read_tree(self.path, self.sha256)
+        return self._files.read_tree(self.path, self.sha256)
+
+    def variable(self, name: str) -> np.ndarray[Any, Any]:
+        """Return the draws of one variable of the posterior, reading nothing else.
+
+        Returns
+        -------
+        numpy.ndarray
+            With shape (chain, draw, ...).
+        """
+        return self._files.read_variable(self.path, name, self.sha256)
+
+    @property
+    def _files(self) -> Any:
+        """What reads the file: this process, or a child of it."""
+        return isolated if self.catalog.untrusted else files

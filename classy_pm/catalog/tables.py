@@ -1,7 +1,7 @@
 """The schema of the index: what is kept in columns so that it can be searched.
 
 Adding a column is adding it here, filling it in `rows`, and writing a migration in `migrations`.
-The tables are STRICT on sqlite, and the same ones serve PostgreSQL.
+The tables are STRICT on sqlite. The same ones serve PostgreSQL, with the same order of texts.
 """
 
 from __future__ import annotations
@@ -11,9 +11,11 @@ import functools
 from sqlalchemy import (
     DDL,
     REAL,
+    BigInteger,
     CheckConstraint,
     Column,
     Connection,
+    Dialect,
     Double,
     ForeignKey,
     Index,
@@ -25,7 +27,7 @@ from sqlalchemy import (
     create_engine,
     event,
 )
-from sqlalchemy.types import TypeEngine
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 #: `PRAGMA application_id` of our databases: "CLPY".
 APPLICATION_ID = int.from_bytes(b"CLPY")
@@ -36,6 +38,22 @@ metadata = MetaData()
 
 # STRICT tables know REAL and no other name for a double; PostgreSQL's REAL has half the digits.
 Number: TypeEngine[float] = Double().with_variant(REAL(), "sqlite")
+Whole: TypeEngine[int] = BigInteger().with_variant(Integer(), "sqlite")
+
+
+class Words(TypeDecorator[str]):
+    """A text, compared by its characters' numbers whatever the language of the server is."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[str]:
+        """Return the type of an engine."""
+        return Text(collation="C" if dialect.name == "postgresql" else None)
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Return what an engine is given; PostgreSQL has no NUL, so that a text with one is like none."""
+        return None if value is not None and dialect.name == "postgresql" and "\0" in value else value
 
 
 def _hex(name: str, digits: int) -> CheckConstraint:
@@ -45,8 +63,8 @@ def _hex(name: str, digits: int) -> CheckConstraint:
 meta = Table(
     "meta",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, nullable=False),
+    Column("key", Words, primary_key=True),
+    Column("value", Words, nullable=False),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -54,46 +72,46 @@ meta = Table(
 class_ = Table(
     "class",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("ref", Text, nullable=False),
-    Column("version", Text, nullable=False),
-    Column("bases", Text, nullable=False),  # JSON list of references, nearest first
-    UniqueConstraint("ref", "version", "bases"),
+    Column("id", Whole, primary_key=True),
+    Column("ref", Words, nullable=False),
+    Column("version", Words, nullable=False),
+    Column("bases", Words, nullable=False),  # JSON list of references, nearest first
+    UniqueConstraint("ref", "version", "bases").ddl_if(dialect="sqlite"),
     sqlite_strict=True,
 )
 
 fit = Table(
     "fit",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("fit_key", Text, nullable=False, unique=True),
-    Column("run_id", Text, nullable=False),
-    Column("status", Text, nullable=False),  # complete, missing, damaged
-    Column("name", Text, nullable=False),
-    Column("unique_tag", Text, nullable=False),
-    Column("model_hash", Text),
-    Column("data_hash", Text),
-    Column("likelihood_hash", Text),
-    Column("search_hash", Text),
-    Column("graph_hash", Text),
-    Column("sampler", Text, nullable=False),
-    Column("n_free", Integer, nullable=False),
-    Column("sha256", Text, nullable=False),
-    Column("nbytes", Integer, nullable=False),
-    Column("fmt", Integer, nullable=False),
-    Column("created", Text, nullable=False),
+    Column("id", Whole, primary_key=True),
+    Column("fit_key", Words, nullable=False, unique=True),
+    Column("run_id", Words, nullable=False),
+    Column("status", Words, nullable=False),  # complete, missing, damaged
+    Column("name", Words, nullable=False),
+    Column("unique_tag", Words, nullable=False),
+    Column("model_hash", Words),
+    Column("data_hash", Words),
+    Column("likelihood_hash", Words),
+    Column("search_hash", Words),
+    Column("graph_hash", Words),
+    Column("sampler", Words, nullable=False),
+    Column("n_free", Whole, nullable=False),
+    Column("sha256", Words, nullable=False),
+    Column("nbytes", Whole, nullable=False),
+    Column("fmt", Whole, nullable=False),
+    Column("created", Words, nullable=False),
     Column("seconds", Number),
     Column("log_evidence", Number),
     Column("log_evidence_error", Number),
     Column("max_log_likelihood", Number),
     Column("loo", Number),
-    Column("divergences", Integer),
+    Column("divergences", Whole),
     Column("max_rhat", Number),
     Column("min_ess", Number),
-    Column("n_nonfinite", Integer, nullable=False),
-    Column("parent_key", Text),
-    Column("kind", Text, nullable=False),
-    Column("grid_index", Integer),
+    Column("n_nonfinite", Whole, nullable=False),
+    Column("parent_key", Words),
+    Column("kind", Words, nullable=False),
+    Column("grid_index", Whole),
     _hex("fit_key", 64),
     _hex("run_id", 32),
     _hex("sha256", 64),
@@ -110,15 +128,15 @@ fit = Table(
 
 
 def _of_fit() -> Column[int]:
-    return Column("fit_id", Integer, ForeignKey("fit.id", ondelete="CASCADE"), primary_key=True)
+    return Column("fit_id", Whole, ForeignKey("fit.id", ondelete="CASCADE"), primary_key=True)
 
 
 component = Table(
     "component",
     metadata,
     _of_fit(),
-    Column("path", Text, primary_key=True),
-    Column("class_id", Integer, ForeignKey("class.id"), nullable=False),
+    Column("path", Words, primary_key=True),
+    Column("class_id", Whole, ForeignKey("class.id"), nullable=False),
     Index("component_path_class", "path", "class_id", "fit_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -128,11 +146,11 @@ parameter = Table(
     "parameter",
     metadata,
     _of_fit(),
-    Column("path", Text, primary_key=True),
-    Column("place", Integer, nullable=False),  # order in the model
-    Column("role", Text, nullable=False),
-    Column("prior", Text),
-    Column("text", Text),  # what a fixed str was fixed to
+    Column("path", Words, primary_key=True),
+    Column("place", Whole, nullable=False),  # order in the model
+    Column("role", Words, nullable=False),
+    Column("prior", Words),
+    Column("text", Words),  # what a fixed str was fixed to
     Column("mean", Number),
     Column("median", Number),
     Column("sd", Number),
@@ -153,7 +171,7 @@ tag = Table(
     "tag",
     metadata,
     _of_fit(),
-    Column("tag", Text, primary_key=True),
+    Column("tag", Words, primary_key=True),
     Index("tag_tag", "tag", "fit_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -163,12 +181,14 @@ info = Table(
     "info",
     metadata,
     _of_fit(),
-    Column("key", Text, primary_key=True),
+    Column("key", Words, primary_key=True),
     Column("num", Number),  # numbers and booleans
-    Column("text", Text),  # str
-    Column("json", Text, nullable=False),  # the value as it was given
+    Column("text", Words),  # str
+    Column("json", Words, nullable=False),  # the value as it was given
     Index("info_key_num", "key", "num", "fit_id"),
-    Index("info_key_text", "key", "text", "fit_id"),
+    Index("info_key_text", "key", "text", "fit_id").ddl_if(dialect="sqlite"),
+    # An index by hash, for PostgreSQL's others refuse a long text.
+    Index("info_text", "text", postgresql_using="hash").ddl_if(dialect="postgresql"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
 )
@@ -194,6 +214,9 @@ VIEWS = {
 for _name, _query in VIEWS.items():
     _create = DDL(f"CREATE VIEW {_name} AS {' '.join(_query.split())}")
     event.listen(metadata, "after_create", _create.execute_if(dialect="sqlite"))
+    _query = _query.replace("group_concat", "string_agg").replace("round(median,", "round(median::numeric,")
+    _create = DDL(f"CREATE VIEW {_name} AS {' '.join(_query.split())}")
+    event.listen(metadata, "after_create", _create.execute_if(dialect="postgresql"))
 
 
 def contents(connection: Connection) -> list[tuple[object, ...]]:

@@ -225,12 +225,13 @@ def make_plan(model: Node) -> Plan:
     return Plan(layout, layout.build, groups, tuple(dependent), describe(layout))
 
 
-# Names that ArviZ and xarray keep for themselves.
+# Names that ArviZ and xarray keep for themselves, and how long one may be in a file.
 _TAKEN = ("chain", "draw", "sample")
+_LONGEST = 200
 
 
 def _check_names(layout: Layout) -> None:
-    """Refuse names that would be given twice in the graph or in the result."""
+    """Refuse names that would be given twice in the graph or in the result, or that no file can hold."""
     faults = Faults()
     derived = [".".join(path) for path, _ in layout.derived]
     names = [parameter.name for parameter in layout.parameters]
@@ -242,11 +243,15 @@ def _check_names(layout: Layout) -> None:
             )
         if name in _TAKEN:
             faults.add(name, "is a name that every result has already; call the parameter otherwise")
+        if len(name) > _LONGEST:
+            faults.add(
+                name, f"has {len(name)} characters with the names above it, and at most {_LONGEST} can be"
+            )
     for parameter in layout.parameters:
         for axis in range(len(parameter.shape)):
             if f"{parameter.name}_dim_{axis}" in names:
                 faults.add(f"{parameter.name}_dim_{axis}", f"is the name of an axis of {parameter.name}")
-    faults.raise_as(ModelError, "The model's names cannot be told apart.")
+    faults.raise_as(ModelError, "The model's names cannot be used.")
 
 
 def _group(layout: Layout, positions: list[int]) -> PriorGroup:

@@ -17,3 +17,22 @@ def location(tmp_path):
 def catalog(location):
     with Catalog(location) as catalog:
         yield catalog
+
+
+@pytest.fixture(scope="session")
+def server():
+    """A PostgreSQL server for all tests that want one."""
+    import postgres_server
+
+    with postgres_server.running() as server:
+        yield server
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def place(request, tmp_path_factory):
+    """Where a module's own catalogue is, on each engine: what `Catalog` is called with."""
+    folder = tmp_path_factory.mktemp("catalogue")
+    if request.param == "sqlite":
+        return {"location": folder / "survey.sqlite"}
+    address = request.getfixturevalue("server").new_schema()
+    return {"location": address, "files": folder / "survey.files"}

@@ -167,3 +167,29 @@ def test_of_many_that_ask_at_once_one_gets_it(catalog):
     assert len(leases) == 1
     leases[0].release()
     assert not Path(leases[0].path).exists()
+
+
+@pytest.mark.parametrize("hours", [-5, 5])
+def test_the_clock_of_this_process_does_not_matter(catalog, monkeypatch, hours):
+    """A lease is as old as the file system says, which is what both machines see."""
+    path = leave_lease(catalog, host="elsewhere", boot="0", pid=1, token="x")
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 3600 * hours)
+    assert catalog.claims.take(KEY) is None
+    os.utime(path, (path.stat().st_mtime - claims.STALE - 5,) * 2)
+    catalog.claims.take(KEY).release()
+
+
+def test_a_lease_from_the_future_ends_when_nobody_touches_it(catalog, monkeypatch):
+    """Its machine's clock was hours ahead: by its age it would hold for as long."""
+    path = leave_lease(catalog, host="elsewhere", boot="0", pid=1, token="x")
+    ahead, clock = time.time() + 5 * 3600, [0.0]
+    monkeypatch.setattr(claims.time, "monotonic", lambda: clock[0])
+    for minute in range(0, 30, 5):
+        clock[0] = 60.0 * minute
+        os.utime(path, (ahead + 60 * minute,) * 2)
+        assert catalog.claims.take(KEY) is None, "it is touched, and so alive"
+    clock[0] += claims.STALE - 1.0
+    assert catalog.claims.take(KEY) is None
+    clock[0] += 2.0
+    catalog.claims.take(KEY).release()

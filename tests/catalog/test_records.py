@@ -158,3 +158,45 @@ def test_notes_that_could_not_be_read_back_are_refused_beforehand():
     for value, word in [(endless, "deeper"), (deep, "deeper"), ("x" * LARGEST_MANIFEST, "longer")]:
         with pytest.raises(CatalogError, match=word):
             check_info({"a": value})
+
+
+NAMES = ["", "a b", "a..b", "a\0b", "../a", "a/b", "x" * 201, "a[b]", "a[0]b", "\u202ea", "a.", "'a'"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_that_no_model_has_is_refused_when_a_record_is_made_or_read(name):
+    for change in (
+        {"parameters": (ParameterRecord(name),)},
+        {"components": (("a", "m:A", ()), (name or ".", "m:A", ()))},
+    ):
+        with pytest.raises(CatalogError, match="no path of names"):
+            make_record(**change)
+    content = json.loads(make_record().to_manifest())
+    content["parameters"][0]["path"] = name
+    with pytest.raises(CatalogError, match="no path of names"):
+        FitRecord.from_manifest(json.dumps(content))
+
+
+@pytest.mark.parametrize("name", ["chain", "draw", "sample"])
+def test_a_parameter_is_not_called_as_every_result_s_axes_are(name):
+    for role in ("free", "fixed", "derived"):
+        with pytest.raises(CatalogError, match="no path of names"):
+            make_record(parameters=(ParameterRecord(name, role=role),))
+    make_record(parameters=(ParameterRecord(f"lens.{name}"),))
+
+
+def test_all_names_that_a_model_has_are_kept():
+    paths = [
+        "x",
+        "lenses.0.bulge",
+        "Ünï.größe_1",
+        "weights[0]",
+        "a.b[3,14]",
+        "x" * 200,
+        ".".join(["x" * 99] * 9),
+    ]
+    make_record(
+        components=[("", "m:A", ())] + [(path, "m:A", ()) for path in paths[:3]],
+        parameters=[ParameterRecord(path) for path in paths]
+        + [ParameterRecord("total flux", role="derived")],
+    )

@@ -19,7 +19,16 @@ from classy_pm.errors import CatalogError
 
 #: Starts processes that have everything imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["classy_pm.catalog", "builders"])
+CONTEXT.set_forkserver_preload(
+    [
+        *("classy_pm.catalog", "builders", "pytest"),
+        *("netCDF4", "h5py", "xarray.backends.netCDF4_", "sqlalchemy.dialects.sqlite"),
+    ]
+)
+
+
+#: The soak of a minute is for those who ask for it: CLASSY_PM_SOAK=1 make test ARGS="-k kills".
+LONG = pytest.mark.skipif("CLASSY_PM_SOAK" not in os.environ, reason="set CLASSY_PM_SOAK=1 for the long soak")
 
 
 def file_one(location, number, step):
@@ -78,6 +87,51 @@ def test_a_process_killed_at_any_step_leaves_nothing_to_worry_about(location, st
     assert not catalog.verify()
 
 
+def file_again(location, instead_of, step):
+    os.environ["CLASSY_PM_FAILPOINT"] = step
+    Catalog(location).file(make_record(0), make_tree(1), instead_of=instead_of)
+
+
+@pytest.mark.parametrize("step", STEPS)
+def test_a_process_killed_while_one_run_takes_the_place_of_another_leaves_one_of_them(location, step):
+    with Catalog(location) as catalog:
+        old = catalog.file(make_record(0), make_tree(0))
+    process = CONTEXT.Process(target=file_again, args=(location, old.run_id, step))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+    catalog = Catalog(location)
+    (stored,) = catalog
+    taken = STEPS.index(step) >= STEPS.index("committed")
+    assert (stored.run_id != old.run_id) == taken
+    xr.testing.assert_identical(stored.tree(), make_tree(taken))
+    assert not list(catalog.layout.pending.iterdir())
+    assert len(list(catalog.layout.fits.rglob("*.nc"))) == 1, "also right after a rebuild"
+    again = catalog.file(make_record(0), make_tree(2), instead_of=stored.run_id)
+    xr.testing.assert_identical(again.tree(), make_tree(2))
+    assert not catalog.verify()
+
+
+def test_a_recovery_while_one_run_takes_the_place_of_another_loses_neither(catalog, monkeypatch):
+    """The recovery sees a second file of a fit that has its row, and sets it aside: too early."""
+    old = catalog.file(make_record(0), make_tree(0))
+    enter = filing.enter
+
+    def late(database, place, record, written, **options):
+        monkeypatch.setattr(filing, "enter", enter)
+        assert len(Catalog(catalog.location).recover().set_aside) == 1
+        assert not written.path.exists()
+        return enter(database, place, record, written, **options)
+
+    monkeypatch.setattr(filing, "enter", late)
+    new = catalog.file(make_record(0), make_tree(1), instead_of=old.run_id)
+    xr.testing.assert_identical(new.tree(), make_tree(1))
+    assert len(catalog) == 1 and not old.path.exists()
+    assert old.path.name in everything(catalog.layout.quarantine)
+    assert not catalog.verify()
+
+
 def test_opening_does_not_touch_what_a_living_process_is_writing(location, catalog):
     catalog.file(make_record(0), make_tree())
     mine = catalog.layout.part_path(make_key(1), "1" * 32)
@@ -102,10 +156,10 @@ def test_a_recovery_between_naming_and_commit_does_not_set_the_fit_aside(catalog
     """The run decides who won, not who inserted the row; see `filing.enter`."""
     enter = filing.enter
 
-    def late(database, place, record, written):
+    def late(database, place, record, written, **options):
         monkeypatch.setattr(filing, "enter", enter)
         assert Catalog(catalog.location).recover().adopted == [record.fit_key]
-        return enter(database, place, record, written)
+        return enter(database, place, record, written, **options)
 
     monkeypatch.setattr(filing, "enter", late)
     stored = catalog.file(make_record(), make_tree())
@@ -118,10 +172,10 @@ def test_the_later_of_two_runs_that_raced_is_set_aside_with_the_reason(catalog, 
     first = make_record()
     enter = filing.enter
 
-    def late(database, place, record, written):
+    def late(database, place, record, written, **options):
         monkeypatch.setattr(filing, "enter", enter)
         enter(database, place, first, files.write_fit(place, first, make_tree()))
-        return enter(database, place, record, written)
+        return enter(database, place, record, written, **options)
 
     monkeypatch.setattr(filing, "enter", late)
     second = make_record()
@@ -195,7 +249,9 @@ def test_verify_finds_one_flipped_bit_and_the_rest_stays_readable(catalog):
 
 def test_a_rebuilt_index_is_the_original(catalog, location):
     for number in range(4):
-        catalog.file(make_record(number, tags=("a", "b")), make_tree(number))
+        catalog.file(make_record(number, tags=("a", "b")), make_tree(number)).tag(f"later {number}")
+    catalog.note(make_key(2), "survey", "another")
+    catalog.untag(make_key(3), "a")
     before = dump(catalog)
     location.unlink()
     report = Catalog(location).rebuild()
@@ -274,9 +330,9 @@ def work(location, start, count, delay):
     if delay:
         enter = filing.enter
 
-        def late(*arguments):
+        def late(*arguments, **options):
             time.sleep(delay)
-            return enter(*arguments)
+            return enter(*arguments, **options)
 
         filing.enter = late
     catalog = Catalog(location)
@@ -313,12 +369,18 @@ def test_many_writers_lose_nothing_and_double_nothing(location):
     assert not (report.missing or report.damaged or report.adopted)
 
 
-def test_kills_and_recoveries_at_any_moment_lose_no_acknowledged_fit(location):
+@pytest.mark.parametrize(
+    ("writers", "fits", "rounds"),
+    [(3, 18, 3), pytest.param(6, 60, 20, marks=[pytest.mark.slow, LONG])],
+    ids=["short", "long"],
+)
+def test_kills_and_recoveries_at_any_moment_lose_no_acknowledged_fit(location, writers, fits, rounds):
     """Writers with a pause before their commit are killed while another process recovers."""
     catalog = Catalog(location)
     rng = random.Random(1)
-    for round_ in range(3):
-        processes = start_all([(location, 100 * index, 6 * (round_ + 1), 0.02) for index in range(2)])
+    for round_ in range(rounds):
+        count = fits * (round_ + 1) // rounds
+        processes = start_all([(location, 100 * index, count, 0.02) for index in range(writers)])
         deadline = time.monotonic() + 0.8 + 0.6 * rng.random()
         known = set()
         while time.monotonic() < deadline:
@@ -329,13 +391,14 @@ def test_kills_and_recoveries_at_any_moment_lose_no_acknowledged_fit(location):
         for process in processes:
             process.kill()
             process.join()
-    work(location, 0, 18, 0)
-    work(location, 100, 18, 0)
+        assert known <= {stored.fit_key for stored in catalog}
+    for index in range(writers):
+        work(location, 100 * index, fits, 0)
     fresh = Catalog(location)
     report = fresh.verify()
     assert not (report.missing or report.damaged)
-    assert len(fresh) == 36
-    assert len(list(fresh.layout.fits.rglob("*.nc"))) == 36
+    assert len(fresh) == writers * fits
+    assert len(list(fresh.layout.fits.rglob("*.nc"))) == writers * fits
     assert not list(fresh.layout.pending.iterdir())
 
 

@@ -95,3 +95,10 @@ def test_assertions_that_no_draw_meets_are_told():
     model.add_assertion(model.centre > 2.0)
     with pytest.raises(ModelError, match="None of"):
         model.random_instance(random_seed=1)
+
+
+def test_a_name_that_no_file_can_hold_is_refused_before_anything_is_drawn():
+    inner = Collection(**{"x" * 120: UniformPrior(0.0, 1.0)})
+    with pytest.raises(ModelError, match="has 221 characters with the names above it"):
+        make_plan(Collection(**{"y" * 100: inner}))
+    make_plan(Collection(**{"y" * 79: inner}))

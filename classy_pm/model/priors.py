@@ -28,6 +28,11 @@ __all__ = [
     "UniformPrior",
 ]
 
+# A part of a normal distribution that is narrower than this, in its standard deviations, is nearly
+# exponential; from the probabilities of two tails less of it is known.
+_NARROW = 1e-5
+# With more degrees of freedom than this the series of Student's t is better than its gamma functions.
+_NEARLY_NORMAL = 1e4
 _LOG_ROOT_2PI = 0.5 * np.log(2.0 * np.pi)
 _ROOT_2 = np.sqrt(2.0)
 
@@ -61,6 +66,9 @@ class UniformPrior(AbstractPrior):
     def _faults(self, lower_limit: Any, upper_limit: Any) -> Iterator[tuple[str, str]]:  # type: ignore[override]
         yield from _finite(lower_limit=lower_limit, upper_limit=upper_limit)
         yield from super()._faults(lower_limit=lower_limit, upper_limit=upper_limit)
+        limits = [float(limit) for limit in (lower_limit, upper_limit) if is_number(limit)]
+        if len(limits) == 2 and np.all(np.isfinite(limits)) and np.isinf(limits[1] - limits[0]):
+            yield "upper_limit", f"{upper_limit} is farther from {lower_limit} than a float can say"
 
     @staticmethod
     def _support(lower_limit: Any, upper_limit: Any) -> tuple[Any, Any]:  # type: ignore[override]
@@ -116,7 +124,7 @@ class LogUniformPrior(AbstractPrior):
     @staticmethod
     def _cdf(value: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
         inside = np.clip(value, lower_limit, upper_limit)
-        return np.log(inside / lower_limit) / np.log(upper_limit / lower_limit)
+        return _log_ratio(inside, lower_limit) / _log_ratio(upper_limit, lower_limit)
 
     @staticmethod
     def _log_kernel(value: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
@@ -124,7 +132,7 @@ class LogUniformPrior(AbstractPrior):
 
     @staticmethod
     def _log_mass(lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
-        return np.log(np.log(upper_limit / lower_limit))
+        return np.log(_log_ratio(upper_limit, lower_limit))
 
     @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -140,7 +148,22 @@ def _log_probability(lower: Any, upper: Any) -> Any:
     low = np.where(right, -np.asarray(upper), lower)
     high = np.where(right, -np.asarray(lower), upper)
     top = special.log_ndtr(high)
-    return top + np.log1p(-np.exp(special.log_ndtr(low) - top))
+    between = top + np.log1p(-np.exp(special.log_ndtr(low) - top))
+    middle, width = 0.5 * (low + high), high - low
+    narrow = -0.5 * middle**2 - _LOG_ROOT_2PI + np.log(width) + _log_sinh_over(0.5 * middle * width)
+    return np.where(low < high, np.where(width < _NARROW, narrow, between), -np.inf)
+
+
+def _log_sinh_over(x: Any) -> Any:
+    """Return log(sinh(x) / x)."""
+    x = np.abs(x)
+    return np.where(x < 1e-4, x**2 / 6.0, x + np.log1p(-np.exp(-2.0 * x)) - np.log(2.0 * x))
+
+
+def _log_ratio(upper: Any, lower: Any) -> Any:
+    """Return log(upper / lower), also where the ratio is no float."""
+    ratio = upper / lower
+    return np.where(np.isinf(ratio), np.log(upper) - np.log(lower), np.log(ratio))
 
 
 class GaussianPrior(AbstractPrior):
@@ -198,13 +221,23 @@ class GaussianPrior(AbstractPrior):
             log_below < log_above, special.ndtri_exp(log_below), -special.ndtri_exp(log_above)
         )
         value = mean + sigma * np.where(right, -standard, standard)
+        # Of a narrow part: `unit` is now from that side which is nearer to the mean's left.
+        steep = 0.5 * (low + high) * (high - low)
+        share = np.where(np.abs(steep) < 1e-12, unit, -np.log1p(unit * np.expm1(-steep)) / steep)
+        share = np.where(right, 1.0 - share, share)
+        narrow = lower_limit + (upper_limit - lower_limit) * share
+        value = np.where(high - low < _NARROW, narrow, value)
         return np.clip(value, lower_limit, upper_limit)
 
     @staticmethod
     def _cdf(value: Any, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
         low, high = (lower_limit - mean) / sigma, (upper_limit - mean) / sigma
         standard = np.clip((value - mean) / sigma, low, high)
-        return np.exp(_log_probability(low, standard) - _log_probability(low, high))
+        between = np.exp(_log_probability(low, standard) - _log_probability(low, high))
+        share = np.clip((value - lower_limit) / (upper_limit - lower_limit), 0.0, 1.0)
+        steep = 0.5 * (low + high) * (high - low)
+        narrow = np.where(np.abs(steep) < 1e-12, share, np.expm1(-steep * share) / np.expm1(-steep))
+        return np.where(high - low < _NARROW, narrow, between)
 
     @staticmethod
     def _log_kernel(value: Any, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
@@ -449,7 +482,8 @@ class StudentTPrior(AbstractPrior):
     @staticmethod
     def _log_mass(nu: Any, mean: Any, sigma: Any) -> Any:  # type: ignore[override]
         gammas = special.gammaln(0.5 * nu) - special.gammaln(0.5 * (nu + 1.0))
-        return gammas + 0.5 * np.log(nu * np.pi) + np.log(sigma)
+        gammas = np.where(nu > _NEARLY_NORMAL, 0.25 / nu - 0.5 * np.log(0.5 * nu), gammas)
+        return gammas + 0.5 * np.log(nu) + 0.5 * np.log(np.pi) + np.log(sigma)
 
     @override
     def pymc_arguments(self, nu: Any, mean: Any, sigma: Any) -> dict[str, Any]:  # type: ignore[override]

@@ -138,7 +138,8 @@ class Plan:
     @cached_property
     def _log_mass(self) -> float:
         """What does not change in the log prior, of the priors whose arguments are numbers."""
-        return sum(group.log_mass() for group in self.groups)
+        with np.errstate(all="ignore"):
+            return sum(group.log_mass() for group in self.groups)
 
     @cached_property
     def _limits(self) -> tuple[np.ndarray, np.ndarray]:

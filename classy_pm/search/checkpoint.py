@@ -24,6 +24,7 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -270,7 +271,7 @@ def _candidates(vectors: np.ndarray, values: np.ndarray) -> Iterator[tuple[str, 
     if not len(values):
         return
     finite = np.isfinite(values)
-    places = {"by chance": (chance % len(values), float(chance))}
+    places: dict[str, tuple[Any, float]] = {"by chance": (chance % len(values), float(chance))}
     if np.any(finite):
         best, worst = (
             np.argmax(np.where(finite, values, -np.inf)),

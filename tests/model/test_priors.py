@@ -5,6 +5,7 @@ import inspect
 import numpy as np
 import pytest
 import scipy.stats as st
+from scipy.integrate import quad
 
 from classy_pm.errors import ModelError
 from classy_pm.model import (
@@ -132,3 +133,49 @@ def test_where_a_parameter_makes_a_prior_impossible_the_density_is_zero(make, im
     units = (np.array([impossible, possible]) + 1.0) / 2.0
     values = plan.vector_from_unit(np.stack([units, [0.5, 0.5]], axis=-1))[:, 1]
     assert np.isnan(values[0]) and np.isfinite(values[1])
+
+
+NARROW = [
+    GaussianPrior(0.0, 1e15, 0.0, 1.0),
+    GaussianPrior(0.0, 1e12, -1.0, 1.0),
+    GaussianPrior(0.0, 1.0, 4.0, 4.0 + 0.9e-5),
+    GaussianPrior(0.0, 1.0, 4.0, 4.0 + 1.1e-5),
+    GaussianPrior(0.0, 1.0, -4.0 - 0.9e-5, -4.0),
+    GaussianPrior(7.0, 1.0, 3.0, 3.0 + 1e-6),
+]
+
+
+@pytest.mark.parametrize("prior", NARROW, ids=repr)
+def test_a_narrow_part_of_a_wide_normal_distribution_keeps_its_digits(prior):
+    lower, upper = prior.limits
+    middle = 0.5 * (lower + upper)
+
+    def density(value):
+        # Relative to the middle, which no quotient of probabilities enters.
+        mean, sigma = prior.arguments["mean"], prior.arguments["sigma"]
+        return np.exp(-0.5 * (value - middle) * (value + middle - 2.0 * mean) / sigma**2)
+
+    total = quad(density, lower, upper, epsrel=1e-12)[0]
+    for unit in (1e-3, 0.2, 0.5, 0.9):
+        value = prior.ppf(unit)
+        below = quad(density, lower, value, epsrel=1e-12)[0] / total
+        assert below == pytest.approx(unit, rel=1e-6) and prior.cdf(value) == pytest.approx(below, rel=1e-6)
+        expected = np.log(density(value)) - np.log(total)
+        assert prior.logpdf(value) == pytest.approx(expected, abs=1e-8)
+
+
+def test_very_wide_priors_have_densities():
+    wide = LogUniformPrior(1e-200, 1e200)
+    assert wide.logpdf(1.0) == pytest.approx(-np.log(400.0 * np.log(10.0)))
+    assert wide.cdf(1.0) == pytest.approx(0.5) and wide.ppf(0.5) == pytest.approx(1.0)
+    with pytest.raises(ModelError, match="farther"):
+        UniformPrior(-1e308, 1e308)
+
+
+def test_far_ends_of_distributions():
+    normal = GaussianPrior(0.0, 1.0)
+    assert normal.cdf(-np.inf) == 0.0 and normal.cdf(np.inf) == 1.0
+    for nu in (0.9e4, 1.1e4, 1e8, 1e300):
+        tail = -0.5 * (nu + 1.0) * np.log1p(4.0 / nu)
+        expected = st.norm.logpdf(2.0) + (tail + 2.0) - 0.25 / nu
+        assert StudentTPrior(nu).logpdf(2.0) == pytest.approx(expected, abs=1e-10)

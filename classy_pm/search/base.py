@@ -30,7 +30,7 @@ from classy_pm.result import tree as trees
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
-from classy_pm.search.limits import limit_notices
+from classy_pm.search.limits import position_notices
 from classy_pm.search.paths import saved_with
 from classy_pm.search.pointwise import pointwise_terms
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
@@ -51,6 +51,9 @@ type Kind = Literal["chains", "ensemble", "nested", "approximation", "optimum"]
 EQUAL_WEIGHTS = 1_000_000
 # And which of them data are simulated with.
 PREDICTIVE = 1_000_001
+
+# A log likelihood that differs by less than this tells nothing.
+FLAT = 1e-6
 
 FIT = "Write NUTS().fit(model, analysis), or another search; catalog= and info= can be given by name."
 
@@ -230,7 +233,16 @@ class Search(Settings):
             if result is not None:
                 return result
             start = time.perf_counter()
-            tree = self._fit(plan, analysis, identity, report, store.output_folder(identity.key))
+            folder = store.output_folder(identity.key)
+            try:
+                tree = self._fit(plan, analysis, identity, report, folder)
+            except KeyboardInterrupt:
+                if folder.is_dir():
+                    report.say(
+                        "Interrupted: what is known by now is kept, and the same call goes on from there.",
+                        at_once=True,
+                    )
+                raise
             seconds = time.perf_counter() - start
             with report.stage("filing the fit"):
                 record = make_record(self, model, plan, identity, tree, info, seconds)
@@ -278,8 +290,7 @@ class Search(Settings):
         variables, faults = drawn_variables(plan, analysis, draws.vectors)
         groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
         notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
-        if self._kind != "optimum":
-            notices += limit_notices(plan, draws.vectors)
+        notices += [*position_notices(plan, draws.vectors), *_flat_notice(draws)]
         notices += identity.changes(self, plan, analysis)
         assert draws.log_likelihood is not None
         tree = make_tree(
@@ -347,6 +358,18 @@ def _proof(problem: Problem) -> dict[str, Any] | None:
     """Return what was compared of the likelihood's graph, where one was made."""
     proof = problem.symbolic.proof if "symbolic" in vars(problem) else None
     return None if proof is None else dataclasses.asdict(proof)
+
+
+def _flat_notice(draws: Draws) -> list[str]:
+    """Say that a likelihood tells nothing of the parameters."""
+    assert draws.log_likelihood is not None
+    if draws.log_likelihood.size < 2 or np.ptp(draws.log_likelihood) > FLAT:
+        return []
+    notice = (
+        f"The log likelihood is {np.mean(draws.log_likelihood):.4g} at all draws, within {FLAT:g}: it tells "
+        "nothing of the parameters. Does it use the instance, is it the logarithm, and are there data?"
+    )
+    return [notice]
 
 
 def _nan_notice(problem: Problem) -> list[str]:

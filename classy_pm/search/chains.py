@@ -84,7 +84,7 @@ def _known(problem: Problem, number: int) -> Chain | None:
         return None
     for name in (WITNESSES, WITNESSED):
         del chain[name]
-    problem.report.say(f"An earlier run was interrupted: chain {number} is known.")
+    problem.report.say(f"An earlier run was interrupted: chain {number} is known.", at_once=True)
     return chain
 
 

@@ -138,6 +138,7 @@ class Emcee(Search):
             return problem.log_posterior(vectors)[:, 0].tolist()
 
         sampler = emcee.EnsembleSampler(self.nwalkers, size, log_posterior, vectorize=True)
+        sampler.log_prob_fn = log_posterior  # its wrapper prints every vector where something is raised
         convergence = _Convergence(self.auto_correlations_settings)
         converged = False
         with problem.report.stage("sampling with emcee", total=self.nsteps) as stage:

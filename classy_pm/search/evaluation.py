@@ -52,12 +52,15 @@ class Evaluation:
         self._gradients = Journal(folder and folder / "gradient.journal", problem.checkpoint_interval)
         self.onlooker = Onlooker(problem.plan, problem.analysis, folder, problem.visualize_interval)
         if not self._holds():
-            problem.report.say("The likelihood was changed since: the fit begins anew.")
+            problem.report.say("The likelihood was changed since: the fit begins anew.", at_once=True)
             self.journal.forget()
             self._gradients.forget()
             forget_chains(folder)
         if len(self.journal):
-            problem.report.say(f"An earlier run was interrupted: {len(self.journal)} calls are known.")
+            problem.report.say(
+                f"An earlier run was interrupted: {len(self.journal)} batches of its calls are known.",
+                at_once=True,
+            )
 
     def __call__(self, vectors: np.ndarray) -> np.ndarray:
         """Return the log likelihoods of vectors of shape (batch, size); NaN is -inf."""

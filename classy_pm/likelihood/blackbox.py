@@ -58,7 +58,12 @@ class _BlackBox(Op):
 
     def perform(self, node: Apply, inputs: Any, output_storage: Any) -> None:
         """Call the user's function."""
-        output_storage[0][0] = np.asarray(self.compute(np.concatenate([np.ravel(value) for value in inputs])))
+        try:
+            value = self.compute(np.concatenate([np.ravel(item) for item in inputs]))
+        except BaseException as error:
+            note(error)
+            raise
+        output_storage[0][0] = np.asarray(value)
 
 
 class BlackBoxLogLikelihood(_BlackBox):

@@ -7,9 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy.special import logsumexp
 
 from classy_pm.errors import ClassyError, Faults
 from classy_pm.likelihood.calls import checked_call
+from classy_pm.likelihood.warn import warn
+from classy_pm.result import tree as trees
 from classy_pm.result.result import Result
 
 if TYPE_CHECKING:
@@ -51,6 +54,11 @@ def compare(results: Mapping[str, Result]) -> ComparisonTable:
 
     Notes
     -----
+    With finitely many draws ``elpd_loo`` has a Monte Carlo error; a difference within two of it is warned of,
+    as other draws would give another one, and other weights. The error is by the delta method for the sum
+    over the data, which share the draws; for one datum it is that of Vehtari, Gelman and Gabry (2017),
+    Statistics and Computing 27, 1413.
+
     Stacking: Yao et al. (2018), Bayesian Analysis 13, 917. A constant that is left out of one likelihood
     and not of the other shifts evidence and LOO alike.
 
@@ -73,6 +81,7 @@ def compare(results: Mapping[str, Result]) -> ComparisonTable:
     _check_terms(elpds)
     best = max((_number(results[name].log_evidence), name) for name in evidences)[1] if evidences else None
     leave_one_out = _compared(elpds)
+    _warn_of_close(elpds, {name: _monte_carlo_error(results[name], elpds[name]) for name in elpds})
     rows = {}
     for name, result in results.items():
         evidence, error = _number(result.log_evidence), _number(result.log_evidence_error)
@@ -143,6 +152,41 @@ def _loo(result: Result) -> Any:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # large Pareto k: they are counted in the table
         return result.loo()
+
+
+def _warn_of_close(elpds: dict[str, Any], errors: dict[str, float]) -> None:
+    """Say which fits cannot be told from the best with so few draws."""
+    if len(elpds) < 2:
+        return
+    best = max(elpds, key=lambda name: float(elpds[name].elpd))
+    close = [
+        f"`{name}` ({difference:.2g} +- {error:.2g})"
+        for name, elpd in elpds.items()
+        if name != best
+        and (difference := float(elpds[best].elpd - elpd.elpd))
+        <= 2.0 * (error := np.hypot(errors[name], errors[best]))
+    ]
+    if close:
+        warn(
+            f"elpd_loo of {', '.join(close)} differs from that of `{best}` by no more than twice its Monte "
+            "Carlo error: with other draws the order and the weights may be others. Draw more.",
+            UserWarning,
+        )
+
+
+def _monte_carlo_error(result: Result, elpd: Any) -> float:
+    """Return how far LOO's estimate may be off because the draws are finitely many."""
+    import arviz_stats
+
+    terms = trees.pointwise_of(result.idata)
+    assert terms is not None
+    if not np.all(elpd.pareto_k.values <= elpd.good_k):
+        return NAN
+    weights = elpd.log_weights.transpose(*terms.dims).values
+    weights = np.exp(weights - logsumexp(weights, axis=(0, 1)))
+    # How each draw moves the sum over the data of log(sum of weight * likelihood), to first order.
+    moves = np.sum(weights * np.expm1(terms.values - elpd.elpd_i.values), axis=-1)
+    return float(arviz_stats.mcse(moves * moves.size))
 
 
 _LOO = ("elpd_loo", "elpd_loo_se", "elpd_diff", "elpd_diff_se", "p_loo", "weight", "bad_k")

@@ -290,7 +290,9 @@ class Search(Settings):
         variables, faults = drawn_variables(plan, analysis, draws.vectors)
         groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
         notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
-        notices += [*position_notices(plan, draws.vectors), *_flat_notice(draws)]
+        if draws.attributes.get("objective") != "likelihood":
+            notices += position_notices(plan, draws.vectors)
+        notices += _flat_notice(draws)
         notices += identity.changes(self, plan, analysis)
         assert draws.log_likelihood is not None
         tree = make_tree(

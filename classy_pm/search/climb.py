@@ -104,7 +104,10 @@ class GradientClimber:
         """Return about where the maximum above a point is."""
         options = {"maxiter": MAX_ITERATIONS, "maxcor": 20}
         falling = upside_down(self._log_density)
-        return np.asarray(optimize.minimize(falling, point, jac=True, method="L-BFGS-B", options=options).x)
+        with np.errstate(all="ignore"):
+            top = optimize.minimize(falling, point, jac=True, method="L-BFGS-B", options=options).x
+        # An infinite gradient leads nowhere.
+        return np.asarray(top) if np.all(np.isfinite(top)) else point
 
     def refine(self, point: np.ndarray) -> np.ndarray:
         """Return exactly where it is, by Newton's method with the curvature at the start."""

@@ -57,6 +57,13 @@ class Laplace(Approximation):
         function = compiled(problem, density)
         with problem.report.stage("finding the mode"):
             modes = comparable(modes_of(problem, function, density.points, gradient=gradient))
+        if not modes:
+            raise SearchError(
+                "No maximum was found: where the climbs ended, the posterior density or its curvature is not "
+                "a finite number.",
+                cure="Is the gradient of the log likelihood finite? cpm.check_gradient(model, analysis) "
+                "looks at it. Or use Emcee or Nautilus, which need none.",
+            )
         for mode in modes:
             _require_maximum(problem, mode)
         masses = np.array([mode.log_mass for mode in modes])

@@ -10,7 +10,7 @@ import numpy as np
 from classy_pm.errors import SearchError
 from classy_pm.plan import Plan
 from classy_pm.search.base import Kind, Search
-from classy_pm.search.limits import limits_at
+from classy_pm.search.limits import limits_at, shares_below
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import COMPARABLE, Mode, compiled, modes_of
@@ -19,7 +19,8 @@ __all__ = ["MAP"]
 
 # How near to a limit, as a share of the way to the other, a point is tried on the limit itself.
 NEAR = 1e-3
-# Nearer than this, and not on it, it went there because the density rises without end.
+# Nearer than this, as a share of the prior's probability too, and not on it, it went there because the
+# density rises without end.
 BESIDE = 1e-6
 # A gradient longer than this, in standard deviations, is no maximum's.
 STEEP = 0.1
@@ -43,7 +44,7 @@ class MAP(Search):
     Raises
     ------
     SearchError
-        If no place to start is found.
+        If no place to start is found, or no optimum whose density is a number.
 
     Notes
     -----
@@ -129,11 +130,21 @@ class MAP(Search):
     def _draws(self, problem: Problem, modes: list[Mode], vectors: np.ndarray) -> Draws:
         heights = self._heights(problem, vectors)
         order = np.argsort(-heights, kind="stable")
+        order = order[np.isfinite(heights[order])]
+        if not len(order):
+            raise SearchError(
+                f"No maximum was found: where the climbs ended, the log {self.objective} is not a finite "
+                "number.",
+                cure="Is the sign of the log likelihood right, and its gradient finite? "
+                "cpm.check_gradient(model, analysis) looks at it. Or use Emcee or Nautilus, which need none.",
+            )
         best = vectors[order[0]]
         names = np.array(problem.plan.element_names)
         _, distances = _distances(problem.plan, best)
         at_limit = names[np.any(distances == 0.0, axis=0)].tolist()
-        beside = names[np.any((distances > 0.0) & (distances < BESIDE), axis=0)].tolist()
+        shares = _shares_beyond(problem.plan, best)
+        close = (distances > 0.0) & (distances < BESIDE) & (shares < BESIDE)
+        beside = names[np.any(close, axis=0)].tolist()
         return Draws(
             best[np.newaxis, np.newaxis],
             attributes={
@@ -200,3 +211,9 @@ def _distances(plan: Plan, vector: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         way = limits[1] - limits[0]
         distances = np.abs(vector - limits) / np.where(np.isfinite(way), way, np.abs(limits) + 1.0)
     return limits, np.where(np.isfinite(limits), distances, np.inf)
+
+
+def _shares_beyond(plan: Plan, vector: np.ndarray) -> np.ndarray:
+    """Return the priors' probabilities between each limit and a vector, of shape (2, size)."""
+    (below,) = shares_below(plan, vector[np.newaxis], vector)
+    return np.array([below, 1.0 - below])

@@ -65,24 +65,43 @@ def _is_used(problem: Problem) -> bool:
 
 def _check_at(problem: Problem, vector: np.ndarray, widths: np.ndarray) -> None:
     gradient = problem.evaluate.gradient(vector)
-    open_places = np.arange(vector.size)
+    # Under a prior over many decades all shares of its width may be longer than the number itself.
+    undecided = np.arange(vector.size)
+    wrong: dict[int, float] = {}
+    for lengths in (widths, np.minimum(widths, np.abs(vector))):
+        slopes = _slopes_that_disagree(problem, vector, gradient, widths, lengths, undecided)
+        wrong |= {place: sure for place, told in slopes.items() if (sure := _sure(told)) is not None}
+        undecided = np.array([place for place, told in slopes.items() if np.all(np.isnan(told))], dtype=int)
+    if wrong:
+        raise _error(problem, vector, gradient, wrong)
+
+
+def _slopes_that_disagree(
+    problem: Problem,
+    vector: np.ndarray,
+    gradient: np.ndarray,
+    widths: np.ndarray,
+    lengths: np.ndarray,
+    places: np.ndarray,
+) -> dict[int, np.ndarray]:
+    """Return what differences give by those parameters of which no step confirms the gradient.
+
+    NaN where a step says nothing.
+    """
     slopes = np.full((len(STEPS), vector.size), np.nan)
     for number, step in enumerate(STEPS):
-        found, errors = _differences(problem, vector, step * widths, open_places)
-        given = gradient[open_places]
-        size = np.fmax(np.abs(given), np.abs(found))
+        if not len(places):
+            break
+        found, errors = _differences(problem, vector, step * lengths, places)
+        given = gradient[places]
+        size = np.fmax(np.where(np.isfinite(given), np.abs(given), 0.0), np.abs(found))
         informative = errors <= INFORMATIVE * size
         apart = np.abs(given - found)
         agree = informative & (apart <= RTOL * size + 3.0 * errors)
-        agree |= apart * widths[open_places] <= NOTHING
-        slopes[number, open_places[informative]] = found[informative]
-        open_places = open_places[~agree]
-        if not len(open_places):
-            return
-    sure = {int(place): _sure(slopes[:, place]) for place in open_places}
-    wrong = {place: slope for place, slope in sure.items() if slope is not None}
-    if wrong:
-        raise _error(problem, vector, gradient, wrong)
+        agree |= apart * widths[places] <= NOTHING
+        slopes[number, places[informative]] = found[informative]
+        places = places[~agree]
+    return {int(place): slopes[:, place] for place in places}
 
 
 def _differences(

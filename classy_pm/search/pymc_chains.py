@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from classy_pm.likelihood.faults import raising_faults
 from classy_pm.search.base import Search
 from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
@@ -129,7 +130,7 @@ class PyMCRunner:
         settings = dict(self.settings)
         if settings.get("nuts_sampler", "pymc") == "pymc":
             settings["callback"] = lambda trace, draw: self.tell(self._finished, draw.draw_idx + 1)
-        with problem.pymc_model, warnings.catch_warnings():
+        with raising_faults(), problem.pymc_model, warnings.catch_warnings():
             # What the draws are worth is looked at by `diagnose`, for all searches alike.
             warnings.simplefilter("ignore")
             if self.step is not None:
@@ -152,6 +153,8 @@ class PyMCRunner:
                 **settings,
             )
         posterior, stats = tree["posterior"], tree["sample_stats"]
+        if posterior.sizes["draw"] < self.draws:
+            raise KeyboardInterrupt  # which PyMC takes for a wish to have the draws up to there
         columns = [posterior[name].values[0].reshape(self.draws, -1) for name in plan.names]
         kept = {name: _per_draw(stats[name].values[0]) for name in self.stats if name in stats}
         return {"vectors": np.concatenate(columns, axis=-1), **kept}

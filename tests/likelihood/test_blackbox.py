@@ -9,6 +9,7 @@ import classy_pm as cpm
 from classy_pm.errors import LikelihoodError, SearchError
 from classy_pm.likelihood import LogLikelihood, make_symbolic
 from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
+from classy_pm.likelihood.faults import raising_faults
 from classy_pm.plan import make_plan
 
 
@@ -62,6 +63,28 @@ def test_value_and_gradient_are_the_users_on_every_linker(model, analysis, mode)
     with pytest.raises(ValueError, match="too steep") as caught:
         function(9.5, 0.0)
     assert any("slope = 9.5" in note for note in caught.value.__notes__)
+
+
+@pytest.mark.parametrize("mode", [Mode(linker="py", optimizer=None), "NUMBA"], ids=["python", "numba"])
+@pytest.mark.parametrize("swallows", [KeyboardInterrupt, None], ids=["swallowed", "panic"])
+def test_an_interruption_comes_out_of_a_sampler_that_makes_something_else_of_it(model, mode, swallows):
+    class Interrupted(cpm.Analysis):
+        def log_likelihood_function(self, instance):
+            if instance.slope == 1.0:
+                raise KeyboardInterrupt
+            return 0.0
+
+    class Panic(BaseException):
+        """What machine code makes of it; no `Exception`."""
+
+    symbolic = make_symbolic(make_plan(model), Interrupted(), "blackbox")
+    function = pytensor.function(list(symbolic.inputs), symbolic.value, mode=mode)
+    with pytest.raises(KeyboardInterrupt), raising_faults():
+        try:
+            function(1.0, 0.0)
+        except KeyboardInterrupt:
+            if swallows is None:
+                raise Panic from None
 
 
 def test_arrays_of_parameters_reach_the_user_whole_in_numba():

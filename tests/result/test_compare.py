@@ -7,6 +7,7 @@ import classy_pm as cpm
 from classy_pm.errors import ClassyError
 from classy_pm.likelihood import Analysis
 from classy_pm.plan import make_plan
+from classy_pm.result.compare import _monte_carlo_error
 from classy_pm.result.tree import make_tree
 from classy_pm.search.identity import Identity
 
@@ -20,12 +21,12 @@ X = np.linspace(0.0, 1.0, 60)
 DATA = 1.0 + 2.0 * X + np.random.default_rng(1).normal(0.0, 0.5, 60)
 
 
-def fitted(slope=True, evidence=None, loo=True, kind="chains", data_hash="a" * 64, terms=60):
+def fitted(slope=True, evidence=None, loo=True, kind="chains", data_hash="a" * 64, terms=60, seed=2):
     """The exact posterior of a line, with and without a slope, from its normal equations."""
     design = np.stack([np.ones(60), X], axis=1)[:, : 2 if slope else 1]
     covariance = 0.25 * np.linalg.inv(design.T @ design)
     best = covariance @ design.T @ DATA / 0.25
-    draws = np.random.default_rng(2).multivariate_normal(best, covariance, size=(2, 500))
+    draws = np.random.default_rng(seed).multivariate_normal(best, covariance, size=(2, 500))
     pointwise = -0.5 * ((DATA - draws @ design.T) / 0.5) ** 2 - np.log(0.5 * np.sqrt(2.0 * np.pi))
     model = cpm.Model(Line, offset=cpm.UniformPrior(-10.0, 10.0))
     model.slope = cpm.UniformPrior(-10.0, 10.0) if slope else 0.0
@@ -86,6 +87,22 @@ def test_bad_pareto_k_are_counted_without_a_warning(draw):
     terms[..., 0] = 40.0 * getattr(np.random.default_rng(1), draw)(terms.shape[:2])  # k is huge, or NaN
     table = cpm.compare({"good": fitted(), "bad": bad})
     assert table["bad_k"]["bad"] == 1 and table["bad_k"]["good"] == 0
+
+
+def test_the_monte_carlo_error_is_how_far_fits_of_one_model_differ():
+    fits = [fitted(seed=seed) for seed in range(30)]
+    elpds = [fit.loo() for fit in fits]
+    errors = [_monte_carlo_error(fit, elpd) for fit, elpd in zip(fits, elpds, strict=True)]
+    assert np.std([elpd.elpd for elpd in elpds], ddof=1) == pytest.approx(np.mean(errors), rel=0.35)
+
+
+def test_a_difference_within_the_monte_carlo_error_is_warned_of():
+    fits = {"one": fitted(seed=2), "two": fitted(seed=3), "flat": fitted(slope=False)}
+    with pytest.warns(UserWarning, match="no more than twice its Monte Carlo error") as caught:
+        cpm.compare(fits)
+    (warning,) = caught
+    assert "`one`" in str(warning.message) and "`two`" in str(warning.message)
+    assert "flat" not in str(warning.message)
 
 
 def test_fits_of_other_data_are_refused_by_name():

@@ -8,6 +8,8 @@ import classy_pm as cpm
 from classy_pm.demo import TRANSMITTANCE, WAVELENGTH, Gaussian
 from classy_pm.errors import SearchError, SettingError
 from classy_pm.plan import make_plan
+from classy_pm.search.climb import GradientClimber
+from classy_pm.search.start import Mode
 
 
 class Point:
@@ -200,6 +202,27 @@ def test_a_population_whose_width_goes_to_zero_is_told():
     assert any("limit of `width`" in notice and "without end" in notice for notice in result.notices)
 
 
+class Tenths(cpm.Analysis):
+    """A scale that is known to a twentieth of itself."""
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * (np.log(instance.x / 0.01) / 0.05) ** 2 - 0.5 * instance.y**2
+
+
+@pytest.mark.parametrize("likelihood", ["trace", "blackbox"])
+def test_far_within_a_prior_of_many_decades_is_not_beside_its_limit(likelihood):
+    model = cpm.Model(Point, x=cpm.LogUniformPrior(1e-6, 1e6), y=cpm.UniformPrior(-5.0, 5.0))
+    result = cpm.MAP(likelihood=likelihood, random_seed=1).fit(model, Tenths())
+    assert result.notices == [] and result.attributes["at_limit"] == []
+    assert result.instance.x == pytest.approx(0.01 * np.exp(-(0.05**2)), rel=1e-4)
+
+
+def test_an_optimum_at_a_limit_of_a_prior_of_many_decades_is_on_it():
+    model = cpm.Model(Point, x=cpm.LogUniformPrior(0.1, 1e7), y=cpm.UniformPrior(-5.0, 5.0))
+    result = cpm.MAP(likelihood="blackbox", random_seed=1).fit(model, Tenths())
+    assert result.attributes["at_limit"] == ["x"] and result.instance.x == 0.1
+
+
 # -- several modes, and none --------------------------------------------------------------------------
 
 
@@ -230,6 +253,27 @@ def test_a_likelihood_that_is_never_possible_is_told():
 
     with pytest.raises(SearchError, match=r"zero at all of 400.*NaN at (2\d) and -inf at"):
         cpm.MAP(likelihood="blackbox", random_seed=1).fit(box(-1.0, 1.0), Never(0.0, 0.0))
+
+
+@pytest.mark.parametrize("search", [cpm.MAP, cpm.Laplace])
+def test_no_optimum_of_which_the_density_is_no_number_is_given(search, monkeypatch):
+    def nowhere(problem, function, points_of, **settings):
+        return [Mode(np.full(2, np.nan), -np.inf, np.eye(2))]
+
+    for module in ("maximum", "laplace"):
+        monkeypatch.setattr(f"classy_pm.search.{module}.modes_of", nowhere)
+    with pytest.raises(SearchError, match="No maximum was found") as caught:
+        search(likelihood="blackbox", random_seed=1).fit(box(), Bowl(0.3, 0.6))
+    assert "finite" in str(caught.value) and "check_gradient" in str(caught.value)
+
+
+def test_a_gradient_that_is_infinite_in_a_place_leaves_a_point_there():
+    def log_density(point):
+        gradient = -point if abs(point[0]) < 1.0 else np.array([np.inf])
+        return -0.5 * float(point @ point), gradient
+
+    climber = GradientClimber(log_density, np.ones(1))
+    assert np.isfinite(climber.climb(np.array([2.0]))).all()
 
 
 # -- as any search -----------------------------------------------------------------------------------

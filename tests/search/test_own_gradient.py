@@ -42,6 +42,7 @@ WRONG = {
     "order": (lambda mean, sd, count, sigma: (sd, mean), ["mean", "sigma"]),
     "missing": (lambda mean, sd, count, sigma: (mean, sd + count / sigma), ["sigma"]),
     "nan": (lambda mean, sd, count, sigma: (np.nan, sd), ["mean"]),
+    "infinite": (lambda mean, sd, count, sigma: (np.inf, -np.inf), ["mean", "sigma"]),
 }
 
 
@@ -87,6 +88,32 @@ def test_a_right_gradient_is_not_refused_however_noisy_the_likelihood(noise):
 def test_a_wrong_gradient_is_refused_at_a_noisy_likelihood_too(noise):
     with pytest.raises(LikelihoodError, match="sigma"):
         check_own_gradient(problem_of(Normal(WRONG["sign"][0], NOISES[noise])), NEAR)
+
+
+class Tiny(cpm.Analysis):
+    """A number that is known to a tenth of itself, where the prior allows sixteen decades."""
+
+    def __init__(self, sign=1.0):
+        self.sign = sign
+
+    def __identity__(self):
+        return {}
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * (np.log(instance.x / 1e-6) / 0.1) ** 2
+
+    def log_likelihood_gradient(self, instance):
+        return [-self.sign * np.log(instance.x / 1e-6) / 0.1**2 / instance.x]
+
+
+def test_under_a_prior_of_many_decades_the_steps_are_shares_of_the_number():
+    model = cpm.Collection(x=cpm.LogUniformPrior(1e-8, 1e8))
+    check_own_gradient_at_prior(problem_of(Tiny(), model))
+    check_own_gradient(problem_of(Tiny(), model), np.array([[1.1e-6], [9e-7]]))
+    with pytest.raises(LikelihoodError, match="x: it gives"):
+        check_own_gradient_at_prior(problem_of(Tiny(-1.0), model))
+    with pytest.raises(LikelihoodError, match="x: it gives"):
+        check_own_gradient(problem_of(Tiny(-1.0), model), np.array([[1.1e-6], [9e-7]]))
 
 
 def test_a_smooth_likelihood_takes_a_few_calls_a_parameter():

@@ -135,3 +135,30 @@ def test_no_chain_is_kept_where_one_of_them_tells_of_another_likelihood(model, t
     )
     run()
     assert ran == [0, 1, 0, 1]
+
+
+class Interrupted(cpm.Analysis):
+    """As if Ctrl-C were pressed in the middle of a fit."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __identity__(self):
+        return {}
+
+    def log_likelihood_function(self, instance):
+        self.calls += 1
+        if self.calls == 500:
+            raise KeyboardInterrupt
+        return -0.5 * float(instance.x) ** 2
+
+    def log_likelihood_gradient(self, instance):
+        return np.array([-instance.x])
+
+
+@pytest.mark.parametrize("name", ["NUTS", "Slice", "DEMetropolisZ", "SMC", "Emcee", "Nautilus", "MAP"])
+def test_an_interrupt_ends_every_search_as_what_it_is(name):
+    settings = {"MAP": {"starts": 1000}, "Nautilus": {"n_networks": 1}}.get(name, {})
+    search = getattr(cpm, name)(likelihood="blackbox", random_seed=1, **settings)
+    with pytest.raises(KeyboardInterrupt):
+        search.fit(cpm.Collection(x=cpm.GaussianPrior(0.0, 5.0)), Interrupted())

@@ -52,6 +52,7 @@ __all__ = [
     "UniformPrior",
     "check_gradient",
     "compare",
+    "config",
     "ops",
     "to_pymc",
 ]
@@ -95,8 +96,18 @@ _HOMES = {
     "UniformPrior": "classy_pm.model",
     "check_gradient": "classy_pm.likelihood",
     "compare": "classy_pm.result",
+    "config": "classy_pm",
     "ops": "classy_pm",
     "to_pymc": "classy_pm.graph",
+}
+
+# What these are called elsewhere.
+_CALLED_HERE = {
+    "HalfNormalPrior": "HalfGaussianPrior",
+    "LogNormalPrior": "LogGaussianPrior",
+    "NormalPrior": "GaussianPrior",
+    "TruncatedGaussianPrior": "GaussianPrior",
+    "TruncatedNormalPrior": "GaussianPrior",
 }
 
 __version__: str
@@ -107,7 +118,7 @@ def __dir__() -> list[str]:
 
 
 if TYPE_CHECKING:
-    from classy_pm import ops
+    from classy_pm import config, ops
     from classy_pm.catalog import Aggregator, Catalog
     from classy_pm.errors import ClassyError, FitException
     from classy_pm.graph import to_pymc
@@ -152,7 +163,8 @@ else:  # hidden from type checkers, to which a module with a `__getattr__` has e
         if name == "__version__":
             value: object = importlib.import_module("importlib.metadata").version(__name__)
         elif name not in _HOMES:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+            here = f"; it is called {_CALLED_HERE[name]!r} here" if name in _CALLED_HERE else ""
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}{here}")
         elif _HOMES[name] == __name__:
             value = importlib.import_module(f"{__name__}.{name}")
         else:

@@ -87,6 +87,11 @@ def test_unknown_name_is_an_attribute_error():
         classy_pm.Modell  # noqa: B018
 
 
+def test_a_name_that_others_have_is_told_with_ours():
+    with pytest.raises(AttributeError, match="called 'GaussianPrior' here"):
+        classy_pm.NormalPrior  # noqa: B018
+
+
 def test_version_is_the_one_in_pyproject():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert classy_pm.__version__ == project["version"]

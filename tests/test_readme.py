@@ -8,7 +8,6 @@ import pytest
 
 import classy_pm as cpm
 
-
 ROOT = Path(__file__).parents[1]
 
 

@@ -101,9 +101,12 @@ class SqliteDatabase(Database):
         if not self.exists():
             return
         with self.reading() as connection:
-            faults = [row[0] for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
+            told = [row[0] for row in connection.exec_driver_sql("PRAGMA quick_check(20)")]
             broken = connection.exec_driver_sql("PRAGMA foreign_key_check").fetchall()
-        if faults != ["ok"] or broken:
+        faults = [fault for fault in told if fault != "ok"]
+        if broken:
+            faults.append(f"{len(broken)} rows belong to fits that are not there")
+        if faults:
             raise DamagedFile(
                 f"The index {self.name!r} is damaged.",
                 faults[:5],

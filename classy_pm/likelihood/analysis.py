@@ -21,8 +21,8 @@ class Analysis:
     Attributes
     ----------
     allow_nan : bool
-        Whether the data may hold NaN, or infinities where the likelihood is not finite. Set it to True in a
-        class whose likelihood leaves them out.
+        Whether the data may hold NaN, or infinities where the likelihood is not finite, and whether there
+        may be none. Set it to True in a class whose likelihood leaves them out.
     branch_limit : int
         Largest number of ways through the branches of the likelihood that are traced, 64. Each is run once.
 
@@ -90,6 +90,26 @@ class Analysis:
             ``paths.image_path`` is the folder for pictures, ``paths.output_path`` that of the fit.
         instance : object
             The user's objects with the greatest log likelihood so far.
+        """
+
+    def save_attributes(self, paths: Any) -> None:
+        """Save what shall be found with the fit: its data, a mask, settings of the telescope. Optional.
+
+        It is called before a fit that goes into a catalogue. What is saved is in the fit's file, and with it
+        in every copy: ``result.saved`` has it by name, and ``aggregator.values("saved")``.
+
+        Parameters
+        ----------
+        paths : Paths
+            ``paths.save(name, value)`` takes arrays of numbers and texts, and plain data: str, numbers,
+            bool, None, and lists and dicts of them.
+
+        Examples
+        --------
+        >>> class LineAnalysis(Analysis):
+        ...     def save_attributes(self, paths):
+        ...         paths.save("data", self.data)
+        ...         paths.save("observation", {"telescope": "Euclid", "exposures": 4})
         """
 
     def log_likelihood_pointwise(self, instance: Any) -> Any:
@@ -177,7 +197,7 @@ def check_analysis(analysis: Any) -> None:
     LikelihoodError
         If it is not an `Analysis` with a `log_likelihood_function`, or has methods that cannot be called.
     DataError
-        If data hold NaN; every such array is named.
+        If data hold NaN or are empty; every such array is named.
     """
     if not isinstance(analysis, Analysis):
         name = analysis.__name__ if inspect.isclass(analysis) else "MyAnalysis"
@@ -192,16 +212,24 @@ def check_analysis(analysis: Any) -> None:
     if analysis.allow_nan:
         return
     faults = Faults()
+    nan, empty = False, False
     for name, array in arrays_in(analysis):
-        if array.dtype.kind not in "fc":
+        if array.dtype.kind not in "fc":  # an index or a mask may well select nothing
             continue
         text = count_of(np.isnan(array), "NaN")
+        nan = nan or bool(text)
+        if not array.size:
+            empty, text = True, f"is empty, of shape {array.shape}"
         if text:
             faults.add(name, text)
     faults.raise_as(
         DataError,
-        f"The data of {type(analysis).__name__} hold NaN.",
-        cure="Leave them out, or mask them; if the likelihood does so itself, "
+        f"The data of {type(analysis).__name__} {'hold NaN' * nan}{' and ' * (nan and empty)}"
+        f"{'are empty' * empty}.",
+        cure="Look at what was read or selected; if there may be none, set `allow_nan = True` in the "
+        "analysis class."
+        if not nan
+        else "Leave them out, or mask them; if the likelihood does so itself, "
         "set `allow_nan = True` in the analysis class.",
     )
 

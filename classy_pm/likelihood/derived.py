@@ -102,13 +102,14 @@ class DerivedQuantities:
             (kept if math.prod(shape) * len(flat) <= MAX_NUMBERS else large).append(name)
         values = {name: np.full((len(flat), *self.shapes[name]), np.nan) for name in kept}
         faults: list[Exception] = []
+        impossible = 0
         for place, vector in enumerate(flat if kept else ()):
             try:
                 for name, value in self(vector).items():
                     if name in values:
                         values[name][place] = value
             except FitException:
-                pass
+                impossible += 1
             except Exception as error:  # the draws were dear: this does not lose them
                 faults.append(error)
         notices = [f"`{name}` of `derived` was left out: it is too large to keep." for name in large]
@@ -117,6 +118,14 @@ class DerivedQuantities:
                 f"`derived` failed at {len(faults)} of {len(flat)} draws, where its values are NaN. The "
                 f"first time: {type(faults[0]).__name__}: {faults[0]}"
             )
+        for name, value in values.items():
+            missing = int(np.count_nonzero(np.isnan(value).any(axis=tuple(range(1, value.ndim)))))
+            if missing > len(faults):
+                notices.append(
+                    f"`{name}` of `derived` has no value at {missing} of {len(flat)} draws"
+                    + (f", at {impossible} of them because of FitException" if impossible else "")
+                    + ": its mean and its intervals are NaN."
+                )
         batch = vectors.shape[:-1]
         return {name: value.reshape(*batch, *self.shapes[name]) for name, value in values.items()}, notices
 
@@ -146,7 +155,7 @@ class DerivedQuantities:
                 faults.add(name, "is the name of a parameter")
             elif name in (assertion for assertion, _ in plan.layout.assertions):
                 faults.add(name, "is the name of an assertion")
-            elif name in _TAKEN or not name or "/" in name:
+            elif name in _TAKEN or not can_name_a_variable(name):
                 faults.add(
                     name, "cannot be the name of a quantity: every result has it, or no file can have it"
                 )
@@ -155,3 +164,8 @@ class DerivedQuantities:
             f"{type(self.analysis).__name__}.derived uses names that cannot be told apart.",
             cure="Call these quantities otherwise.",
         )
+
+
+def can_name_a_variable(name: str) -> bool:
+    """Whether a file can have a variable with this name."""
+    return 0 < len(name) <= 200 and name == name.strip() and not set(name) & set("/\0")

@@ -11,6 +11,7 @@ import numpy as np
 
 from classy_pm.errors import FitException, LikelihoodError
 from classy_pm.likelihood.analysis import Analysis
+from classy_pm.likelihood.suspects import suspects
 from classy_pm.plan import Plan
 
 __all__ = ["LogLikelihood", "forget_other_precision", "in_double_precision"]
@@ -128,6 +129,9 @@ class LogLikelihood:
             return -np.inf
         except Exception as error:
             error.add_note(self._at(vector))
+            explained = suspects(error, self.analysis, self.plan)
+            if explained:
+                error.add_note(explained)
             raise
         if type(value) is not float and type(value) is not np.float64:
             value = self._as_number(value, vector)

@@ -22,6 +22,8 @@ __all__ = ["plot_corner", "plot_corner_classic", "plot_fit", "plot_trace", "quan
 # More points than this only blacken the panels.
 MAX_POINTS = 2000
 PANEL_INCHES = 2.2
+# ArviZ draws 40 panels at most unless it is told otherwise.
+ANY_NUMBER = {"plot.max_subplots": None}
 # Of more data than this an interval each cannot be seen: their distributions are drawn.
 MAX_INTERVALS = 300
 # How many predicted distributions are drawn.
@@ -49,6 +51,7 @@ def plot_corner(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> 
         If the posterior has no parameter of a name.
     """
     import arviz_plots
+    from arviz_base import rc_context
     from matplotlib.ticker import MaxNLocator
 
     posterior, names = _posterior_of(tree, names, "plot_corner")
@@ -56,13 +59,14 @@ def plot_corner(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> 
     thinned = xr.DataTree.from_dict({trees.POSTERIOR: posterior.isel(draw=slice(None, None, step))})
     inches = PANEL_INCHES * max(2, len(names))
     point: dict[str, Any] = {"alpha": 0.3, "size": 4, "color": "C0", "width": 0}
-    plot = arviz_plots.plot_pair(
-        thinned,
-        var_names=names,
-        backend="matplotlib",
-        visuals={"scatter": point, "dist": {"color": "C0"}},
-        figure_kwargs={"figsize": (inches, inches)},
-    )
+    with rc_context(ANY_NUMBER):
+        plot = arviz_plots.plot_pair(
+            thinned,
+            var_names=names,
+            backend="matplotlib",
+            visuals={"scatter": point, "dist": {"color": "C0"}},
+            figure_kwargs={"figsize": (inches, inches)},
+        )
     figure: Figure = plot.viz["figure"].item()
     left = min(axes.get_position().x0 for axes in figure.axes)
     for axes in figure.axes:
@@ -144,19 +148,21 @@ def plot_trace(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> F
     matplotlib.figure.Figure
     """
     import arviz_plots
+    from arviz_base import rc_context
 
     posterior, names = _posterior_of(tree, names, "plot_trace")
     groups = {trees.POSTERIOR: posterior}
     if trees.has_stat(tree, trees.DIVERGING):
         groups[trees.SAMPLE_STATS] = tree[trees.SAMPLE_STATS].to_dataset()[[trees.DIVERGING]]
     rows = sum(int(np.prod(posterior[name].shape[2:])) for name in names)
-    plot = arviz_plots.plot_trace_dist(
-        xr.DataTree.from_dict(groups),
-        var_names=names,
-        compact=False,
-        backend="matplotlib",
-        figure_kwargs={"figsize": (9.0, 1.0 + 1.6 * rows), "layout": "constrained"},
-    )
+    with rc_context(ANY_NUMBER):
+        plot = arviz_plots.plot_trace_dist(
+            xr.DataTree.from_dict(groups),
+            var_names=names,
+            compact=False,
+            backend="matplotlib",
+            figure_kwargs={"figsize": (9.0, 1.0 + 1.6 * rows), "layout": "constrained"},
+        )
     figure: Figure = plot.viz["figure"].item()
     return figure
 

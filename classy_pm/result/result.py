@@ -107,6 +107,11 @@ class Result:
 
         return centred_model(self._plan.layout, self.samples, posterior_width)
 
+    @property
+    def saved(self) -> dict[str, Any]:
+        """What `Analysis.save_attributes` has saved with a fit in a catalogue, by name."""
+        return trees.saved_of(self.idata)
+
     # -- the fit ----------------------------------------------------------------------------------
 
     @property

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from classy_pm.errors import ClassyError, UnknownNameError, did_you_mean
+from classy_pm.errors import ClassyError, ModelError, SettingError, UnknownNameError, did_you_mean
 from classy_pm.model import Path
-from classy_pm.plan import Plan, make_plan
+from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
 from classy_pm.result import weighted
+from classy_pm.result.selection import selected_plan
 from classy_pm.result.weighted import sigma_to_probability
 
 __all__ = ["Samples"]
@@ -34,7 +35,8 @@ class Samples:
     """The draws of a fit, with their weights, in the order of the model's paths.
 
     Chains follow each other. Of a nested search these are all of its draws, each with its weight; of an
-    optimiser, its best point alone, so that there are no errors: they are NaN.
+    optimiser, its best point alone, so that there are no errors: they are NaN. Derived parameters, and what
+    `Analysis.derived` returns, are in `Result.summary` and, draw by draw, in ``result.idata.posterior``.
 
     Parameters
     ----------
@@ -51,6 +53,7 @@ class Samples:
 
     def __init__(self, tree: xr.DataTree, plan: Plan) -> None:
         self._plan = plan
+        self._no_instances = ""  # why none can be made
         self._drawn = trees.drawn_vectors(tree)
         self._attributes = trees.attributes_of(tree)
 
@@ -121,7 +124,18 @@ class Samples:
             yield self.instance_from(vector)
 
     def instance_from(self, vector: Any) -> Any:
-        """Return the user's objects at a vector of the free parameters' values."""
+        """Return the user's objects at a vector of the free parameters' values.
+
+        Raises
+        ------
+        ModelError
+            If an argument that a class must have is not among the parameters of these samples.
+        """
+        if self._no_instances:
+            raise ModelError(
+                f"No instance can be made of some of the parameters alone: {self._no_instances}",
+                cure="Take vectors of these samples, and instances of those of the whole model.",
+            )
         return self._plan.instance(np.asarray(vector, dtype=float))
 
     # -- the middle, and how far from it ----------------------------------------------------------
@@ -154,11 +168,11 @@ class Samples:
         sigma : float
             ``sigma=1`` leaves 68.27% of the probability between the lower and the upper limit.
         """
-        return self._limit(0.5 * (1.0 + sigma_to_probability(sigma)))
+        return self._limit(0.5 * (1.0 + _probability(sigma)))
 
     def vector_at_lower_sigma(self, sigma: float) -> list[float]:
         """Return each parameter's lower limit of the central interval of so many sigma."""
-        return self._limit(0.5 * (1.0 - sigma_to_probability(sigma)))
+        return self._limit(0.5 * (1.0 - _probability(sigma)))
 
     def values_at_sigma(self, sigma: float) -> list[tuple[float, float]]:
         """Return the lower and upper limit of the interval of so many sigma, for each parameter."""
@@ -223,10 +237,7 @@ class Samples:
         step : int
             One draw of so many is kept.
         """
-        if step < 1:
-            raise ClassyError(
-                f"thinned({step}) keeps no draws.", cure="One draw in `step` is kept: thinned(10)."
-            )
+        _require_count("thinned", step, "One draw in `step` is kept: thinned(10).")
         chains = self._drawn.chains
         places = np.arange(len(self)).reshape(chains, -1)[:, ::step]
         return self._with(self._drawn.chosen(places.ravel(), chains))
@@ -250,6 +261,7 @@ class Samples:
         random_seed : int or numpy.random.Generator, optional
             The same seed gives the same draws.
         """
+        _require_count("drawn_randomly", number, "So many draws are taken: drawn_randomly(100).")
         rng = np.random.default_rng(random_seed)
         drawn = self._drawn.chosen(rng.choice(len(self), size=number, p=self._drawn.weights))
         return self._with(trees.DrawnVectors(drawn.vectors, drawn.log_likelihood, drawn.log_prior, None, 1))
@@ -264,34 +276,36 @@ class Samples:
         """
         return next(self.drawn_randomly(1, random_seed=random_seed).instances())
 
-    def with_paths(self, paths: Iterable[Path | str]) -> Samples:
+    def with_paths(self, paths: Iterable[Path | str] | str) -> Samples:
         """Return the draws of the parameters at these paths, and below them, alone.
 
         Parameters
         ----------
         paths : iterable of tuple of str, or of dotted names
-            As of `Model.with_paths`, whose instances these samples give.
+            As of `Model.with_paths`, whose instances these samples give; or a single dotted name.
 
         Returns
         -------
         Samples
-            Log likelihoods, log priors and weights are still those of the whole model's draws.
+            Log likelihoods, log priors and weights are still those of the whole model's draws. There are
+            no instances where an argument that a class must have is left out.
         """
-        return self._of_part(self._plan.layout.root.with_paths(paths))
+        return self._of_part(paths, kept=True)
 
-    def without_paths(self, paths: Iterable[Path | str]) -> Samples:
+    def without_paths(self, paths: Iterable[Path | str] | str) -> Samples:
         """Return the draws without the parameters at these paths, and below them; see `with_paths`."""
-        return self._of_part(self._plan.layout.root.without_paths(paths))
+        return self._of_part(paths, kept=False)
 
-    def _of_part(self, model: Any) -> Samples:
-        part, layout = make_plan(model), self._plan.layout
+    def _of_part(self, paths: Iterable[Path | str] | str, *, kept: bool) -> Samples:
+        layout, drawn = self._plan.layout, self._drawn
+        part, reason = selected_plan(layout.root, paths, kept=kept)
         places = [np.arange(layout.size)[layout.slices[layout.position[p.prior]]] for p in part.parameters]
-        drawn = self._drawn
         vectors = drawn.vectors[:, np.concatenate(places)]
         other = self._with(
             trees.DrawnVectors(vectors, drawn.log_likelihood, drawn.log_prior, drawn.weights, drawn.chains)
         )
         other._plan = part
+        other._no_instances = self._no_instances or reason
         return other
 
     def _with(self, drawn: trees.DrawnVectors) -> Samples:
@@ -302,3 +316,17 @@ class Samples:
     def __repr__(self) -> str:
         with_weights = "" if self._drawn.weights is None else "with weights "
         return f"Samples({len(self)} draws {with_weights}of {', '.join(self.names)})"
+
+
+def _probability(sigma: Any) -> float:
+    """Return the probability of the central interval of so many sigma, or refuse what is none."""
+    if not isinstance(sigma, (int, float, np.number)) or not sigma >= 0:
+        raise SettingError(
+            f"sigma={sigma!r} is no width of an interval.", cure="Write a number that is not negative: 1.0."
+        )
+    return sigma_to_probability(float(sigma))
+
+
+def _require_count(method: str, count: Any, cure: str) -> None:
+    if isinstance(count, bool) or not isinstance(count, (int, np.integer)) or count < 1:
+        raise SettingError(f"{method}({count!r}) keeps no draws.", cure=cure)

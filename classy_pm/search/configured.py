@@ -43,27 +43,45 @@ def configured(cls: type, hints: dict[str, Any], family: Mapping[str, type]) -> 
     """
     found: dict[str, Any] = {}
     faults = Faults()
-    for path, content in _files():
-        for place, text in _faults_of(content, {**family, **{base.__name__: base for base in cls.__mro__}}):
+    errors: list[ConfigError] = []
+    for path in _files():
+        try:
+            content = _content(path)
+        except ConfigError as error:
+            errors.append(error)
+            continue
+        unknown = list(_faults_of(content, {**family, **{base.__name__: base for base in cls.__mro__}}))
+        for place, text in unknown:
             faults.add(f"{path}: {place}", text)
-        if faults.lines:
+        if unknown:
             continue
         for base in cls.__mro__:
             for name, value in (content.get(base.__name__) or {}).items():
-                if name not in found and name in hints:
+                if name in found or name not in hints:
+                    continue
+                try:
                     found[name] = _value(value, hints[name], f"{path}: {base.__name__}.{name}")
+                except ConfigError as error:
+                    errors.append(error)
+    if len(errors) == 1 and not faults.lines:
+        raise errors[0]
+    for each in errors:
+        faults.add("", " ".join([each.message, *each.faults, each.cure or ""]).rstrip())
     faults.raise_as(ConfigError, "The configuration of searches cannot be used.")
     return found
 
 
-def _files() -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Yield the files, those of the first folder first, with what they hold."""
+def _files() -> Iterator[Path]:
+    """Yield the files, those of the first folder first."""
     for folder in folders():
-        for path in sorted((folder / "search").glob("*.yaml")):
-            content = read_yaml(path) or {}
-            if not isinstance(content, dict):
-                raise ConfigError(f"{path} does not hold searches with their settings.")
-            yield path, content
+        yield from sorted((folder / "search").glob("*.yaml"))
+
+
+def _content(path: Path) -> dict[str, Any]:
+    content = read_yaml(path) or {}
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} does not hold searches with their settings.")
+    return content
 
 
 def _faults_of(content: dict[str, Any], family: Mapping[str, type]) -> Iterator[tuple[str, str]]:

@@ -56,9 +56,10 @@ def _notices(tree: xr.DataTree) -> Iterator[str]:
         yield "A single chain cannot show whether it has found all of the posterior. Run several."
     apart = {name: row["r_hat"] for name, row in table.items() if row["r_hat"] > MAX_R_HAT[kind]}
     if apart:
+        largest = _above(max(apart.values()), MAX_R_HAT[kind])
         yield (
             f"The {'walkers' if kind == 'ensemble' else 'chains'} do not agree: R-hat is "
-            f"{max(apart.values()):.3f} for {_worst(apart)} (at most {MAX_R_HAT[kind]} is wanted). "
+            f"{largest} for {_worst(apart)} (at most {MAX_R_HAT[kind]} is wanted). "
             f"{_MORE[kind].rstrip('.')}, or look for several modes."
         )
     needed = MIN_ESS_PER_CHAIN * min(sizes["chain"], 4)
@@ -71,6 +72,12 @@ def _notices(tree: xr.DataTree) -> Iterator[str]:
             f"There are {-max(few.values()):.0f} effective draws of {_worst(few)} "
             f"(at least {needed} are wanted). {_MORE[kind]}"
         )
+
+
+def _above(value: float, limit: float) -> str:
+    """Return a number that is above a limit with so many digits, three at least, that it is when read."""
+    texts = (f"{value:.{decimals}f}" for decimals in range(3, 16))
+    return next((text for text in texts if float(text) > limit), repr(value))
 
 
 def _worst(values: dict[str, float]) -> str:

@@ -15,7 +15,7 @@ import xarray as xr
 from classy_pm.errors import FitException, LikelihoodError
 from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.analysis import arrays_in, attribute_at
-from classy_pm.likelihood.derived import DerivedQuantities
+from classy_pm.likelihood.derived import DerivedQuantities, can_name_a_variable
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
 
@@ -196,7 +196,7 @@ class _Collector:
                 raise self._fault(f"returned `{name}` at some draws and not at others")
             if array.dtype.kind not in "biuf":
                 raise self._fault(f"returned `{name}` of the type {array.dtype}, which are no real numbers")
-            if name in _TAKEN or not name or "/" in name:
+            if name in _TAKEN or not can_name_a_variable(name):
                 raise self._fault(f"uses the name `{name}`, which data cannot have in a tree")
             if not rows:
                 self._check_shape(name, array.shape)
@@ -206,6 +206,8 @@ class _Collector:
         self.count += 1
 
     def _named(self, made: Any) -> dict[str, np.ndarray]:
+        if made is None:
+            raise self._fault("returned None, as a function without `return` does")
         if made is self.analysis:
             raise self._fault("returned the analysis itself; return another, and leave its data as they are")
         if isinstance(made, Analysis):
@@ -238,7 +240,8 @@ class _Collector:
         if shape == array.shape or masked or (name != attribute and len(shape) != array.ndim):
             return
         raise self._fault(
-            f"returned an array of shape {shape} for `{attribute}`, which has the shape {array.shape}"
+            f"returned an array of shape {shape} for `{attribute}`, which has the shape {array.shape} in the "
+            "analysis: one of the two is wrong"
         )
 
     def _same(self, name: str, array: np.ndarray) -> bool:

@@ -5,7 +5,10 @@ What is not given has the default of the user's files (`configured`), or else th
 
 from __future__ import annotations
 
+import dataclasses
+import difflib
 import inspect
+import math
 import typing
 from typing import Any, ClassVar
 
@@ -15,6 +18,19 @@ from classy_pm.errors import Faults, SettingError, did_you_mean
 from classy_pm.search.configured import configured
 
 __all__ = ["Settings"]
+
+# What there is elsewhere, and what is written here.
+_CALLED_ELSEWHERE = {
+    "iterations_per_update": "write checkpoint_interval= and visualize_interval=, in seconds",
+    "iterations_per_full_update": "write checkpoint_interval= and visualize_interval=, in seconds",
+    "iterations_per_quick_update": "write visualize_interval=, in seconds",
+    "path_prefix": "the place is given with the fit, fit(model, analysis, catalog='fits.sqlite')",
+    "session": "the place is given with the fit, fit(model, analysis, catalog='fits.sqlite')",
+    "seed": "write random_seed=",
+    "n_cores": "write number_of_cores=",
+    "cores": "write number_of_cores=",
+    "silence": "write progress=False",
+}
 
 
 class Settings:
@@ -43,11 +59,9 @@ class Settings:
         faults = Faults()
         for name, value in given.items():
             if name not in self._declared:
-                faults.add(
-                    name, f"is not a setting of {type(self).__name__}. {did_you_mean(name, self._declared)}"
-                )
+                faults.add(name, self._unknown(name))
             elif not _fits(value, hints[name]):
-                faults.add(name, f"{value!r} is not {_in_words(hints[name])}")
+                faults.add(name, f"{value!r} is not {_in_words(hints[name])}{self._hint(name, value, hints)}")
         if not faults.lines:
             defaults = {**self._declared, **self._configured(hints, given, faults)}
         if not faults.lines:
@@ -56,6 +70,50 @@ class Settings:
             for name, text in self._faults():
                 faults.add(name, text)
         faults.raise_as(SettingError, f"{type(self).__name__} cannot have these settings.")
+
+    def _unknown(self, name: str) -> str:
+        """Return what is to be said of a setting that the search does not have."""
+        text = f"is not a setting of {type(self).__name__}"
+        if name in _CALLED_ELSEWHERE:
+            return f"{text}: {_CALLED_ELSEWHERE[name]}"
+        theirs = [
+            other.__name__
+            for other in _family(Settings)
+            if name in other._declared
+            and not other.__name__.startswith("_")
+            and other.__module__.startswith("classy_pm.")
+        ]
+        near = difflib.get_close_matches(name, self._declared, n=1, cutoff=0.8)
+        if theirs and not near:
+            return f"{text}; it is one of {', '.join(sorted(theirs))}"
+        return f"{text}. {did_you_mean(name, self._declared)}"
+
+    def _hint(self, name: str, value: Any, hints: dict[str, Any]) -> str:
+        """Return what is to be written instead of a value of another type, or ""."""
+        hint = hints[name]
+        # The first that is not every search's: what somebody means who gives a number alone.
+        shared = {*getattr(type(self).__mro__[-3], "_declared", {})}
+        own = next((other for other in self._declared if other not in shared), "")
+        if name == "name" and own and _fits(value, hints[own]):
+            return f" but the name of a fit comes first; write {own}={value!r}, if that is what is meant"
+        if isinstance(value, str):
+            try:
+                number = float(value)
+            except ValueError:
+                number = math.nan
+            for plain in (int(number) if number == number and number % 1 == 0 else number, number):
+                if plain == plain and _fits(plain, hint):
+                    return f"; write {name}={plain!r}"
+            if _fits([value], hint):
+                return f"; write {name}=[{value!r}]"
+        records = [
+            choice.__name__
+            for choice in typing.get_args(hint)
+            if isinstance(choice, type) and dataclasses.is_dataclass(choice)
+        ]
+        if records:
+            return f"; write {name}={records[0]}(...)"
+        return ""
 
     def _configured(self, hints: dict[str, Any], given: dict[str, Any], faults: Faults) -> dict[str, Any]:
         """Return the defaults of the user's files, of which those that are not given must fit."""

@@ -109,3 +109,52 @@ def test_nan_is_found_in_slots_nested_objects_and_labelled_data():
 
     with pytest.raises(DataError, match=r"(?s)dataset\.flux.*series"):
         check_analysis(Nested())
+
+
+class Slope:
+    def __init__(self, slope, start):
+        self.slope, self.start = slope, start
+
+
+class SlopeAnalysis(cpm.Analysis):
+    def __init__(self, t, data):
+        self.t, self.data = t, data
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * np.sum((self.data - instance.slope * self.t - instance.start) ** 2)
+
+
+@pytest.mark.parametrize(
+    ("t", "start", "words"),
+    [
+        ([1.0, 2.0], 1.0, "`t` is a list: np.asarray(t)?"),
+        (np.array(["1", "2"]), 1.0, "`t` is an array of texts: t.astype(float)?"),
+        (None, 1.0, "`t` is None"),
+        (np.arange(2.0), (0, 10, 20), "`start` is fixed to (0, 10, 20)"),
+    ],
+)
+def test_data_and_constants_of_odd_types_are_named_with_the_error(t, start, words):
+    plan = make_plan(cpm.Model(Slope, slope=cpm.UniformPrior(0.0, 1.0), start=start))
+    with pytest.raises((TypeError, ValueError)) as caught:
+        LogLikelihood(plan, SlopeAnalysis(t, np.arange(2.0)))(np.array([0.5]))
+    assert f"It may be this: {words}" in caught.value.__notes__
+
+
+def test_errors_that_odd_types_do_not_explain_have_no_such_note():
+    plan = make_plan(cpm.Model(Slope, slope=cpm.UniformPrior(0.0, 1.0), start=1.0))
+    with pytest.raises(ValueError) as caught:
+        LogLikelihood(plan, SlopeAnalysis(np.arange(2.0), np.arange(3.0)))(np.array([0.5]))
+    assert len(caught.value.__notes__) == 1
+
+
+def test_empty_data_are_refused_unless_there_may_be_none():
+    class MayBeEmpty(SlopeAnalysis):
+        allow_nan = True
+
+    empty = np.arange(3.0)[:0]
+    with pytest.raises(DataError, match=r"are empty(.|\n)*data: is empty, of shape \(0,\)"):
+        check_analysis(SlopeAnalysis(np.arange(3.0), empty))
+    with pytest.raises(DataError, match="hold NaN and are empty"):
+        check_analysis(SlopeAnalysis(np.array([np.nan]), empty))
+    check_analysis(MayBeEmpty(empty, empty))
+    check_analysis(SlopeAnalysis(np.flatnonzero(empty), np.arange(3.0)))  # an index may select nothing

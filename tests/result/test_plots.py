@@ -55,6 +55,19 @@ def test_corner_has_the_free_parameters_or_those_asked_for():
     assert "twice" in texts(plot_corner(tree_of(), ["a", "twice"]))
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize(
+    ("function", "count", "panels"), [(plot_corner, 17, 17**2), (plot_trace, 21, 2 * 21)]
+)
+def test_any_number_of_parameters_is_drawn(function, count, panels):
+    draws = RNG.normal(size=(2, 50, count))
+    names = [f"p{place}" for place in range(count)]
+    tree = make_tree(
+        dict(zip(names, np.moveaxis(draws, -1, 0), strict=True)), draws[..., 0], draws[..., 0], free=names
+    )
+    assert len(function(tree).axes) == panels
+
+
 def test_astronomers_corner_has_the_same_parameters_and_their_intervals():
     figure = plot_corner_classic(tree_of())
     assert len(figure.axes) == 4 and "twice" not in texts(figure)

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 import classy_pm as cpm
-from classy_pm.errors import ClassyError, UnknownNameError
+from classy_pm.errors import ClassyError, ModelError, SettingError, UnknownNameError
 from classy_pm.plan import make_plan
 from classy_pm.result import table, weighted
 from classy_pm.result.tree import make_tree, table_of
@@ -211,6 +211,46 @@ def test_a_part_of_the_parameters_has_their_columns_and_their_instances():
     assert right.median_pdf_instance.right.x == samples.median_pdf_vector[0]
     left = samples.without_paths([("right", "y")])
     assert left.names == ["left.x", "left.y"]
+
+
+class Planet:
+    def __init__(self, phase, period):
+        self.phase, self.period = phase, period
+
+
+def test_a_part_of_a_class_without_defaults_has_draws_and_says_why_no_instances():
+    model = cpm.Collection(planet=Planet, jitter=cpm.UniformPrior(0.0, 9.0))
+    model.planet.phase, model.planet.period = cpm.UniformPrior(0.0, 1.0), cpm.UniformPrior(0.0, 9.0)
+    samples = samples_of(model, np.random.default_rng(1).normal(size=(2, 20, 3)))
+    for part in (
+        samples.with_paths("planet.period"),
+        samples.with_paths("planet").with_paths("planet.period"),
+    ):
+        assert part.names == ["planet.period"]
+        np.testing.assert_array_equal(part.vectors, samples.vectors[:, [1]])
+        with pytest.raises(ModelError, match=r"No instance .* `planet.phase` cannot be left out"):
+            part.median_pdf_instance  # noqa: B018
+    assert samples.without_paths("planet.phase").names == ["planet.period", "jitter"]
+    assert hasattr(samples.with_paths("planet").median_pdf_instance.planet, "phase")
+    with pytest.raises(ModelError, match="no such paths"):
+        samples.with_paths("planet.mass")
+    with pytest.raises(ModelError):
+        samples.without_paths(["planet", "jitter"])
+
+
+@pytest.mark.parametrize("sigma", [-1, "1", float("nan"), None])
+def test_what_is_no_width_of_an_interval_is_refused(chains, sigma):
+    with pytest.raises(SettingError, match="no width"):
+        chains.values_at_sigma(sigma)
+    with pytest.raises(SettingError, match="no width"):
+        chains.vector_at_upper_sigma(sigma)
+
+
+@pytest.mark.parametrize("count", [0, -1, 2.5, "3"])
+def test_no_draws_are_refused(chains, count):
+    for method in (chains.thinned, chains.drawn_randomly):
+        with pytest.raises(SettingError, match="keeps no draws"):
+            method(count)
 
 
 def test_an_array_of_parameters_is_many_columns():

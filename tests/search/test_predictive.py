@@ -1,5 +1,7 @@
 """What an analysis simulates and derives: groups of the tree, variables of the posterior."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -265,6 +267,9 @@ BAD_NAMES = {
     "slope": "is the name of a parameter",
     "log_weight": "cannot be the name",
     "a/b": "cannot be the name",
+    "nul\0": "cannot be the name",
+    " blank": "cannot be the name",
+    "x" * 201: "cannot be the name",
 }
 
 
@@ -274,8 +279,32 @@ def test_names_that_are_taken_are_refused_before_the_search(name, plan):
         def derived(self, instance):
             return {name: 1.0}
 
-    with pytest.raises(LikelihoodError, match=f"{name}: {BAD_NAMES[name]}"):
+    with pytest.raises(LikelihoodError, match=re.escape(f"{name}: {BAD_NAMES[name]}")):
         check_extras(plan, Taken(data(), 3.0))
+
+
+def test_quantities_that_are_nan_at_some_draws_are_told_with_their_number(plan, vectors):
+    class Partly(LineAnalysis):
+        def derived(self, instance):
+            return {"root": np.sqrt(instance.slope - TRUTH[1]), "slopes": 2.0 * instance.slope}
+
+    _, notices = drawn_variables(plan, Partly(data(), 3.0), vectors)
+    missing = np.count_nonzero(vectors[..., 1] < TRUTH[1])
+    (notice,) = notices
+    assert f"`root` of `derived` has no value at {missing} of 2000 draws" in notice
+
+
+@pytest.mark.parametrize("made", [None, np.zeros((30, 1))])
+def test_simulate_that_returns_nothing_or_another_shape_is_told_in_words(plan, made):
+    class Wrong(LineAnalysis):
+        def simulate(self, instance, rng):
+            return made
+
+    words = (
+        "returned None" if made is None else r"has the shape \(30,\) in the analysis: one of the two is wrong"
+    )
+    with pytest.raises(LikelihoodError, match=words):
+        check_extras(plan, Wrong(data(), 3.0))
 
 
 @pytest.mark.parametrize("returned", [1.0, {"a": "text"}, {"a": [[1.0], [1.0, 2.0]]}, {1: 2.0}])

@@ -18,6 +18,24 @@ def test_unknown_settings_and_wrong_types_are_told_at_once_with_the_near_name():
 
 
 @pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: cpm.NUTS(500), "write draws=500"),
+        (lambda: cpm.Emcee(nwalkers="50"), "write nwalkers=50"),
+        (lambda: cpm.NUTS(target_accept="0.9"), "write target_accept=0.9"),
+        (lambda: cpm.Emcee(initializer="ball"), r"write initializer=InitializerBall\(\.\.\.\)"),
+        (lambda: cpm.Nautilus(periodic="planet.phase"), r"write periodic=\['planet.phase'\]"),
+        (lambda: cpm.NUTS(periodic=["phase"]), "it is one of DynestyDynamic, DynestyStatic, Nautilus"),
+        (lambda: cpm.NUTS(path_prefix="here"), "catalog="),
+        (lambda: cpm.NUTS(iterations_per_update=100), "checkpoint_interval="),
+    ],
+)
+def test_what_is_meant_is_told_with_what_to_write(make, words):
+    with pytest.raises(SettingError, match=words):
+        make()
+
+
+@pytest.mark.parametrize(
     "settings", [{"draws": 0}, {"target_accept": 1.0}, {"mass_matrix": "dense"}, {"number_of_cores": 0}]
 )
 def test_values_that_cannot_be_are_refused(settings):
@@ -114,6 +132,16 @@ def test_all_that_a_file_names_wrongly_is_told_at_once_with_the_file(configure):
         "NUTS.drawz",
         "NUTS.tun",
     ]
+
+
+def test_faults_of_several_kinds_and_files_are_told_at_once(configure, tmp_path):
+    configure("Emce: {nwalkers: 3}\n")
+    (tmp_path / "search" / "broken.yaml").write_text("NUTS: {draws: [\n")
+    (tmp_path / "search" / "other.yaml").write_text("Emcee: {initializer: {InitializerBal: {}}}\n")
+    with pytest.raises(config.ConfigError) as caught:
+        cpm.Emcee()
+    text = str(caught.value)
+    assert "broken.yaml is not YAML" in text and "`InitializerBall`" in text and "mine.yaml: Emce" in text
 
 
 def test_a_search_of_ones_own_may_be_in_a_file_and_an_initializer_by_its_name_alone(configure):

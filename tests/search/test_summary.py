@@ -8,6 +8,7 @@ from scipy.special import erf
 
 import classy_pm as cpm
 from classy_pm.catalog import tables
+from classy_pm.search.diagnose import _above
 
 
 class Part:
@@ -144,3 +145,8 @@ def test_the_index_has_what_numpy_says_of_the_file(tmp_path, name):
         assert (rows["two.label"]["role"], rows["two.label"]["text"]) == ("fixed", "O'Brien")
         catalog.rebuild()
         assert parameters_of(catalog) == rows
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.05, "1.050"), (1.01004, "1.01004"), (1.0104, "1.0104")])
+def test_an_r_hat_that_is_too_large_is_so_when_it_is_read(value, text):
+    assert _above(value, 1.01) == text

@@ -77,12 +77,10 @@ def _names(full: FullFit, most: int) -> tuple[list[str], int]:
 
 
 def _picture(draw: Callable[[], Figure], caption: str) -> Picture:
-    import arviz_base
     import matplotlib.pyplot as plt
     from PIL import Image
 
-    # ArviZ refuses more than 40 panels unless it is told otherwise.
-    with warnings.catch_warnings(), arviz_base.rc_context({"plot.max_subplots": MOST_IN_CORNER**2}):
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of draws that are all equal, and the like
         before = set(plt.get_fignums())
         try:

@@ -262,7 +262,8 @@ class Aggregator:
         ----------
         *statistics : {"median", "mean", "sd", "lo1", "hi1", "lo3", "hi3", "ml", "map", "ess", "rhat"}
             Which numbers to give of each parameter, the median by default. Its column has the name
-            of the parameter; other numbers have theirs after a colon.
+            of the parameter; other numbers have theirs after a colon, and so has the median of a
+            parameter that is called like a column of the fit.
 
         Returns
         -------
@@ -287,7 +288,8 @@ class Aggregator:
             with self.catalog.database.reading() as connection:
                 for number, path, *values in connection.execute(query):
                     for name, value in zip(wanted, values, strict=True):
-                        found[number][path if name == "median" else f"{path}:{name}"] = value
+                        plain = name == "median" and path not in DESCRIPTION
+                        found[number][path if plain else f"{path}:{name}"] = value
             for number, stored in numbers.items():
                 index.append(stored.fit_key)
                 lines.append({name: getattr(stored, name) for name in DESCRIPTION} | found[number])

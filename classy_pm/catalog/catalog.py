@@ -408,14 +408,14 @@ class Catalog:
     def tags_of(self, stored: StoredFit) -> list[str]:
         """Return the tags of a fit."""
         table = tables.tag
-        query = sa.select(table.c.tag).where(table.c.fit_id == stored.id).order_by(table.c.tag)
+        query = _of_run(sa.select(table.c.tag), table, stored).order_by(table.c.tag)
         with self.database.reading() as connection:
             return list(connection.execute(query).scalars())
 
     def info_of(self, stored: StoredFit) -> dict[str, Any]:
         """Return the user's notes on a fit."""
         table = tables.info
-        query = sa.select(table.c.key, table.c.json).where(table.c.fit_id == stored.id)
+        query = _of_run(sa.select(table.c.key, table.c.json), table, stored)
         with self.database.reading() as connection:
             return {key: from_json(text) for key, text in connection.execute(query)}
 
@@ -500,3 +500,11 @@ class Catalog:
             return stored.path.stat().st_size == stored.nbytes
         except FileNotFoundError:
             return False
+
+
+def _of_run(query: sa.Select[Any], table: sa.Table, stored: StoredFit) -> sa.Select[Any]:
+    """Keep the rows of a fit: by its run, for a rebuilt index has other row numbers."""
+    fit = tables.fit
+    return query.join(fit, fit.c.id == table.c.fit_id).where(
+        fit.c.fit_key == stored.fit_key, fit.c.run_id == stored.run_id
+    )

@@ -28,6 +28,8 @@ LARGEST_ZIP = 1024**4
 MOST_FILES = 1_000_000
 LARGEST_NOTES = 64 * 1024**2
 CHUNK = 1 << 20
+#: Folders of a catalogue with files that are no fits, or none yet.
+NOT_FITS = {"pending", "quarantine"}
 
 
 def export_zip(fits: Iterable[StoredFit], target: Path) -> int:
@@ -99,12 +101,14 @@ def import_folder(database: Database, place: Layout, source: Path) -> Report:
     """Take in copies of the fits that lie anywhere in a folder; the folder is left as it is.
 
     The folder may be that of another catalogue, or results brought from another machine. Links
-    are not followed.
+    are not followed, and what a catalogue has set aside as damaged is left where it is.
     """
     report = Report()
     if not source.is_dir():
         raise CatalogError(f"There is no folder {str(source)!r}.")
     for path in sorted(source.rglob("*.nc")):
+        if NOT_FITS & set(path.relative_to(source).parts[:-1]):
+            continue
         match = FIT_FILE.fullmatch(path.name)
         if match is None or path.is_symlink() or not path.is_file():
             report.set_aside.append(path.name)
@@ -142,6 +146,7 @@ def _take(
         if (record.fit_key, record.run_id) != (fit_key, run_id):
             raise UntrustedFile(f"The keys in the manifest of {path.name!r} are not those of its name.")
         database.check_record(record)
+        files.read_tree(part)  # all of it: what is compressed has a checksum
         files.flush(part)
         written = files.Written(path, files.sha256_of(part), part.stat().st_size)
         files.give_name(part, path)

@@ -6,7 +6,6 @@ the lists here and never from the user's texts, which are values like all others
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -15,6 +14,8 @@ from typing import Any
 import sqlalchemy as sa
 
 from classy_pm.catalog import tables
+from classy_pm.catalog.faults import UntrustedFile
+from classy_pm.catalog.records import from_json
 from classy_pm.errors import CatalogError
 
 fit, component, parameter, info, tag = (
@@ -33,7 +34,7 @@ class Classes(Mapping[int, tuple[str, tuple[str, ...]]]):
     def __init__(self, connection: sa.Connection) -> None:
         table = tables.class_
         rows = connection.execute(sa.select(table.c.id, table.c.ref, table.c.bases))
-        self._known = {number: (ref, tuple(json.loads(bases))) for number, ref, bases in rows}
+        self._known = {number: (ref, _bases(bases)) for number, ref, bases in rows}
 
     def __getitem__(self, number: int) -> tuple[str, tuple[str, ...]]:
         return self._known[number]
@@ -43,6 +44,13 @@ class Classes(Mapping[int, tuple[str, tuple[str, ...]]]):
 
     def __len__(self) -> int:
         return len(self._known)
+
+
+def _bases(text: str) -> tuple[str, ...]:
+    found = from_json(text)
+    if not isinstance(found, list) or not all(isinstance(ref, str) for ref in found):
+        raise UntrustedFile(f"The index says of a class that its bases are {found!r:.100}.")
+    return tuple(found)
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +102,8 @@ class Expression:
         )
 
     def __invert__(self) -> Expression:
-        build = (lambda known: sa.not_(self.build(known)),)
+        # What is not known is not met by a condition, and so by its opposite.
+        build = (lambda known: sa.not_(sa.func.coalesce(self.build(known), sa.false())),)
         return Expression(f"~{self.text}", build, paths=self.paths, classes=self.classes)
 
     def __bool__(self) -> bool:
@@ -119,7 +128,8 @@ class Expression:
 class Quantity:
     """Something of a fit that has a value: compare it, or order by it.
 
-    Comparisons with NULL, which stands for what is not known or not finite, are never met.
+    Comparisons with NULL, which stands for what is not known or not finite, are never met; their
+    opposites are.
     """
 
     column: sa.ColumnElement[Any]

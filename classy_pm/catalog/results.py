@@ -6,7 +6,7 @@ by name; any other becomes a `Stranger`, which has the attributes and no more.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from classy_pm.catalog.faults import UntrustedFile
@@ -38,7 +38,8 @@ def model_of(stored: StoredFit, classes: Mapping[str, type]) -> Node:
     """
     from classy_pm.model import model_of_strangers
 
-    data = stored.record.model
+    record = stored.record
+    data = record.model
     if not data:
         raise CatalogError(
             f"The fit {stored.fit_key[:12]} was filed without its model, in which there is something that "
@@ -46,7 +47,9 @@ def model_of(stored: StoredFit, classes: Mapping[str, type]) -> Node:
             cure="Its draws can be read: values('idata'), or a parameter by its name.",
         )
     try:
-        model: Node = model_of_strangers(data, {_name(ref): cls for ref, cls in classes.items()})
+        model: Node = model_of_strangers(
+            data, _by_name(classes, [part.class_ref for part in record.components])
+        )
     except ModelError as error:
         raise UntrustedFile(f"The model of the fit {stored.fit_key[:12]} cannot be read: {error}") from error
     return model
@@ -87,6 +90,18 @@ def saved_of(stored: StoredFit, classes: Mapping[str, type]) -> dict[str, Any]:
     return tree.saved_of(stored.tree())
 
 
+def _by_name(classes: Mapping[str, type], filed: Iterable[str]) -> dict[str, type]:
+    """Return classes by their names in a model, which for those of notebooks have no hash of their arguments.
+
+    A class of a notebook is not taken for one of the same name that has other arguments.
+    """
+    others = {_name(ref): ref for ref in filed if "#" in ref}
+    return {
+        _name(ref): cls
+        for ref, cls in classes.items()
+        if "#" not in ref or others.get(_name(ref), ref) == ref
+    }
+
+
 def _name(ref: str) -> str:
-    """Return a class's name in a model, where those of notebooks have no hash of their arguments."""
     return ref.partition("#")[0]

@@ -84,10 +84,10 @@ def _read(data: Any, find: Callable[[str], Any]) -> Any:
     if not isinstance(data, dict) or data.get("format") != FORMAT:
         raise ModelError(f"This is no model of the format {FORMAT}.")
     reader = _Reader(find)
-    reader.find_classes(data)
     try:
+        reader.find_classes(data)
         model = reader.value(data["root"])
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError) as error:
         if isinstance(error, ModelError):
             raise
         raise ModelError(f"The data of the model are damaged: {type(error).__name__}: {error}") from error

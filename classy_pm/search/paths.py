@@ -66,6 +66,8 @@ class Paths:
                 "no file keeps as it is.",
                 cure="Save real numbers or texts; of a masked array its data and its mask.",
             )
+        elif value.dtype.kind == "U" and any("\0" in text for text in value.ravel().tolist()):
+            raise CatalogError(f"paths.save: `{name}` has a text with a NUL character, which no file keeps.")
         else:
             self._saved[name] = np.array(value)
 

@@ -4,6 +4,7 @@ import struct
 import zipfile
 
 import h5py
+import numpy as np
 import pytest
 import xarray as xr
 from builders import make_key, make_record, make_tree
@@ -128,3 +129,35 @@ def test_a_file_that_is_no_zip_is_refused(other, tmp_path, content):
     (tmp_path / "a.zip").write_bytes(content)
     with pytest.raises(CatalogError, match="cannot be read as a zip"):
         other.import_zip(tmp_path / "a.zip")
+
+
+def test_what_was_set_aside_as_damaged_is_not_taken_in(catalog, tmp_path):
+    """A bit that flips where there is no checksum gives another number; `verify` has found it out."""
+    tree = make_tree()
+    tree["sample_stats"] = tree["sample_stats"].to_dataset().assign(energy=-123.25)
+    stored = catalog.file(make_record(), tree)
+    content = bytearray(stored.path.read_bytes())
+    content[content.index(np.float64(-123.25).tobytes()) + 5] ^= 8
+    stored.path.write_bytes(content)
+    assert len(catalog.verify().damaged) == 1
+    with Catalog(tmp_path / "other.sqlite") as other:
+        report = other.import_folder(catalog.layout.files)
+        assert report.adopted == [] and len(other) == 0
+    assert catalog.import_folder(catalog.layout.files).adopted == [] and len(catalog) == 0
+
+
+def test_a_file_whose_draws_cannot_be_read_is_not_taken_in(catalog, tmp_path):
+    stored = catalog.file(make_record(), make_tree(draws=2000))
+    sound, refused = stored.path.read_bytes(), 0
+    for place in np.linspace(0.3, 0.9, 5) * len(sound):
+        content = bytearray(sound)
+        content[int(place)] ^= 8
+        brought = tmp_path / f"{int(place)}" / stored.path.name
+        brought.parent.mkdir()
+        brought.write_bytes(content)
+        with Catalog(brought.with_name("other.sqlite")) as other:
+            report = other.import_folder(brought.parent)
+            refused += report.set_aside == [stored.path.name]
+            for fit in other:  # nothing was in this place
+                assert fit.tree().identical(stored.tree())
+    assert refused > 0

@@ -8,7 +8,7 @@ import pytest
 from builders import make_record, make_tree
 
 import classy_pm as cpm
-from classy_pm.catalog import Aggregator, Catalog, UntrustedFile
+from classy_pm.catalog import Aggregator, Catalog, UntrustedFile, class_ref
 from classy_pm.errors import CatalogError
 from classy_pm.model import Stranger
 
@@ -99,6 +99,24 @@ def test_classes_that_were_not_handed_over_are_strangers(agg, fitted):
 def test_a_class_that_has_moved_is_known_by_its_old_name(agg):
     (instance,) = agg.alias(f"{__name__}:Profile", Renamed).values("instance")
     assert type(instance.profile) is Renamed
+
+
+def test_a_class_of_another_notebook_is_not_taken_for_the_one_that_was_filed(tmp_path):
+    def notebook(arguments):
+        names = {"__name__": "__main__"}
+        body = "; ".join(f"self.{name} = {name}" for name in arguments)
+        exec(f"class Line:\n    def __init__(self, {', '.join(arguments)}): {body}", names)
+        return names["Line"]
+
+    filed, other = notebook(["centre", "sigma"]), notebook(["sigma", "centre"])
+    model = cpm.Model(filed, centre=cpm.UniformPrior(0.0, 1.0), sigma=2.0)
+    components = (("", class_ref(filed), ()),)
+    with Catalog(tmp_path / "fits.sqlite") as catalog:
+        catalog.file(make_record(model=model.to_dict(), components=components), make_tree())
+        (known,) = Aggregator(catalog).register(filed).values("model")
+        (strange,) = Aggregator(catalog).register(other).values("model")
+    assert type(known.instance_from_vector([0.5])) is filed
+    assert isinstance(strange.instance_from_vector([0.5]), Stranger)
 
 
 def test_names_in_a_file_are_texts(tmp_path):

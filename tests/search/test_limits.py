@@ -26,7 +26,6 @@ class WrongSign(cpm.Analysis):
     [
         cpm.NUTS(draws=200, tune=200, chains=2, random_seed=1),
         cpm.Emcee(nwalkers=20, nsteps=2000, random_seed=1),
-        cpm.Nautilus(n_live=200, n_eff=300, n_networks=1, random_seed=1),
     ],
     ids=lambda search: type(search).__name__,
 )

@@ -65,6 +65,7 @@ def test_without_a_catalogue_nothing_is_saved():
         ("data", np.array([object()]), "array of the type ndarray, object"),
         ("data", np.ma.masked_array([1.0], [True]), "its data and its mask"),
         ("data", np.array([1j]), "complex128"),
+        ("data", np.array(["a\0b"]), "NUL"),
         ("data", {"function": print}, "info.data.function"),
         ("no identifier", 1.0, "is no identifier"),
         ("../data", 1.0, "is no identifier"),

@@ -16,6 +16,7 @@ from classy_pm.plan import Plan
 
 __all__ = ["LogLikelihood", "forget_other_precision", "in_double_precision"]
 
+_INFINITY = float("inf")
 _AS_IT_IS: AbstractContextManager[None] = nullcontext()
 # What `jax_enable_x64` has been in this process: PyTensor's JAX backend changes it when it is loaded.
 _settings_met: set[bool] = set()
@@ -135,11 +136,12 @@ class LogLikelihood:
             raise
         if type(value) is not float and type(value) is not np.float64:
             value = self._as_number(value, vector)
-        return self._told(float(value), vector)
+        value = float(value)
+        return self._told(value, vector) if value == _INFINITY else value
 
     def _told(self, value: float, vector: np.ndarray) -> float:
         """Return a value, which may be NaN but not +inf."""
-        if value == np.inf:
+        if value == _INFINITY:
             raise LikelihoodError(f"The log likelihood is +inf. {self._at(vector)}")
         return value
 

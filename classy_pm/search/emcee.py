@@ -24,6 +24,8 @@ __all__ = ["AutoCorrelationsSettings", "Emcee"]
 
 # How many autocorrelation times are discarded as the walkers' way from their start.
 BURN_IN_TIMES = 3
+# How many steps lie between two looks at the progress.
+UPDATE_EVERY = 10
 # How many of the stuck walkers are told by their numbers.
 NAMED = 5
 
@@ -144,7 +146,8 @@ class Emcee(Search):
         with problem.report.stage("sampling with emcee", total=self.nsteps) as stage:
             steps = sampler.sample(state, iterations=self.nsteps, skip_initial_state_check=True)
             for step, _ in enumerate(steps, 1):
-                stage.update(step)
+                if step % UPDATE_EVERY == 0:
+                    stage.update(step)
                 if convergence.reached(sampler, step):
                     converged = True
                     break

@@ -80,8 +80,5 @@ def _pairs(title: str, pairs: list[tuple[str, str]]) -> Iterator[str]:
 
     yield title
     yield ""
-    yield from (f"  {line}" for line in text_table(*_head_and_rows(pairs))) if pairs else ()
-
-
-def _head_and_rows(pairs: list[tuple[str, str]]) -> tuple[tuple[str, str], list[tuple[str, str]]]:
-    return pairs[0], pairs[1:]
+    if pairs:
+        yield from (f"  {line}" for line in text_table(pairs[0], pairs[1:]))

@@ -38,7 +38,7 @@ from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.record import make_record
 from classy_pm.search.settings import Settings
-from classy_pm.search.stale import PRIOR_VALUES, OnChange, must_run_again, values_at_prior
+from classy_pm.search.stale import PRIOR_VALUES, OnChange, must_run_again
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
@@ -318,7 +318,7 @@ class Search(Settings):
                 "seconds": report.seconds,
                 "proof": _proof(problem),
                 "no_pointwise": pointwise.reason,
-                PRIOR_VALUES: values_at_prior(problem.log_likelihood) if folder is not None else None,
+                PRIOR_VALUES: None if folder is None else problem.at_prior[1].tolist(),
                 "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,
             },

@@ -14,15 +14,7 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from classy_pm.errors import SearchError
-from classy_pm.search.checkpoint import (
-    NAN_COUNT,
-    PRIOR_WITNESSES,
-    WITNESSED,
-    WITNESSES,
-    Chain,
-    read_chain,
-    write_chain,
-)
+from classy_pm.search.checkpoint import NAN_COUNT, WITNESSED, WITNESSES, Chain, read_chain, write_chain
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 
@@ -48,8 +40,8 @@ def run_chains(
     count : int
     run : callable
         Runs the chain of a number. With several cores it is called in other processes, with a problem of
-        their own: it must be picklable. Where the likelihood is called in a thread that it does not run in
-        itself, it says under `NAN_COUNT` how often it was NaN.
+        their own: it must be picklable. A thread of its own that calls the likelihood tells it for which
+        chain, by `LogLikelihood.count_for`.
     threads : bool
         Whether threads will do instead, where the chain is machine code.
     on_chain : callable
@@ -90,8 +82,11 @@ def _known(problem: Problem, number: int) -> Chain | None:
 
 def _witnesses(problem: Problem, chain: Chain) -> Chain:
     """Return the log likelihood at both ends of a chain, and at a few draws of the prior."""
-    vectors = np.concatenate([chain["vectors"][[0, -1]], problem.plan.draws(PRIOR_WITNESSES, random_seed=0)])
-    return {WITNESSES: vectors, WITNESSED: problem.log_likelihood.values(vectors)}
+    ends, (vectors, values) = chain["vectors"][[0, -1]], problem.at_prior
+    return {
+        WITNESSES: np.concatenate([ends, vectors]),
+        WITNESSED: np.concatenate([problem.log_likelihood.values(ends), values]),
+    }
 
 
 def _run(problem: Problem, run: Callable[[Problem, int], Chain], number: int) -> Chain:

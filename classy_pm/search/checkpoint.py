@@ -24,19 +24,22 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+if TYPE_CHECKING:
+    from classy_pm.likelihood import LogLikelihood
+
 __all__ = [
     "NAN_COUNT",
-    "PRIOR_WITNESSES",
     "WITNESSED",
     "WITNESSES",
     "Chain",
     "Journal",
     "Witness",
     "agree",
+    "at_prior",
     "forget_chains",
     "kept_witnesses",
     "read_chain",
@@ -134,10 +137,11 @@ class Journal:
         """Remember the values at a batch of vectors, or a gradient, shape (size,), at a single one."""
         if self._path is None:
             return
-        record = _record(vectors, values)
+        digest = _digest(vectors)
+        record = _record(digest, values)
         with self._lock:
             self._unwritten.append(record)
-            for role, score, witness in _candidates(vectors, values):
+            for role, score, witness in _candidates(vectors, values, digest):
                 if role not in self._next or score > self._next[role][0]:
                     self._next[role] = score, witness
         if time.monotonic() - self._written_at >= self._interval:
@@ -155,7 +159,9 @@ class Journal:
         records, self._unwritten = self._unwritten, []
         witnesses, self._next = [witness for _, witness in self._next.values()], {}
         # Before what they stand for, in case that the end is lost.
-        records[:0] = [_record(witness.vector, witness.values, witness.vector) for witness in witnesses]
+        records[:0] = [
+            _record(_digest(witness.vector), witness.values, witness.vector) for witness in witnesses
+        ]
         try:
             self._path.parent.mkdir(parents=True, exist_ok=True)
             with self._path.open("ab") as file:
@@ -237,6 +243,15 @@ def _chain(folder: Path | None, number: int) -> Path | None:
     return None if folder is None else folder / f"chain-{number}.npz"
 
 
+def at_prior(log_likelihood: LogLikelihood) -> tuple[np.ndarray, np.ndarray]:
+    """Return a few draws of the prior, always the same, and the log likelihood there, NaN where it is NaN.
+
+    A likelihood that was impossible or NaN somewhere by mistake has no draws there to be found out by.
+    """
+    vectors = log_likelihood.plan.draws(PRIOR_WITNESSES, random_seed=0)
+    return vectors, log_likelihood.values(vectors)
+
+
 def agree(then: np.ndarray, today: np.ndarray) -> bool:
     """Whether log likelihoods are what they were: another machine may give another last digit."""
     return np.allclose(today, then, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True)
@@ -253,16 +268,17 @@ def _digest(vectors: np.ndarray) -> bytes:
     return hashlib.blake2b(np.ascontiguousarray(vectors, dtype="<f8").tobytes(), digest_size=16).digest()
 
 
-def _record(vectors: np.ndarray, values: np.ndarray, witness: np.ndarray | None = None) -> bytes:
+def _record(digest: bytes, values: np.ndarray, witness: np.ndarray | None = None) -> bytes:
     told = np.empty(0) if witness is None else witness
     body = np.concatenate([values, told]).astype("<f8").tobytes()
-    digest = _digest(vectors)
     return HEAD.pack(digest, len(values), len(told), zlib.crc32(digest + body)) + body
 
 
-def _candidates(vectors: np.ndarray, values: np.ndarray) -> Iterator[tuple[str, float, Witness]]:
+def _candidates(
+    vectors: np.ndarray, values: np.ndarray, digest: bytes
+) -> Iterator[tuple[str, float, Witness]]:
     """Yield what of a batch may be a witness: in which role, how good a one, and the witness."""
-    chance = int.from_bytes(_digest(vectors[:1] if vectors.ndim > 1 else vectors)[:6], "little")
+    chance = int.from_bytes(digest[:6], "little")
     if vectors.ndim == 1:
         witness = Witness(np.array(vectors), np.array(values))
         tells = 2.0**48 if np.any(values) else 0.0  # a slope of zero may be one that was left out

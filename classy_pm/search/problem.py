@@ -11,6 +11,7 @@ import numpy as np
 
 from classy_pm.likelihood import Analysis, LogLikelihood
 from classy_pm.plan import Plan
+from classy_pm.search.checkpoint import at_prior
 from classy_pm.search.evaluation import Evaluation
 from classy_pm.search.progress import Report
 
@@ -108,6 +109,11 @@ class Problem:
         """Return what makes the same problem in another process, for one core."""
         names = ("plan", "analysis", "likelihood", "seed")
         return {"cores": 1, **{name: getattr(self, name) for name in names}}
+
+    @cached_property
+    def at_prior(self) -> tuple[np.ndarray, np.ndarray]:
+        """A few draws of the prior and the log likelihood there, by which another likelihood is known."""
+        return at_prior(self.log_likelihood)
 
     @cached_property
     def evaluate(self) -> Evaluation:

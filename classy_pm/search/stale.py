@@ -15,9 +15,9 @@ from classy_pm.catalog import StaleFitError
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.likelihood.warn import warn
 from classy_pm.result import Result
-from classy_pm.search.checkpoint import PRIOR_WITNESSES, agree
+from classy_pm.search.checkpoint import agree, at_prior
 
-__all__ = ["PRIOR_VALUES", "OnChange", "check_unchanged", "must_run_again", "values_at_prior"]
+__all__ = ["PRIOR_VALUES", "OnChange", "check_unchanged", "must_run_again"]
 
 # The attribute of a fit with the log likelihood at a few draws of its prior.
 PRIOR_VALUES = "log_likelihood_at_prior"
@@ -43,7 +43,7 @@ def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:
     now = log_likelihood.many(samples.vectors[places])
     of_prior = result.attributes.get(PRIOR_VALUES)
     if of_prior is not None:
-        then, now = np.append(then, of_prior), np.append(now, values_at_prior(log_likelihood))
+        then, now = np.append(then, of_prior), np.append(now, at_prior(log_likelihood)[1])
     changed = [place for place in range(len(then)) if not agree(then[place], now[place])]
     if changed:
         name, place = type(log_likelihood.analysis).__name__, changed[0]
@@ -55,15 +55,6 @@ def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:
             "then it is another fit. Data belong into attributes of the analysis, not into globals. "
             'Or fit(..., on_change="rerun"), which puts a new run in its place.',
         )
-
-
-def values_at_prior(log_likelihood: LogLikelihood) -> list[float]:
-    """Return the log likelihood at a few draws of the prior, NaN where it is NaN.
-
-    A likelihood that was impossible or NaN somewhere by mistake has no draws there to be found out by.
-    """
-    vectors = log_likelihood.plan.draws(PRIOR_WITNESSES, random_seed=0)
-    return log_likelihood.values(vectors).tolist()
 
 
 def must_run_again(result: Result, log_likelihood: LogLikelihood, on_change: OnChange) -> bool:

@@ -176,8 +176,8 @@ def test_a_likelihood_that_was_changed_meanwhile_begins_anew(tmp_path, monkeypat
     assert not list(tmp_path.rglob("*.journal"))
 
 
-class Sloped(cpm.Analysis):
-    """A black box with a gradient, which fails once in the middle of a fit."""
+class Failing(cpm.Analysis):
+    """Notes its calls, and fails at one of them."""
 
     calls: ClassVar[list] = []
     fails_at = 0
@@ -185,10 +185,17 @@ class Sloped(cpm.Analysis):
     def __identity__(self):
         return {}
 
-    def log_likelihood_function(self, instance):
-        self.calls.append("value")
+    def count(self, call):
+        self.calls.append(call)
         if self.fails_at and len(self.calls) >= self.fails_at:
             raise MemoryError
+
+
+class Sloped(Failing):
+    """A black box with a gradient, which fails once in the middle of a fit."""
+
+    def log_likelihood_function(self, instance):
+        self.count("value")
         return -0.5 * float(instance.x) ** 2
 
     def log_likelihood_gradient(self, instance):
@@ -224,21 +231,14 @@ def test_a_black_box_in_a_graph_is_not_asked_again_what_it_has_said(search, tmp_
     assert len(broken) + len(again) < 1.2 * len(whole)
 
 
-class Steep(cpm.Analysis):
+class Steep(Failing):
     """Impossible in nearly all of the prior; another likelihood gives another height, slope, or middle."""
 
     middle = 0.0
     wrong_by = 1.0
-    calls: ClassVar[list] = []
-    fails_at = 0
-
-    def __identity__(self):
-        return {}
 
     def log_likelihood_function(self, instance):
-        self.calls.append(instance.x)
-        if self.fails_at and len(self.calls) >= self.fails_at:
-            raise MemoryError
+        self.count(instance.x)
         if abs(instance.x - 2.0) > 3.0:
             raise cpm.FitException
         return -0.5 * (instance.x - self.middle) ** 2
@@ -286,20 +286,13 @@ def test_a_black_box_that_was_changed_meanwhile_begins_anew_in_every_search(name
     assert not list(tmp_path.rglob("*.journal")) and not list(tmp_path.rglob("chain-*"))
 
 
-class Mistaken(cpm.Analysis):
+class Mistaken(Failing):
     """By mistake impossible, or not a number, in half of the prior; likely there when that is put right."""
 
     mistake: ClassVar[str] = ""
-    calls: ClassVar[list] = []
-    fails_at = 0
-
-    def __identity__(self):
-        return {}
 
     def log_likelihood_function(self, instance):
-        self.calls.append(instance.x)
-        if self.fails_at and len(self.calls) >= self.fails_at:
-            raise MemoryError
+        self.count(instance.x)
         if self.mistake and instance.x > 0.5:
             if self.mistake == "nan":
                 return np.nan

@@ -32,7 +32,7 @@ from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
 from classy_pm.search.limits import position_notices
 from classy_pm.search.paths import saved_with
-from classy_pm.search.pointwise import pointwise_terms
+from classy_pm.search.pointwise import Pointwise, log_likelihood_of, pointwise_terms
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
@@ -283,10 +283,11 @@ class Search(Settings):
         # Threads of linear algebra add up in another order on another machine; and for a few parameters
         # they cost far more than they save.
         with problem, threadpool_limits(1, "blas"):
-            found = _complete(self._run(problem), problem)
-        weighted = None if found.log_weights is None else _weighted(problem, found)
-        draws = found if weighted is None else equal_draws(found, problem.rng(EQUAL_WEIGHTS))
-        pointwise = pointwise_terms(problem, draws.vectors)
+            found = self._run(problem)
+            weighted = None if found.log_weights is None else _weighted(problem, found)
+            draws = found if weighted is None else equal_draws(found, problem.rng(EQUAL_WEIGHTS))
+            pointwise = pointwise_terms(problem, draws.vectors)
+            draws = _complete(draws, problem, pointwise)
         variables, faults = drawn_variables(plan, analysis, draws.vectors)
         groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
         notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
@@ -327,14 +328,13 @@ class Search(Settings):
         return diagnose(tree, notices)
 
 
-def _complete(draws: Draws, problem: Problem) -> Draws:
+def _complete(draws: Draws, problem: Problem, pointwise: Pointwise) -> Draws:
     """Compute the log likelihood of the draws where the search does not know it."""
-    flat = draws.vectors.reshape(-1, problem.plan.size)
     if draws.log_likelihood is None:
-        values = problem.log_likelihood.many(flat)
-        draws = dataclasses.replace(draws, log_likelihood=values.reshape(draws.vectors.shape[:2]))
+        values = log_likelihood_of(problem, draws.vectors, pointwise)
+        draws = dataclasses.replace(draws, log_likelihood=values)
     assert draws.log_likelihood is not None
-    problem.evaluate.onlooker.see(flat, draws.log_likelihood.ravel())
+    problem.evaluate.onlooker.see(draws.vectors.reshape(-1, problem.plan.size), draws.log_likelihood.ravel())
     return draws
 
 

@@ -7,12 +7,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from classy_pm.errors import TraceError
 from classy_pm.search.problem import Problem
 
-__all__ = ["Pointwise", "pointwise_terms"]
+__all__ = ["Pointwise", "log_likelihood_of", "pointwise_terms"]
 
 # So many numbers (40 MB) the terms of a fit may have; where they would be more, fewer draws have them.
 MAX_NUMBERS = 5_000_000
+
+# At how many draws the sums of the graph's terms are compared with the user's function. Where they differ by
+# more, the posterior does: by as much as its density.
+COMPARED = 50
+DIFFERENT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -26,11 +32,14 @@ class Pointwise:
         Every so many-th draw has them.
     reason : str
         Why there are none.
+    traced : bool
+        Whether they are the graph's.
     """
 
     terms: np.ndarray | None
     step: int = 1
     reason: str = ""
+    traced: bool = False
 
 
 def pointwise_terms(problem: Problem, vectors: np.ndarray) -> Pointwise:
@@ -64,4 +73,42 @@ def pointwise_terms(problem: Problem, vectors: np.ndarray) -> Pointwise:
 
             assert symbolic is not None
             terms = compute_terms(symbolic, vectors)
-    return Pointwise(terms, step)
+    return Pointwise(terms, step, traced=not plain.has_pointwise)
+
+
+def log_likelihood_of(problem: Problem, vectors: np.ndarray, pointwise: Pointwise) -> np.ndarray:
+    """Compute the log likelihood of draws: sums of the graph's terms where each draw has them.
+
+    Parameters
+    ----------
+    problem : Problem
+    vectors : numpy.ndarray, shape (chain, draw, size)
+    pointwise : Pointwise
+        Their terms.
+
+    Returns
+    -------
+    numpy.ndarray, shape (chain, draw)
+
+    Raises
+    ------
+    TraceError
+        If the sums are not what the user's function gives at some of the draws: then the draws are not of
+        the posterior. The graph was proved at draws of the prior, which may be far from here.
+    """
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    if pointwise.terms is None or pointwise.step > 1 or not pointwise.traced:
+        return problem.log_likelihood.many(flat).reshape(vectors.shape[:2])
+    total = np.sum(pointwise.terms, axis=-1)
+    places = np.unique(np.linspace(0, len(flat) - 1, COMPARED).astype(int))
+    traced, plain = total.ravel()[places], problem.log_likelihood.many(flat[places])
+    with np.errstate(invalid="ignore"):
+        differs = ~((traced == plain) | (np.abs(traced - plain) <= DIFFERENT))
+    if np.any(differs):
+        first = int(np.argmax(differs))
+        raise TraceError(
+            f"The trace of the log likelihood is not the function at {np.sum(differs)} of {len(places)} draws "
+            f"of the posterior: it gives {traced[first]:.10g}, and the function {plain[first]:.10g}.",
+            cure='Fit with likelihood="blackbox", and please report this: at draws of the prior they agree.',
+        )
+    return np.asarray(total)

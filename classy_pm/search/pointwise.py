@@ -107,8 +107,8 @@ def log_likelihood_of(problem: Problem, vectors: np.ndarray, pointwise: Pointwis
     if np.any(differs):
         first = int(np.argmax(differs))
         raise TraceError(
-            f"The trace of the log likelihood is not the function at {np.sum(differs)} of {len(places)} draws "
-            f"of the posterior: it gives {traced[first]:.10g}, and the function {plain[first]:.10g}.",
+            f"The trace of the log likelihood is not the function at {np.sum(differs)} of {len(places)} "
+            f"draws of the posterior: it gives {traced[first]:.10g}, and the function {plain[first]:.10g}.",
             cure='Fit with likelihood="blackbox", and please report this: at draws of the prior they agree.',
         )
     return np.asarray(total)

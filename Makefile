@@ -15,6 +15,8 @@ SHELL := /bin/sh
 
 # Settings of the user's own environments and of their pip, none of which are meant for this one.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX
+# Without bytecode each of the many processes of the tests compiles all that it imports.
+unexport PYTHONDONTWRITEBYTECODE
 export PIP_CONSTRAINT = /dev/null
 export PIP_USER = 0
 export PIP_REQUIRE_VIRTUALENV = 0
@@ -58,7 +60,7 @@ docs: $(DEV) ## build the documentation, warnings being errors
 	@echo "The pages are in docs/_build/html."
 
 bench: $(DEV) ## run the benchmarks
-	env -u PYTHONDONTWRITEBYTECODE $(BIN)/python -m pytest benchmarks $(ARGS)
+	$(BIN)/python -m pytest benchmarks $(ARGS)
 
 clean: ## remove what the tools leave behind
 	rm -rf build dist docs/_build docs/reference/generated .benchmarks .hypothesis .import_linter_cache \

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import reduce
 from operator import and_
 from typing import TYPE_CHECKING, Any, Self, overload
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import results, tables
+from classy_pm.catalog import results, selection, tables
 from classy_pm.catalog.catalog import PAGE, Catalog
-from classy_pm.catalog.expressions import Classes, Expression, Quantity
-from classy_pm.catalog.places import FIT, SEARCH, Columns, Notes, Path, has_tag
+from classy_pm.catalog.expressions import Classes, Expression, Place, Quantity, check_text
+from classy_pm.catalog.places import FIT, SEARCH, Columns, NoteQuantity, Notes, Path, has_tag
 from classy_pm.catalog.references import class_ref
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError, UnknownNameError, did_you_mean
@@ -122,28 +122,39 @@ class Aggregator:
         ------
         UnknownNameError
             If no fit in the catalogue has a component or parameter at a place that is named.
+        CatalogError
+            If all that have one have something else there, such as a component where a number is needed.
         """
         for condition in conditions:
             if not isinstance(condition, Expression):
+                taken = isinstance(condition, bool)  # as `aggregator.start == 1` is
                 raise CatalogError(
                     f"{condition!r} is not a condition on fits.",
-                    cure="Compare a place with something: `query(aggregator.lens.bulge == Sersic)`.",
+                    cure="Compare a place with something: `query(aggregator.lens.bulge == Sersic)`."
+                    + " A part that is called like an attribute here is `aggregator.model[...]`." * taken,
                 )
-            self._check_paths(condition.paths)
+            self._check(condition.places)
         if self.start or self.stop is not None:
             raise CatalogError("A slice of fits cannot be queried further.", cure="Query first, then slice.")
         known = {class_ref(cls): cls for condition in conditions for cls in condition.classes}
         return replace(self, conditions=self.conditions + conditions, classes={**self.classes, **known})
 
-    def order_by(self, *quantities: Quantity | Path | tuple[Quantity, bool]) -> Self:
-        """Return the same fits in another order; fits without a value come last."""
+    def order_by(self, *quantities: Quantity | Path | NoteQuantity | tuple[Any, bool]) -> Self:
+        """Return the same fits in another order; fits without a value come last.
+
+        By a note, fits where it is a number come before those where it is a text.
+        """
         order: list[tuple[Quantity, bool]] = []
         for item in quantities:
-            quantity, descending = item if isinstance(item, tuple) else (item, False)
-            quantity = quantity.median if isinstance(quantity, Path) else quantity
+            wanted, descending = item if isinstance(item, tuple) else (item, False)
+            if isinstance(wanted, NoteQuantity):
+                order += [(wanted.number, descending), (wanted.text, descending)]
+                continue
+            quantity = wanted.median if isinstance(wanted, Path) else wanted
             if not isinstance(quantity, Quantity) or quantity.scalar is None:
                 raise CatalogError(f"Fits cannot be ordered by {item!r}.")
-            self._check_paths(quantity.paths)
+            if quantity.place is not None:
+                self._check((quantity.place,))
             order.append((quantity, descending))
         return replace(self, order=tuple(order))
 
@@ -235,25 +246,42 @@ class Aggregator:
         Parameters
         ----------
         name : str
-            `"idata"`, `"samples"`, `"instance"`, `"model"`, `"record"`, `"info"`, or the name of a
-            variable of the posterior, such as `"lens.bulge.centre_0"`.
+            `"idata"`, `"samples"`, `"result"`, `"instance"`, `"model"`, `"record"`, `"info"`, `"fit"`,
+            `"saved"`; the name of a variable of the posterior, such as `"lens.bulge.centre_0"`, or of an
+            element of one, `"lens.weights[0]"`; or that of something that was saved with the fits.
 
         Yields
         ------
         object
             For a variable its draws, with shape (chain, draw, ...).
-        """
-        view = VIEWS.get(name)
-        if view is None:
-            self._check_paths((name,), also=VIEWS)
-        return self._values(name, view)
 
-    def _values(self, name: str, view: Callable[..., Any] | None) -> Iterator[Any]:
+        Raises
+        ------
+        UnknownNameError
+            If neither the index nor the first of these fits has anything of that name.
+        """
+        return self._values(VIEWS.get(name) or self._named(check_text(name, "`values`")))
+
+    def _values(self, view: Callable[[StoredFit, Mapping[str, type]], Any]) -> Iterator[Any]:
         for stored in self:
-            if view is not None:
-                yield view(stored, self.classes)
-            else:
-                yield stored.variable(name)
+            yield view(stored, self.classes)
+
+    def _named(self, name: str) -> Callable[[StoredFit, Mapping[str, type]], Any]:
+        """Return what gives a variable, an element of one, or something saved."""
+        if not self.catalog.is_there():
+            return lambda stored, classes: results.variable_of(stored, name)
+        with self.catalog.database.reading() as connection:
+            known = selection.has_variable(connection, name)
+            error = None if known else selection.unknown(connection, name, also=VIEWS)
+        if error is not None:
+            # The index lists neither large derived arrays nor what was saved.
+            first = self.first()
+            found = None if first is None else results.place_of(first, name)
+            if first is not None and found is None:
+                raise error
+            if found == "saved":
+                return lambda stored, classes: results.saved_item(stored, name)
+        return lambda stored, classes: results.variable_of(stored, name)
 
     def summary(self, *statistics: str) -> pd.DataFrame:
         """Return a table with a row a fit; no file is opened.
@@ -283,7 +311,8 @@ class Aggregator:
             numbers = {stored.id: stored for stored in page}
             table = tables.parameter
             columns = [table.c.fit_id, table.c.path, *(table.c[name] for name in wanted)]
-            query = sa.select(*columns).where(table.c.fit_id.in_(numbers)).order_by(table.c.place)
+            query = sa.select(*columns).where(table.c.fit_id.in_(numbers), table.c.role != "shared")
+            query = query.order_by(table.c.place)
             found: dict[int, dict[str, Any]] = {number: {} for number in numbers}
             with self.catalog.database.reading() as connection:
                 for number, path, *values in connection.execute(query):
@@ -373,24 +402,14 @@ class Aggregator:
         if page:
             yield page
 
-    def _check_paths(self, paths: tuple[str, ...], also: Mapping[str, object] | None = None) -> None:
-        """Refuse a place that no fit has, with the nearest ones that some fit does have."""
-        if not paths or not self.catalog.is_there():
-            return
-        with self.catalog.database.reading() as connection:
-            if connection.execute(sa.select(tables.fit.c.id).limit(1)).first() is None:
-                return
-            for path in paths:
-                found = [
-                    connection.execute(sa.select(table.c.path).where(table.c.path == path).limit(1)).first()
-                    for table in (tables.component, tables.parameter)
-                ]
-                if any(found):
-                    continue
-                known = [*(also or ())]
-                for table in (tables.component, tables.parameter):
-                    known += connection.execute(sa.select(table.c.path).distinct().limit(1000)).scalars()
-                raise UnknownNameError(
-                    f"No fit in this catalogue has a component or parameter `{path}`.",
-                    cure=did_you_mean(path, dict.fromkeys(known)),
-                )
+    def _check(self, places: Iterable[Place]) -> None:
+        """Refuse a place that no fit has, or that is something else in all that have it."""
+        places = tuple(places)
+        if places and self.catalog.is_there():
+            with self.catalog.database.reading() as connection:
+                selection.check_places(connection, places, TAKEN)
+
+
+#: Names that a place cannot have as an attribute of an aggregator.
+TAKEN = frozenset(name for name in dir(Aggregator) if not name.startswith("_"))
+TAKEN |= {item.name for item in fields(Aggregator)}

@@ -12,6 +12,7 @@ import xarray as xr
 
 from classy_pm.catalog import failures, files, filing, tables
 from classy_pm.catalog.faults import reach
+from classy_pm.catalog.layout import make_folder
 from classy_pm.catalog.records import FitRecord
 
 if TYPE_CHECKING:
@@ -82,6 +83,7 @@ def file_many(
 ) -> int:
     """File fits in batches, and return the number of those that were new; see `Catalog.file_many`."""
     catalog.check_writable()
+    make_folder(catalog.layout.files)  # before the index, as `Layout.of` expects
     batch = Batch(catalog, on_filed or (lambda keys: None))
     with catalog.database.writing():
         pass  # it exists from here on

@@ -30,7 +30,7 @@ from classy_pm.catalog.claims import Claims
 from classy_pm.catalog.failures import Failure
 from classy_pm.catalog.faults import reach
 from classy_pm.catalog.notes import Change
-from classy_pm.catalog.records import FitRecord, from_json, is_hex, now
+from classy_pm.catalog.records import FitRecord, check_info, from_json, is_hex, now, to_json
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError
@@ -96,8 +96,13 @@ class Catalog:
         """
         self._must_write()
         self.is_there()
+        self.check_files()
         self.database.check_writable()
         layout.check_writable(self.layout.fits)
+
+    def check_files(self) -> None:
+        """Raise a CatalogError if the folder of the fits' files is away, as on a disk that is not mounted."""
+        recovery.check_files(self.database, self.layout)
 
     def find(self, fit_key: str) -> StoredFit | None:
         """Return the fit with this identity if it is here, complete and with its file.
@@ -115,6 +120,7 @@ class Catalog:
         if stored is not None and stored.status == "complete":
             if self._has_file(stored):
                 return stored
+            self.check_files()
             if not self.read_only:
                 filing.mark(self.database, stored.id, stored.run_id, "missing")
         if self.read_only:
@@ -174,6 +180,9 @@ class Catalog:
             return None if found is None or found.run_id == instead_of else found
 
         self._must_write()
+        self.check_files()
+        labels: dict[str, Any] = dict(about or {})
+        self.database.check_record(FitRecord(fit_key, "0" * 32, **labels))  # before it is computed
         found = look()
         lease, told = None, False
         for _ in claims.waiting(self.claims, fit_key, patience):
@@ -228,6 +237,7 @@ class Catalog:
             If it cannot be filed; nothing half-written is left.
         """
         self._must_write()
+        self.check_files()
         present = self.find(record.fit_key)
         if present is not None and present.run_id != instead_of:
             return present
@@ -336,12 +346,14 @@ class Catalog:
         """Take in the fits of a zip that `export` has made; what is no fit is refused and listed."""
         self._must_write()
         self._check_index()
+        self.check_files()
         return exchange.import_zip(self.database, self.layout, Path(source))
 
     def import_folder(self, source: str | os.PathLike[str]) -> Report:
         """Take in copies of the fits in a folder, such as results from another machine's disk."""
         self._must_write()
         self._check_index()
+        self.check_files()
         return exchange.import_folder(self.database, self.layout, Path(source))
 
     def report(self, folder: str | os.PathLike[str], *, plots: bool = True) -> Site:
@@ -399,6 +411,30 @@ class Catalog:
     def unnote(self, fit: StoredFit | str, *keys: str) -> None:
         """Take notes from a fit, also those that it was filed with; one that it has not is no error."""
         self._change(fit, "unnote", dict.fromkeys(keys))
+
+    def keep_info(self, fit: StoredFit, info: Mapping[str, Any]) -> list[str]:
+        """Note on a fit what is said of it now and was not when it was filed; return those keys.
+
+        For a fit that is read instead of run, as by `fit(..., info=...)`. A note that was changed
+        by hand since stays as it is, as long as what is said is what was said first.
+
+        Parameters
+        ----------
+        fit : StoredFit
+        info : dict
+            As it is given to a fit.
+        """
+        said, present = check_info(info), fit.info
+
+        def differs(key: str, notes: Mapping[str, Any]) -> bool:
+            return key not in notes or to_json(said[key]) != to_json(notes[key])
+
+        news = [key for key in said if differs(key, present)]
+        if news:
+            first = fit.record.info
+            news = [key for key in news if differs(key, first)]
+            self._change(fit, "note", {key: said[key] for key in news})
+        return news
 
     def failures(self) -> list[Failure]:
         """Return the fits that were tried and failed and have not succeeded since, the latest last."""
@@ -476,9 +512,11 @@ class Catalog:
     def _change(self, fit: StoredFit | str, action: str, values: Mapping[str, Any]) -> None:
         """Change tags or notes, in the file that keeps them and in the index."""
         self._must_write()
+        self.check_files()
         fit_key = self.get(fit if isinstance(fit, str) else fit.fit_key).fit_key
         changes = [notes.check(Change(fit_key, action, name, value)) for name, value in values.items()]
-        notes.write(self.layout, changes, self.database.writing)
+        if changes:
+            notes.write(self.layout, changes, self.database.writing)
 
     def _check_index(self) -> bool:
         """Whether there is an index yet; an error if it is not one of ours."""

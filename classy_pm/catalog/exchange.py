@@ -6,7 +6,6 @@ that the receiver checks. So whatever the sender has put into a file, it is data
 
 from __future__ import annotations
 
-import itertools
 import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -68,7 +67,7 @@ def export_zip(fits: Iterable[StoredFit], target: Path) -> int:
 
 def import_zip(database: Database, place: Layout, source: Path) -> Report:
     """Take in the fits of a zip; its members are read one by one, under names that are checked."""
-    report = Report()
+    report, here = Report(), set[str]()
     try:
         with zipfile.ZipFile(source) as archive:
             members = archive.infolist()
@@ -84,11 +83,12 @@ def import_zip(database: Database, place: Layout, source: Path) -> Report:
                     report.set_aside.append(member.filename)
                     continue
                 with archive.open(member) as stream:
-                    _take(database, place, match[1], match[2], stream, member.file_size, report)
+                    if _take(database, place, match[1], match[2], stream, member.file_size, report):
+                        here.add(match[1])
             for member in members:
                 if member.filename == notes.FILE and member.file_size <= LARGEST_NOTES:
                     with archive.open(member) as stream:
-                        later = notes.read_lines(stream, set(report.adopted))
+                        later = notes.read_lines(stream, here)
                     _take_notes(database, place, later)
     except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         if isinstance(error, CatalogError):
@@ -103,7 +103,7 @@ def import_folder(database: Database, place: Layout, source: Path) -> Report:
     The folder may be that of another catalogue, or results brought from another machine. Links
     are not followed, and what a catalogue has set aside as damaged is left where it is.
     """
-    report = Report()
+    report, here = Report(), set[str]()
     if not source.is_dir():
         raise CatalogError(f"There is no folder {str(source)!r}.")
     for path in sorted(source.rglob("*.nc")):
@@ -114,28 +114,36 @@ def import_folder(database: Database, place: Layout, source: Path) -> Report:
             report.set_aside.append(path.name)
             continue
         with path.open("rb") as stream:
-            _take(database, place, match[1], match[2], stream, path.stat().st_size, report)
-    adopted = set(report.adopted)
+            if _take(database, place, match[1], match[2], stream, path.stat().st_size, report):
+                here.add(match[1])
     for path in sorted(source.rglob(notes.FILE)):
-        _take_notes(database, place, notes.read(path.parent, adopted))
+        _take_notes(database, place, notes.read(path.parent, here))
     return report
 
 
 def _take_notes(database: Database, place: Layout, later: Mapping[str, Sequence[Change]]) -> None:
-    """Take in the later tags and notes of fits that came in now; those of others are the receiver's own."""
-    changes = list(itertools.chain.from_iterable(later.values()))
-    if changes:
+    """Take in the later tags and notes of fits whose run is here, but not in the place of later ones."""
+    if changes := notes.news(notes.read(place.files, later), later):
         notes.write(place, changes, database.writing)
 
 
 def _take(
     database: Database, place: Layout, fit_key: str, run_id: str, stream: IO[bytes], size: int, report: Report
-) -> None:
-    """Copy one file in, check it, and enter it; a file that is refused leaves nothing."""
+) -> bool:
+    """Copy one file in, check it, and enter it; a file that is refused leaves nothing.
+
+    Returns
+    -------
+    bool
+        Whether the catalogue has this run, from now on or already.
+    """
     report.checked += 1
     path, part = place.fit_path(fit_key, run_id), place.part_path(fit_key, run_id)
     if path.exists():
-        return
+        return True
+    if any(other.exists() for other in filing.runs_filed(database, place, fit_key)):
+        report.other_run.append(fit_key)
+        return False
     layout.make_folder(path.parent)
     layout.make_folder(part.parent)
     try:
@@ -154,16 +162,17 @@ def _take(
     except CatalogError:
         part.unlink(missing_ok=True)
         report.set_aside.append(path.name)
-        return
+        return False
     except BaseException as error:
         part.unlink(missing_ok=True)
         if isinstance(error, OSError):
             raise layout.unwritable(path, error) from error
         raise
     # If this process dies here, the part tells of a file that has no row.
-    if filing.enter(database, place, record, written):
-        report.adopted.append(fit_key)
+    entered = filing.enter(database, place, record, written)
+    (report.adopted if entered else report.other_run).append(fit_key)
     part.unlink(missing_ok=True)
+    return entered
 
 
 def _copy(stream: IO[bytes], copy: IO[bytes], size: int) -> None:

@@ -47,7 +47,7 @@ def enter(
     entered = enter_many(database.writing, layout, [(record, written)], instead_of=instead_of)
     if entered and instead_of is not None:
         old = layout.fit_path(record.fit_key, instead_of)
-        set_aside(layout, old, f"it was run again, as {record.run_id}, because its likelihood had changed")
+        set_aside(layout, old, f"it was run again, as {record.run_id}, which takes its place")
     return bool(entered)
 
 
@@ -61,9 +61,7 @@ def enter_many(
     """Give finished files their rows in one transaction; return those that the catalogue now has."""
     entered = []
     with writing() as connection:
-        if instead_of is not None:
-            connection.execute(sa.delete(tables.fit).where(tables.fit.c.run_id == instead_of))
-        kept = rows.insert_fits(connection, finished)
+        kept = rows.insert_fits(connection, finished, instead_of=instead_of)
         notes.apply(connection, notes.read(layout.files, kept))
         # Files are set aside inside of the transaction: nobody else decides on them meanwhile.
         for record, written in finished:
@@ -111,6 +109,16 @@ def _filed_hash(database: Database, record: FitRecord) -> str | None:
     query = sa.select(fit.c.sha256).where(fit.c.fit_key == record.fit_key, fit.c.run_id == record.run_id)
     with database.reading() as connection:
         return connection.execute(query).scalar_one_or_none()
+
+
+def runs_filed(database: Database, layout: Layout, fit_key: str) -> list[Path]:
+    """Return the file of the run of a fit that has the row, if there is a complete one."""
+    if not database.exists():
+        return []
+    fit = tables.fit
+    query = sa.select(fit.c.run_id).where(fit.c.fit_key == fit_key, fit.c.status == "complete")
+    with database.reading() as connection:
+        return [layout.fit_path(fit_key, run) for run in connection.execute(query).scalars()]
 
 
 def mark(database: Database, fit_id: int, run_id: str, status: str) -> None:

@@ -40,8 +40,16 @@ class Layout:
 
     @classmethod
     def of(cls, database: Path) -> Layout:
-        """Return the folder of files that lies beside a database."""
-        return cls(database.with_suffix(".files"))
+        """Return the folder of files that lies beside a database, and belongs to no other one.
+
+        It is `survey.files` for `survey.sqlite`, and `z0.5-files` for `z0.5`. A catalogue of that
+        kind may have its files in `z0.files`, where they once were.
+        """
+        former = database.with_suffix(".files")
+        if database.suffix == ".sqlite":
+            return cls(former)
+        files = database.with_name(f"{database.name}-files")
+        return cls(former if database.exists() and former.is_dir() and not files.exists() else files)
 
     @property
     def fits(self) -> Path:

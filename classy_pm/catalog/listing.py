@@ -12,6 +12,7 @@ import xarray as xr
 
 from classy_pm.catalog import tables
 from classy_pm.catalog.catalog import PAGE, Catalog
+from classy_pm.catalog.expressions import check_text
 from classy_pm.catalog.records import FitRecord, from_json, is_hex
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError, ClassyError
@@ -41,8 +42,9 @@ def list_fits(catalog: Catalog, *, name: str | None = None, tag: str | None = No
     table, last = tables.fit, None
     query = sa.select(table).order_by(table.c.id.desc()).limit(PAGE)
     if name is not None:
-        query = query.where(table.c.name == name)
+        query = query.where(table.c.name == check_text(name, "name"))
     if tag is not None:
+        tag = check_text(tag, "tag")
         tagged = sa.select(tables.tag.c.fit_id).where(tables.tag.c.tag == tag)
         query = query.where((table.c.unique_tag == tag) | table.c.id.in_(tagged))
     while True:

@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import itertools
 import os
+import re
 import stat
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -23,16 +24,31 @@ from classy_pm.catalog.faults import UntrustedFile
 from classy_pm.catalog.layout import Layout, flush_folder, make_folder, unwritable
 from classy_pm.catalog.records import (
     LARGEST_MANIFEST,
+    READABLE,
     check_info,
+    composed,
     from_json,
     is_hex,
     now,
     text_faults,
     to_json,
+    without_nul,
 )
 from classy_pm.errors import CatalogError
 
-__all__ = ["FILE", "Change", "append", "apply", "check", "lines_of", "path_in", "read", "read_lines", "write"]
+__all__ = [
+    "FILE",
+    "Change",
+    "append",
+    "apply",
+    "check",
+    "lines_of",
+    "news",
+    "path_in",
+    "read",
+    "read_lines",
+    "write",
+]
 
 #: Where the lines are in a catalogue's folder of files.
 FILE = "notes.jsonl"
@@ -43,17 +59,25 @@ ACTIONS = ("tag", "untag", "note", "unnote")
 LONGEST_NAME = 1000
 #: How each line begins, so that the lines of one fit are found without parsing the others.
 HEAD = b'{"fit_key":"'
+#: A time as `now` gives it.
+MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}\+00:00", re.ASCII)
 #: Fits whose rows are changed by one statement.
 BATCH = 500
 
 
 class Change(NamedTuple):
-    """One line: which fit, what is done, to which tag or to the note of which key, and the note."""
+    """One line: which fit, what is done, to which tag or to the note of which key, the note, and when."""
 
     fit_key: str
     action: str
     name: str
     value: Any = None
+    at: str = ""  # by default now
+
+    @property
+    def about(self) -> tuple[str, bool, str]:
+        """What it changes: the last line about it is what counts."""
+        return (self.fit_key, "tag" in self.action, self.name)
 
 
 def path_in(files: Path) -> Path:
@@ -63,7 +87,9 @@ def path_in(files: Path) -> Path:
 
 def check(change: Change) -> Change:
     """Return a change with its note as plain data; raise a CatalogError if it cannot be kept."""
+    change = change._replace(name=composed(change.name))
     faults = text_faults("the tag" if "tag" in change.action else "the key", change.name)
+    cure = READABLE if faults else None
     if not faults and len(change.name.encode()) > LONGEST_NAME:
         faults.append(f"{change.name[:20]!r}... is longer than {LONGEST_NAME} bytes")
     if not is_hex(change.fit_key, 64):
@@ -71,7 +97,7 @@ def check(change: Change) -> Change:
     if change.action not in ACTIONS:
         faults.append(f"{change.action!r} is none of {', '.join(ACTIONS)}")
     if faults:
-        raise CatalogError("This tag or note cannot be kept.", faults)
+        raise CatalogError("This tag or note cannot be kept.", faults, cure=cure)
     if change.action != "note":
         return change._replace(value=None)
     return change._replace(value=check_info({change.name: change.value})[change.name])
@@ -79,11 +105,12 @@ def check(change: Change) -> Change:
 
 def lines_of(changes: Iterable[Change]) -> bytes:
     """Return changes as the lines of a file."""
-    made = now()
-    texts = [
-        to_json({"fit_key": change.fit_key, change.action: change.name, "value": change.value, "at": made})
-        for change in changes
-    ]
+    made, texts = now(), []
+    for change in changes:
+        # A clock that is ahead must not have the last word for years.
+        at = min(change.at, made) if MOMENT.fullmatch(change.at) else made
+        line = {"fit_key": change.fit_key, change.action: change.name, "value": change.value, "at": at}
+        texts.append(to_json(line))
     return "".join(f"{text}\n" for text in texts).encode("ascii")
 
 
@@ -151,7 +178,10 @@ def parse(line: bytes) -> Change | None:
     try:
         content = from_json(line.decode("ascii"))
         (action,) = content.keys() & set(ACTIONS)
-        return check(Change(content["fit_key"], action, content[action], content.get("value")))
+        at = content.get("at")
+        value = without_nul(content.get("value"))
+        change = Change(content["fit_key"], action, content[action], value, at if type(at) is str else "")
+        return check(change)
     except (CatalogError, ValueError, KeyError, AttributeError):
         return None
 
@@ -164,15 +194,26 @@ def write(place: Layout, changes: Sequence[Change], writing: Any) -> None:
         apply(connection, read(place.files, {change.fit_key for change in changes}))
 
 
+def news(mine: Mapping[str, Sequence[Change]], theirs: Mapping[str, Sequence[Change]]) -> list[Change]:
+    """Return those of other lines that come after all of one's own about the same tag or note."""
+    latest: dict[tuple[str, bool, str], str] = {}
+    for change in itertools.chain.from_iterable(mine.values()):
+        latest[change.about] = max(change.at, latest.get(change.about, ""))
+    return [
+        change
+        for change in itertools.chain.from_iterable(theirs.values())
+        if change.about not in latest or change.at > latest[change.about]
+    ]
+
+
 def apply(connection: sa.Connection, changes: Mapping[str, Sequence[Change]]) -> None:
     """Make the rows of fits what their lines say, in a transaction that the caller holds."""
     fit = tables.fit
     for keys in itertools.batched(changes, BATCH):
         query = sa.select(fit.c.id, fit.c.fit_key).where(fit.c.fit_key.in_(keys))
         for fit_id, key in connection.execute(query).all():
-            # The last line about a tag, or a key, is what counts.
-            last = {("tag" in change.action, change.name): change for change in changes[key]}
-            for (is_tag, name), change in last.items():
+            last = {change.about: change for change in changes[key]}
+            for (_, is_tag, name), change in last.items():
                 table = tables.tag if is_tag else tables.info
                 column = table.c.tag if is_tag else table.c.key
                 connection.execute(sa.delete(table).where(table.c.fit_id == fit_id, column == name))

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+import itertools
+import math
+import operator
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from functools import reduce
+from operator import or_
+from typing import Any, NoReturn, cast
 
 import sqlalchemy as sa
 
@@ -11,8 +16,11 @@ from classy_pm.catalog.expressions import (
     Classes,
     Condition,
     Expression,
+    Kind,
+    Place,
     Quantity,
-    check_value,
+    array_condition,
+    check_text,
     component,
     fit,
     fit_quantity,
@@ -20,20 +28,33 @@ from classy_pm.catalog.expressions import (
     parameter,
     parameter_quantity,
     tag,
-    text_parameter,
 )
+from classy_pm.catalog.records import to_json
 from classy_pm.catalog.references import class_ref
 from classy_pm.errors import CatalogError, UnknownNameError, did_you_mean
 
 #: Ends of the intervals that are kept, by how many sigmas of probability they hold.
 BOUNDS = {("lower", 1): "lo1", ("upper", 1): "hi1", ("lower", 3): "lo3", ("upper", 3): "hi3"}
 
+#: Values of notes that are no numbers as far as a comparison goes.
+UNKNOWN = (None, math.nan, math.inf, -math.inf)
+
+Index = tuple[int, ...]
+
 
 class Notes:
     """`aggregator.info["survey"]`."""
 
     def __getitem__(self, key: str) -> NoteQuantity:
-        return NoteQuantity(str(key))
+        return NoteQuantity(check_text(str(key), "info"))
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        raise UnknownNameError(
+            f"`info` has no `{name}`: notes are reached by key.",
+            cure=f'Write `info["{name}"]`; a part of a model that is called info is `model["info"]`.',
+        )
 
 
 class NoteQuantity:
@@ -43,18 +64,25 @@ class NoteQuantity:
         self.key = key
 
     def _as(self, value: object) -> Quantity:
-        column = "text" if isinstance(value, str) else "num"
+        return self.text if isinstance(value, str) else self.number
 
-        def of_fit(condition: Condition) -> Condition:
-            return fit.c.id.in_(sa.select(info.c.fit_id).where(info.c.key == self.key, condition))
+    def _fits(self, condition: Condition) -> sa.Select[tuple[int]]:
+        return sa.select(info.c.fit_id).where(info.c.key == self.key, condition)
 
+    def _column(self, column: str) -> Quantity:
         def scalar() -> sa.ColumnElement[Any]:
             query = sa.select(info.c[column]).where(info.c.fit_id == fit.c.id, info.c.key == self.key)
             return query.scalar_subquery()
 
-        return Quantity(info.c[column], repr(self), of_fit, scalar, row=("info", self.key))
+        exact = info.c.exact if column == "num" else None
+        return Quantity(info.c[column], repr(self), self._fits, scalar, row=("info", self.key), exact=exact)
 
     def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+        if other is None:
+            # Texts, lists and dicts have no number either.
+            unknown = info.c.json.in_([to_json(value) for value in UNKNOWN])
+            query = self._fits(sa.and_(info.c.num.is_(None), unknown))
+            return Expression(f"({self!r} == None)", selects=(lambda known: query,))
         return self._as(other) == other
 
     def __ne__(self, other: object) -> Expression:  # type: ignore[override]
@@ -83,103 +111,168 @@ class NoteQuantity:
         values = list(values)
         texts = [value for value in values if isinstance(value, str)]
         numbers = [value for value in values if not isinstance(value, str)]
-        return self._as("").in_(texts) | self._as(0).in_(numbers)
+        return self.text.in_(texts) | self.number.in_(numbers)
 
     def contains(self, text: str) -> Expression:
         """Match fits where this note is a text that contains another."""
-        return self._as("").contains(text)
+        return self.text.contains(text)
+
+    def startswith(self, text: str) -> Expression:
+        """Match fits where this note is a text that begins with another."""
+        return self.text.startswith(text)
 
     def exists(self) -> Expression:
         """Match fits that have such a note at all."""
         query = sa.select(info.c.fit_id).where(info.c.key == self.key)
-        return Expression(f"{self!r} exists", (lambda known: fit.c.id.in_(query),))
+        return Expression(f"{self!r} exists", selects=(lambda known: query,))
 
-    def desc(self) -> tuple[Quantity, bool]:
-        """Order by this note, a number, from the largest down."""
-        return (self.number, True)
+    def desc(self) -> tuple[NoteQuantity, bool]:
+        """Order by this note from the largest down: numbers first, then texts."""
+        return (self, True)
 
     @property
     def number(self) -> Quantity:
-        """The note as a number, to order by; `text` is the other."""
-        return self._as(0)
+        """The note as a number, to order by that alone; `text` is the other."""
+        return self._column("num")
 
     @property
     def text(self) -> Quantity:
-        """The note as a text, to order by."""
-        return self._as("")
+        """The note as a text, to order by that alone."""
+        return self._column("text")
+
+    def __bool__(self) -> bool:
+        raise CatalogError(f"{self!r} has a value for each fit, none by itself.", cure="Compare it first.")
 
     def __repr__(self) -> str:
         return f"info[{self.key!r}]"
+
+
+class Method:
+    """A method of a path, to be called; anything else is meant for a part of a model of that name."""
+
+    def __init__(self, path: Path, function: Callable[..., Any]) -> None:
+        self._path, self._function = path, function
+
+    def __call__(self, *values: Any, **options: Any) -> Any:
+        """Call the method."""
+        return self._function(self._path, *values, **options)
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        self._refuse()
+
+    def _refuse(self, *_: object) -> NoReturn:
+        name = self._function.__name__
+        raise CatalogError(
+            f"{self!r} is a method, to be called.",
+            cure=f'A part of a model that is called so is reached by key: `{self._path!r}["{name}"]`.',
+        )
+
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __getitem__ = _refuse
+    __hash__ = object.__hash__
+
+    def __repr__(self) -> str:
+        return f"{self._path!r}.{self._function.__name__}"
+
+
+def method[F: Callable[..., Any]](function: F) -> F:
+    """Have a method of a path tell how a part of a model that is called like it is reached."""
+    return cast(F, property(lambda path: Method(path, function), doc=function.__doc__))
 
 
 class Path:
     """A place in the models of the fits: a component, or a parameter.
 
     Attributes go deeper: `aggregator.lens.bulge.centre`. A name that is also the name of a method
-    here is reached as `aggregator.lens["mean"]`. Compared with a class a path is a component, with
-    a number or a text a parameter: its median.
+    here is reached as `aggregator.lens["mean"]`, and an element of an array as
+    `aggregator.lens.weights[0]`. Compared with a class a path is a component, with a number or a text a
+    parameter: its median.
     """
 
-    def __init__(self, names: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str | Index, ...]) -> None:
         self._names = names
 
     def __getattr__(self, name: str) -> Path:
         if name.startswith("_"):
             raise AttributeError(name)  # copy, pickle and notebooks probe for such names
-        return Path((*self._names, name))
+        return Path((*self._names, check_text(name, "A name")))
 
-    def __getitem__(self, name: str | int) -> Path:
-        return Path((*self._names, str(name)))
+    def __getitem__(self, name: str | int | tuple[int, ...]) -> Path:
+        if isinstance(name, str):
+            return Path((*self._names, check_text(name, "A name")))
+        return Path((*self._names, _index(name)))
 
-    @property
-    def _path(self) -> str:
-        return ".".join(self._names)
+    def _paths(self) -> tuple[str, ...]:
+        """Return the paths that may be meant: indices at the end can be those of an array's element."""
+        parts = [".".join(map(str, name)) if isinstance(name, tuple) else name for name in self._names]
+        first = len(self._names)
+        while first > 1 and isinstance(self._names[first - 1], tuple):
+            first -= 1
+        paths = [".".join(parts)]
+        for start in range(len(self._names) - 1, first - 1, -1):
+            index = itertools.chain.from_iterable(cast("tuple[Index, ...]", self._names[start:]))
+            paths.append(f"{'.'.join(parts[:start])}[{','.join(map(str, index))}]")
+        return tuple(paths)
 
-    def _quantity(self, column: str, label: str) -> Quantity:
-        return parameter_quantity(self._path, column, f"{self._path}{label}")
+    def _place(self, kind: Kind, statistic: str | None = None) -> Place:
+        return Place(self._paths(), kind, statistic)
+
+    def _quantity(self, column: str, label: str, statistic: str | None = None) -> Quantity:
+        return parameter_quantity(self._place("number", statistic), column, f"{self!r}{label}")
 
     def _value(self, other: object) -> Quantity:
-        return text_parameter(self._path, self._path) if isinstance(other, str) else self.median
+        return self._text if isinstance(other, str) else self._number
+
+    @property
+    def _number(self) -> Quantity:
+        return self._quantity("median", "")
+
+    @property
+    def _text(self) -> Quantity:
+        return parameter_quantity(self._place("text"), "text", repr(self))
 
     @property
     def median(self) -> Quantity:
         """The median of the posterior; for a fixed parameter its value."""
-        return self._quantity("median", ".median")
+        return self._quantity("median", ".median", "median")
 
     @property
     def mean(self) -> Quantity:
         """The mean of the posterior."""
-        return self._quantity("mean", ".mean")
+        return self._quantity("mean", ".mean", "mean")
 
     @property
     def sd(self) -> Quantity:
         """The standard deviation of the posterior."""
-        return self._quantity("sd", ".sd")
+        return self._quantity("sd", ".sd", "sd")
 
     @property
     def best(self) -> Quantity:
         """The value at the highest likelihood."""
-        return self._quantity("ml", ".best")
+        return self._quantity("ml", ".best", "best")
 
     @property
     def most_probable(self) -> Quantity:
         """The value at the highest posterior density."""
-        return self._quantity("map", ".most_probable")
+        return self._quantity("map", ".most_probable", "most_probable")
 
     @property
     def ess(self) -> Quantity:
         """The effective number of draws."""
-        return self._quantity("ess", ".ess")
+        return self._quantity("ess", ".ess", "ess")
 
     @property
     def r_hat(self) -> Quantity:
         """The split R-hat."""
-        return self._quantity("rhat", ".r_hat")
+        return self._quantity("rhat", ".r_hat", "r_hat")
 
+    @method
     def upper(self, sigma: int = 1) -> Quantity:
         """Return the upper end of the interval that holds so many sigmas of probability: 1 or 3."""
         return self._bound("upper", sigma)
 
+    @method
     def lower(self, sigma: int = 1) -> Quantity:
         """Return the lower end of the interval that holds so many sigmas of probability: 1 or 3."""
         return self._bound("lower", sigma)
@@ -189,84 +282,130 @@ class Path:
             raise CatalogError(f"The index keeps intervals of 1 and 3 sigma, not of {sigma!r}.")
         return self._quantity(BOUNDS[end, sigma], f".{end}({sigma})")
 
+    @method
     def overlaps(self, low: float, high: float, *, sigma: int = 3) -> Expression:
         """Match fits whose interval of so many sigmas has a part between two values."""
-        return (self.lower(sigma) <= high) & (self.upper(sigma) >= low)
+        return (self._bound("lower", sigma) <= high) & (self._bound("upper", sigma) >= low)
 
-    def between(self, low: float, high: float) -> Expression:
-        """Match fits whose median lies between two values, both included."""
-        return self.median.between(low, high)
+    @method
+    def between(self, low: float | str, high: float | str) -> Expression:
+        """Match fits where the median, or the text, lies between two values, both included."""
+        return self._value(low).between(low, high)
 
+    @method
     def in_(self, values: Iterable[Any]) -> Expression:
         """Match fits where this is one of some values, or of some classes."""
         values = list(values)
-        if not values:
-            return self.median.in_([])
-        result = self == values[0]
-        for value in values[1:]:
-            result = result | (self == value)
-        return result
+        classes = [value for value in values if isinstance(value, type)]
+        texts = [value for value in values if isinstance(value, str)]
+        numbers = [value for value in values if not isinstance(value, type | str)]
+        parts = [self._of_class(classes, subclasses=False)] if classes else []
+        parts += [self._text.in_(texts)] if texts else []
+        parts += [self._number.in_(numbers)] if numbers or not parts else []
+        return reduce(or_, parts)
 
+    @method
+    def contains(self, text: str) -> Expression:
+        """Match fits where this is fixed to a text that contains another, letter by letter."""
+        return self._text.contains(text)
+
+    @method
+    def startswith(self, text: str) -> Expression:
+        """Match fits where this is fixed to a text that begins with another, letter by letter."""
+        return self._text.startswith(text)
+
+    @method
     def isa(self, cls: type) -> Expression:
         """Match fits where this component is of a class or of one that inherits from it."""
-        return self._of_class(cls, subclasses=True)
+        return self._of_class([cls], subclasses=True)
 
+    @method
     def exists(self) -> Expression:
-        """Match fits whose model has a component or parameter here."""
-        components = sa.select(component.c.fit_id).where(component.c.path == self._path)
-        parameters = sa.select(parameter.c.fit_id).where(parameter.c.path == self._path)
-        either = fit.c.id.in_(sa.union(components, parameters))
-        return Expression(f"{self._path} exists", (lambda known: either,))
+        """Match fits whose model has a component or parameter here; there need be none."""
+        place = self._place("number")
+        array = array_condition(place.paths[0])
+        components = sa.select(component.c.fit_id).where(place.within(component.c.path))
+        parameters = sa.select(parameter.c.fit_id).where(place.within(parameter.c.path))
+        elements = sa.select(parameter.c.fit_id).where(array)
+        either = fit.c.id.in_(sa.union(components, parameters, elements))
+        return Expression(f"{self!r} exists", (lambda known: either,))
 
+    @method
     def desc(self) -> tuple[Quantity, bool]:
         """Order by the median from the largest down."""
-        return (self.median, True)
+        return (self._number, True)
 
-    def _of_class(self, cls: type, *, subclasses: bool) -> Expression:
-        ref = class_ref(cls)
+    def _of_class(self, classes: Sequence[type], *, subclasses: bool) -> Expression:
+        for cls in classes:
+            if not isinstance(cls, type):
+                raise CatalogError(f"{self!r} is compared with {cls!r}, which is no class.")
+        refs = {class_ref(cls) for cls in classes}
+        place = self._place("component")
 
-        def build(known: Classes) -> Condition:
+        def select(known: Classes) -> sa.Select[tuple[int]]:
             wanted = [
                 number
                 for number, (name, bases) in known.items()
-                if name == ref or (subclasses and ref in bases)
+                if name in refs or (subclasses and not refs.isdisjoint(bases))
             ]
             query = sa.select(component.c.fit_id)
-            return fit.c.id.in_(query.where(component.c.path == self._path, component.c.class_id.in_(wanted)))
+            return query.where(place.within(component.c.path), component.c.class_id.in_(wanted))
 
-        word = "isa" if subclasses else "=="
-        text = f"({self._path} {word} {cls.__qualname__})"
-        return Expression(text, (build,), paths=(self._path,), classes=(cls,))
+        names = " or ".join(cls.__qualname__ for cls in classes)
+        text = f"({self!r} {'isa' if subclasses else '=='} {names})"
+        return Expression(text, selects=(select,), places=(place,), classes=tuple(classes))
 
     def __eq__(self, other: object) -> Expression:  # type: ignore[override]
         if isinstance(other, type):
-            return self._of_class(other, subclasses=False)
+            return self._of_class([other], subclasses=False)
         return self._value(other) == other
 
     def __ne__(self, other: object) -> Expression:  # type: ignore[override]
         return ~(self == other)
 
-    def __lt__(self, other: float) -> Expression:
-        return self.median < other
+    def __lt__(self, other: float | str) -> Expression:
+        return self._value(other) < other
 
-    def __le__(self, other: float) -> Expression:
-        return self.median <= other
+    def __le__(self, other: float | str) -> Expression:
+        return self._value(other) <= other
 
-    def __gt__(self, other: float) -> Expression:
-        return self.median > other
+    def __gt__(self, other: float | str) -> Expression:
+        return self._value(other) > other
 
-    def __ge__(self, other: float) -> Expression:
-        return self.median >= other
+    def __ge__(self, other: float | str) -> Expression:
+        return self._value(other) >= other
 
     __hash__ = object.__hash__
 
     def __bool__(self) -> bool:
-        raise CatalogError(
-            f"{self._path} is a place in many fits, neither true nor false.", cure="Compare it."
-        )
+        raise CatalogError(f"{self!r} is a place in many fits, neither true nor false.", cure="Compare it.")
 
     def __repr__(self) -> str:
-        return self._path
+        return written(self._names)
+
+
+def _index(place: object) -> Index:
+    """Return where an element is in its array, or a part in its collection."""
+    try:
+        return tuple(map(operator.index, place if isinstance(place, tuple) else (place,)))
+    except TypeError:
+        raise CatalogError(f"{place!r} is neither a name nor the place of an element.") from None
+
+
+def written(names: Iterable[str | Index], taken: Container[str] = ()) -> str:
+    """Return names as they are written behind an aggregator, which has some as its own."""
+    text = ""
+    for name in names:
+        if isinstance(name, tuple) or not name.isidentifier() or name in OWN or (not text and name in taken):
+            key = ", ".join(map(str, name)) if isinstance(name, tuple) else f'"{name}"'
+            text += f"[{key}]" if text else f"model[{key}]"
+        else:
+            text += f".{name}" if text else name
+    return text
+
+
+#: Names that are those of a path's own statistics and methods.
+OWN = frozenset(name for name in vars(Path) if not name.startswith("_"))
 
 
 class Columns:
@@ -303,5 +442,7 @@ FIT = Columns({column.name: column.name for column in fit.columns if column.name
 
 def has_tag(text: str) -> Expression:
     """Match fits with a tag."""
-    query = sa.select(tag.c.fit_id).where(tag.c.tag == check_value(text, "tag"))
-    return Expression(f"(tag == {text!r})", (lambda known: fit.c.id.in_(query),))
+    if not isinstance(text, str):
+        raise CatalogError(f"A tag is a text, and cannot be compared with {text!r:.100}.")
+    query = sa.select(tag.c.fit_id).where(tag.c.tag == check_text(text, "tag"))
+    return Expression(f"(tag == {text!r})", selects=(lambda known: query,))

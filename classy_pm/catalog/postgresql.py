@@ -353,4 +353,6 @@ def _indexed_texts(record: FitRecord) -> Iterable[tuple[str, str]]:
     for key in record.info:
         yield "info", key
     yield from (("components", item.path) for item in record.components)
-    yield from (("parameters", item.path) for item in record.parameters)
+    yield from (
+        ("parameters", path) for path in [*(item.path for item in record.parameters), *record.aliases]
+    )

@@ -33,6 +33,10 @@ NUMBERS = (
     *("divergences", "n_nonfinite", "grid_index"),
 )
 PLAIN = "Give str, numbers, bool, None, and lists or dicts of them."
+READABLE = "Write texts without NUL and half characters: `text.encode('utf-8', 'replace').decode()`."
+#: Doubles hold every integer up to this one; larger ones of more bits than these are refused.
+LARGEST_EXACT = 2**53
+LONGEST_INTEGER = 1000
 #: Notes deeper or longer than this are refused, so that the manifest around them can be read again.
 DEEPEST_INFO = DEEPEST_MANIFEST // 2
 LONGEST_INFO = LARGEST_MANIFEST // 2
@@ -117,6 +121,8 @@ class FitRecord:
         The classes in the model; plain tuples of (path, class reference, base references) will do.
     parameters : tuple of ParameterRecord
         All parameters, in the order of the model.
+    aliases : dict of str to str
+        Further paths of shared parameters, each with the path among `parameters`.
     info : dict
         The user's notes: str, numbers, bool or None by key; anything else JSON-able is kept too.
     created : str
@@ -133,6 +139,7 @@ class FitRecord:
     model: Mapping[str, Any] = field(default_factory=dict, repr=False)
     components: tuple[ComponentRecord, ...] = field(default=(), repr=False)
     parameters: tuple[ParameterRecord, ...] = field(default=(), repr=False)
+    aliases: Mapping[str, str] = field(default_factory=dict, repr=False)
     info: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     created: str = field(default_factory=lambda: now())
@@ -163,7 +170,9 @@ class FitRecord:
         fix("components", tuple(ComponentRecord(*item) for item in self.components))
         fix("components", tuple(c._replace(base_refs=tuple(c.base_refs)) for c in self.components))
         fix("parameters", tuple(self.parameters))
-        fix("tags", tuple(self.tags))
+        fix("tags", tuple(composed(tag) for tag in self.tags))
+        for name in ("name", "unique_tag"):
+            fix(name, composed(getattr(self, name)))
         if isinstance(self.info, Mapping):
             plain, faults = _plain_info(self.info)
             fix("info", self.info if faults else plain)
@@ -205,6 +214,7 @@ class FitRecord:
         known = {name: value for name, value in content.items() if name in names}
         try:
             known["parameters"] = tuple(ParameterRecord(**item) for item in known.get("parameters", ()))
+            known["info"] = without_nul(known.get("info", {}))
             return cls(**known)
         except (TypeError, ValueError) as error:
             raise CatalogError(f"This manifest does not describe a fit: {error}.") from error
@@ -241,7 +251,8 @@ def check_info(info: object) -> dict[str, Any]:
     else:
         plain, faults = {}, [f"info: is {_kind(info)}, not a dict"]
     if faults:
-        raise CatalogError("These notes cannot be kept in the catalogue.", faults, cure=PLAIN)
+        cure = READABLE if any(map(_is_of_text, faults)) else PLAIN
+        raise CatalogError("These notes cannot be kept in the catalogue.", faults, cure=cure)
     return plain
 
 
@@ -264,12 +275,12 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
     if isinstance(value, float):
         return float(value)
     if type(value) is int:
-        if abs(value) >= 2**1000:
+        if value.bit_length() > LONGEST_INTEGER:
             faults.append(f"{path}: is an integer of {value.bit_length()} bits, which is too large")
         return value
     if isinstance(value, str):
-        faults += [fault for fault in text_faults(path, value) if "surrogate" in fault]
-        return str.__str__(value)
+        faults += filter(_is_of_text, text_faults(path, value))
+        return composed(value)
     if not isinstance(value, Mapping | list | tuple):
         advice = "; write its `.tolist()`" if isinstance(value, np.ndarray) else ""
         faults.append(f"{path}: is {_kind(value)}, which cannot be kept{advice}")
@@ -286,8 +297,38 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
             continue
         faults += text_faults(f"{path}: the key", key)
         place = f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]"
-        content[str.__str__(key)] = _plain_note(item, place, depth + 1, faults)
+        if composed(key) in content:
+            faults.append(f"{place}: is there twice, with its accents written in two ways")
+        content[composed(key)] = _plain_note(item, place, depth + 1, faults)
     return content
+
+
+def composed(text: Any) -> Any:
+    """Return a text in the one spelling in which it is kept: an accent is a part of its letter (NFC)."""
+    return unicodedata.normalize("NFC", str.__str__(text)) if isinstance(text, str) else text
+
+
+def without_nul(value: Any) -> Any:
+    """Return plain data of a file, in the texts of which NUL, once allowed there, is a question mark."""
+    if isinstance(value, str):
+        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
+    if isinstance(value, list):
+        return [without_nul(item) for item in value]
+    return {key: without_nul(item) for key, item in value.items()} if isinstance(value, dict) else value
+
+
+def exact_digits(value: object) -> str | None:
+    """Return the digits of an integer that no double holds; None for all else.
+
+    Examples
+    --------
+    >>> exact_digits(2**53), exact_digits(2**53 + 1)
+    (None, '9007199254740993')
+    """
+    if type(value) is not int or abs(value) <= LARGEST_EXACT:
+        return None
+    fits = value.bit_length() <= LONGEST_INTEGER and int(float(value)) == value
+    return None if fits else str(value)
 
 
 def _kind(value: object) -> str:
@@ -326,7 +367,9 @@ def check_record(record: FitRecord) -> None:
     for component in record.components:
         for text in (component.class_ref, component.version, *component.base_refs):
             faults += text_faults(f"components.{component.path}", text)
-    faults += _path_faults("parameters", [parameter.path for parameter in record.parameters])
+    paths = [parameter.path for parameter in record.parameters]
+    faults += _path_faults("parameters", paths)
+    faults += _alias_faults(record.aliases, paths)
     for parameter in record.parameters:
         # Derived quantities are called what the user likes.
         if parameter.path in TAKEN or not (parameter.role == "derived" or _is_path(parameter.path)):
@@ -341,7 +384,8 @@ def check_record(record: FitRecord) -> None:
     if isinstance(record.info, Mapping):
         faults += _plain_info(record.info)[1]
     if faults:
-        raise CatalogError("This record of a fit cannot be filed.", faults)
+        cure = READABLE if any(map(_is_of_text, faults)) else None
+        raise CatalogError("This record of a fit cannot be filed.", faults, cure=cure)
 
 
 def is_hex(text: object, digits: int) -> bool:
@@ -357,15 +401,23 @@ def text_faults(name: str, text: object) -> list[str]:
         return [f"{name}: {text!r} contains a NUL character"]
     if len(text) > 100_000:
         return [f"{name}: is {len(text)} characters long"]
-    if any(unicodedata.category(character) == "Cs" for character in text):
+    try:
+        text.encode()
+    except UnicodeEncodeError:
         return [f"{name}: {text!r} contains half a character (a lone surrogate)"]
     return []
 
 
+def _is_of_text(fault: str) -> bool:
+    """Whether a fault is about what stands in a text."""
+    return "NUL character" in fault or "lone surrogate" in fault
+
+
 def _number_faults(name: str, number: object) -> list[str]:
+    if isinstance(number, int) and abs(number) >= 2**63:
+        return [f"{name}: is an integer of {number.bit_length()} bits, which is too large"]
     if number is None or (isinstance(number, int | float) and not isinstance(number, bool)):
-        too_large = isinstance(number, int) and abs(number) >= 2**63
-        return [f"{name}: {number} is too large"] if too_large else []
+        return []
     return [f"{name}: {number!r} is not a Python number"]
 
 
@@ -377,6 +429,17 @@ def _path_faults(name: str, paths: Iterable[object]) -> list[str]:
             faults.append(f"{name}: {path!r} is there twice")
         seen.add(path)
     return faults
+
+
+def _alias_faults(aliases: object, paths: Iterable[str]) -> list[str]:
+    if not isinstance(aliases, Mapping):
+        return [f"aliases: is {_kind(aliases)}, not a dict"]
+    faults, known = _path_faults("aliases", aliases), set(map(str, paths))
+    faults += [f"aliases: {path!r} {NO_PATH}" for path in aliases if path in TAKEN or not _is_path(path)]
+    faults += [f"aliases: {path!r} is a parameter itself" for path in aliases if path in known]
+    return faults + [
+        f"aliases: {first!r} is no parameter" for first in aliases.values() if first not in known
+    ]
 
 
 def _is_path(path: object) -> bool:
@@ -394,6 +457,8 @@ def _without_none(parameter: ParameterRecord) -> dict[str, object]:
 
 def to_json(value: object) -> str:
     """Return strict ASCII JSON; NaN and the infinities become `{"$float": "nan"}`.
+
+    A dict that looks like one of these has one `$` more in its key.
 
     Raises
     ------
@@ -413,13 +478,18 @@ def _plain(value: object, path: str) -> object:
     if isinstance(value, Mapping):
         if not all(isinstance(key, str) for key in value):
             raise CatalogError(f"{path or 'This dict'} has keys that are not str, which JSON cannot have.")
-        return {key: _plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+        escape = "$" if _looks_encoded(value) else ""
+        return {escape + key: _plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise CatalogError(
         f"{path or 'This value'} is {_kind(value)}, which cannot be kept in the catalogue.",
         cure=PLAIN,
     )
+
+
+def _looks_encoded(value: Mapping[str, Any]) -> bool:
+    return len(value) == 1 and re.fullmatch(r"\$+float", next(iter(value))) is not None
 
 
 def from_json(text: str) -> Any:
@@ -433,7 +503,8 @@ def from_json(text: str) -> Any:
     if len(text) > LARGEST_MANIFEST:
         raise CatalogError(f"A JSON text of {len(text)} characters is larger than {LARGEST_MANIFEST}.")
     depth = deepest = 0
-    for bracket in re.findall(r'"(?:[^"\\]|\\.)*"|[\[{\]}]', text):
+    # Possessive, and without need of a closing quote: nothing is ever looked at twice.
+    for bracket in re.findall(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', text, re.DOTALL):
         depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
         deepest = max(deepest, depth)
     if deepest > DEEPEST_MANIFEST:
@@ -442,6 +513,9 @@ def from_json(text: str) -> Any:
     def restore(item: dict[str, Any]) -> Any:
         if set(item) == {"$float"} and item["$float"] in ("nan", "inf", "-inf"):
             return float(item["$float"])
+        if _looks_encoded(item) and "$float" not in item:
+            ((key, content),) = item.items()
+            return {key[1:]: content}
         return item
 
     def refuse(token: str) -> float:

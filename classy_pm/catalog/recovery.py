@@ -7,8 +7,9 @@ again. All of them are idempotent, may run beside fits, and delete nothing but u
 
 from __future__ import annotations
 
+import contextlib
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,8 @@ class Report:
     set_aside : list of str
         Files that are no fits of this catalogue, in quarantine with the reason; after `rebuild` also
         the file that lay where the index belongs and was none, under its new name beside it.
+    other_run : list of str
+        Fits that were not imported, because another run of them is here, and stays.
     checked : int
         Number of files looked at.
     """
@@ -50,11 +53,26 @@ class Report:
     missing: list[str] = field(default_factory=list)
     damaged: list[str] = field(default_factory=list)
     set_aside: list[str] = field(default_factory=list)
+    other_run: list[str] = field(default_factory=list)
     checked: int = 0
 
     def __bool__(self) -> bool:
         """Whether anything was found."""
-        return bool(self.adopted or self.removed or self.missing or self.damaged or self.set_aside)
+        return any(getattr(self, item.name) for item in fields(self) if item.name != "checked")
+
+
+def check_files(database: Database, place: Layout) -> None:
+    """Raise a CatalogError if the index has fits and their folder is away, as an unmounted disk is."""
+    if any(place.fits.glob("*")) or not database.exists():
+        return
+    query = sa.select(tables.fit.c.id).where(tables.fit.c.status == "complete").limit(1)
+    with database.reading() as connection:
+        if connection.execute(query).first() is None:
+            return
+    raise CatalogError(
+        f"The files of the catalogue are not in {str(place.fits)!r}; nothing was changed.",
+        cure="Mount their disk, or bring them back; if they are lost for good, remove the index as well.",
+    )
 
 
 def sweep(database: Database, place: Layout) -> Report:
@@ -82,6 +100,7 @@ def sweep(database: Database, place: Layout) -> Report:
 
 def recover(database: Database, place: Layout) -> Report:
     """Make rows and files agree: adopt files without a row, mark rows without a file."""
+    check_files(database, place)
     report = sweep(database, place)
     rows = _rows(database)
     for path in place.all_files():
@@ -125,8 +144,11 @@ def rebuild(database: Database, place: Layout) -> Report:
     No other process should be using the catalogue. Without a fit to make an index from nothing is
     changed; an old index that is not sound is moved to another name, because it may be no index.
     """
-    report = Report()
-    found: list[tuple[str, str, Path]] = []
+    report = _settled(database, place)
+    on_its_way = {
+        match[2] for path in place.pending.glob("*.part") if (match := PART_FILE.fullmatch(path.name))
+    }
+    found: list[tuple[bool, str, str, Path]] = []
     faults: list[tuple[Path, str]] = []
     for path in place.all_files():
         report.checked += 1
@@ -136,7 +158,8 @@ def rebuild(database: Database, place: Layout) -> Report:
             if layout.keys_of(path) != (record.fit_key, record.run_id):
                 raise CatalogError("The keys in its manifest are not those of its name.")
             database.check_record(record)
-            found.append((record.created, record.run_id, path))
+            # Where no index tells whether a run took the place of another, it did.
+            found.append((record.run_id not in on_its_way, record.created, record.run_id, path))
         except CatalogError as error:
             faults.append((path, error.message))
     if not found:
@@ -151,13 +174,22 @@ def rebuild(database: Database, place: Layout) -> Report:
     with database.replacing(report.set_aside) as writing:
         for batch in itertools.batched(sorted(found), filing.BATCH):
             finished = []
-            for _, _, path in batch:
+            for *_, path in batch:
                 # Read once more: a hundred thousand records do not fit into memory.
                 written = files.Written(path, files.sha256_of(path), path.stat().st_size)
                 finished.append((files.read_record(path), written))
             entered = filing.enter_many(writing, place, finished)
             report.adopted += [record.fit_key for record in entered]
     return report
+
+
+def _settled(database: Database, place: Layout) -> Report:
+    """Finish what dead processes left, by what a sound index says of it; do nothing without one."""
+    with contextlib.suppress(CatalogError):
+        database.check_sound()
+        if database.exists():
+            return sweep(database, place)
+    return Report()
 
 
 def _adopt(database: Database, place: Layout, path: Path, report: Report) -> None:

@@ -10,14 +10,26 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from classy_pm.catalog.faults import UntrustedFile
+from classy_pm.catalog.selection import element_of
 from classy_pm.catalog.stored import StoredFit
-from classy_pm.errors import CatalogError, ClassyError, ModelError
+from classy_pm.errors import CatalogError, ClassyError, ModelError, UnknownNameError, did_you_mean
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from classy_pm.model import Node
     from classy_pm.result import Result, Samples
 
-__all__ = ["instance_of", "model_of", "result_of", "samples_of", "saved_of"]
+__all__ = [
+    "instance_of",
+    "model_of",
+    "place_of",
+    "result_of",
+    "samples_of",
+    "saved_item",
+    "saved_of",
+    "variable_of",
+]
 
 
 def model_of(stored: StoredFit, classes: Mapping[str, type]) -> Node:
@@ -88,6 +100,54 @@ def saved_of(stored: StoredFit, classes: Mapping[str, type]) -> dict[str, Any]:
     from classy_pm.result import tree
 
     return tree.saved_of(stored.tree())
+
+
+def saved_item(stored: StoredFit, name: str) -> Any:
+    """Return one thing that the analysis has saved with the fit."""
+    saved = saved_of(stored, {})
+    if name not in saved:
+        raise UnknownNameError(
+            f"With the fit {stored.fit_key[:12]} no `{name}` was saved.", cure=did_you_mean(name, saved)
+        )
+    return saved[name]
+
+
+def variable_of(stored: StoredFit, name: str) -> np.ndarray[Any, Any]:
+    """Return the draws of a variable of the posterior, or of an element of one, shape (chain, draw, ...)."""
+    array, index = element_of(name) or (name, ())
+    try:
+        draws = stored.variable(array)
+    except UnknownNameError:
+        if not index:
+            raise
+        return stored.variable(name)
+    if not index:
+        return draws
+    try:
+        element_draws: np.ndarray[Any, Any] = draws.transpose(*range(2, draws.ndim), 0, 1)[index]
+    except IndexError:
+        raise UnknownNameError(
+            f"The posterior of the fit {stored.fit_key[:12]} has no `{name}`: `{array}` has shape "
+            f"{draws.shape[2:]} there."
+        ) from None
+    return element_draws
+
+
+def place_of(stored: StoredFit, name: str) -> str | None:
+    """Return whether a name is that of a variable of the `posterior` of a fit, or of what was `saved`."""
+    from classy_pm.result import tree
+
+    content = stored.tree()
+    posterior = content[tree.POSTERIOR].data_vars if tree.POSTERIOR in content.children else {}
+    array, index = element_of(name) or (name, ())
+    shape = posterior[array].shape[2:] if array in posterior else None
+    if name in posterior or (
+        shape is not None
+        and len(index) == len(shape)
+        and all(place < size for place, size in zip(index, shape, strict=True))
+    ):
+        return "posterior"
+    return "saved" if name in tree.saved_of(content) else None
 
 
 def _by_name(classes: Mapping[str, type], filed: Iterable[str]) -> dict[str, type]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,28 +11,51 @@ import sqlalchemy as sa
 
 from classy_pm.catalog import tables
 from classy_pm.catalog.files import Written
-from classy_pm.catalog.records import FORMAT, SUMMARY, ComponentRecord, FitRecord, ParameterRecord, to_json
+from classy_pm.catalog.records import (
+    FORMAT,
+    SUMMARY,
+    ComponentRecord,
+    FitRecord,
+    ParameterRecord,
+    composed,
+    exact_digits,
+    text_faults,
+    to_json,
+)
 
 
-def insert_fits(connection: sa.Connection, finished: Sequence[tuple[FitRecord, Written]]) -> dict[str, str]:
+def insert_fits(
+    connection: sa.Connection,
+    finished: Sequence[tuple[FitRecord, Written]],
+    *,
+    instead_of: str | None = None,
+) -> dict[str, str]:
     """Enter filed fits, but none of which another run is there already; return by key the run that is.
 
-    A row whose file was found missing or damaged gives way to the new run. The caller's transaction
-    must be the only one that writes.
+    A row whose file was found missing or damaged gives way to the new run, and so does that of
+    the run `instead_of`. The new run has its number, by which others may be reading the fits in
+    order. The caller's transaction must be the only one that writes.
     """
     fit = tables.fit
     among = fit.c.fit_key.in_([record.fit_key for record, _ in finished])
-    connection.execute(sa.delete(fit).where(among, fit.c.status != "complete"))
-    there = set(connection.execute(sa.select(fit.c.fit_key).where(among)).scalars())
+    gives_way = (fit.c.status != "complete") | (fit.c.run_id == (instead_of or ""))
+    there = connection.execute(sa.select(fit.c.fit_key, fit.c.id, gives_way).where(among)).all()
+    old = {key: number for key, number, is_old in there if is_old}
+    stays = {key for key, _, is_old in there if not is_old}
     new: dict[str, tuple[FitRecord, Written]] = {}
     for record, written in finished:
-        if record.fit_key not in there:
+        if record.fit_key not in stays:
             new.setdefault(record.fit_key, (record, written))
-    if new:
-        connection.execute(sa.insert(fit), [_fit_row(*item) for item in new.values()])
-        numbers = connection.execute(sa.select(fit.c.id, fit.c.fit_key).where(among)).all()
-        insert_children(connection, {number: new[key][0] for number, key in numbers if key in new})
-    runs = connection.execute(sa.select(fit.c.fit_key, fit.c.run_id).where(among)).all()
+    if old:
+        for table in (tables.component, tables.parameter, tables.tag, tables.info):
+            connection.execute(sa.delete(table).where(table.c.fit_id.in_(old.values())))
+    for key, number in old.items():
+        connection.execute(sa.update(fit).where(fit.c.id == number).values(_fit_row(*new[key])))
+    if new.keys() - old:
+        lines = [_fit_row(*item) for key, item in new.items() if key not in old]
+        connection.execute(sa.insert(fit), lines)
+    runs = connection.execute(sa.select(fit.c.fit_key, fit.c.run_id, fit.c.id).where(among)).all()
+    insert_children(connection, {row.id: new[row.fit_key][0] for row in runs if row.fit_key in new})
     return {row.fit_key: row.run_id for row in runs}
 
 
@@ -44,9 +66,9 @@ def insert_children(connection: sa.Connection, records: Mapping[int, FitRecord])
         tables.component: lambda record: (
             {"path": item.path, "class_id": classes[_class_key(item)]} for item in record.components
         ),
-        tables.parameter: lambda record: map(_parameter_row, itertools.count(), record.parameters),
+        tables.parameter: _parameter_rows,
         tables.tag: lambda record: ({"tag": text} for text in dict.fromkeys(record.tags)),
-        tables.info: lambda record: itertools.starmap(info_row, record.info.items()),
+        tables.info: lambda record: (info_row(*item) for item in record.info.items()),
     }
     for table, rows_of in groups.items():
         lines = [{"fit_id": fit_id, **row} for fit_id, record in records.items() for row in rows_of(record)]
@@ -62,14 +84,18 @@ def info_row(key: str, value: object) -> dict[str, Any]:
         "num": finite(value) if number else None,
         "text": value if isinstance(value, str) else None,
         "json": to_json(value),
+        "exact": exact_digits(value),
     }
 
 
 def finite(value: Any) -> float | None:
-    """Return a number as the index keeps it: NaN and infinities are NULL on every engine."""
+    """Return a number as the index keeps it: what is not finite, or too large, is NULL on every engine."""
     if value is None:
         return None
-    value = float(value)
+    try:
+        value = float(value)
+    except OverflowError:
+        return None
     return value if math.isfinite(value) else None
 
 
@@ -118,10 +144,25 @@ def _classes(
     return found
 
 
+def _parameter_rows(record: FitRecord) -> Iterable[dict[str, Any]]:
+    """Return the rows of a fit's parameters, and of the further paths of those that are shared."""
+    found = {item.path: _parameter_row(place, item) for place, item in enumerate(record.parameters)}
+    shared = ({**found[first], "path": path, "role": "shared"} for path, first in record.aliases.items())
+    return [*found.values(), *shared]
+
+
 def _parameter_row(place: int, item: ParameterRecord) -> dict[str, Any]:
     row = {name: finite(getattr(item, name)) for name in SUMMARY}
     if item.role == "fixed" and isinstance(item.value, int | float):
         # A constant is found by the same queries as a posterior that has no width.
         row |= {name: finite(item.value) for name in ("mean", "median", "ml", "map")}
-    text = item.value if isinstance(item.value, str) else None
-    return {"path": item.path, "place": place, "role": item.role, "prior": item.prior, "text": text, **row}
+    is_text = isinstance(item.value, str) and not text_faults("", item.value)
+    return {
+        "path": item.path,
+        "place": place,
+        "role": item.role,
+        "prior": item.prior,
+        "text": composed(item.value) if is_text else None,
+        "exact": exact_digits(item.value) if item.role == "fixed" else None,
+        **row,
+    }

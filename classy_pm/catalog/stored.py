@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
@@ -12,6 +13,7 @@ import xarray as xr
 
 from classy_pm.catalog import files, isolated
 from classy_pm.catalog.records import FitRecord
+from classy_pm.errors import UnknownNameError
 
 if TYPE_CHECKING:
     from classy_pm.catalog.catalog import Catalog
@@ -59,8 +61,7 @@ class StoredFit:
     @classmethod
     def from_row(cls, row: Mapping[str, Any], catalog: Catalog) -> StoredFit:
         """Return the handle for a row of the table `fit`."""
-        names = {item.name for item in fields(cls)} - {"catalog"}
-        return cls(**{name: row[name] for name in names}, catalog=catalog)
+        return cls(**{name: row[name] for name in _columns()}, catalog=catalog)
 
     @property
     def path(self) -> Path:
@@ -121,9 +122,24 @@ class StoredFit:
         numpy.ndarray
             With shape (chain, draw, ...).
         """
-        return self._files.read_variable(self.path, name, self.sha256)
+        try:
+            return self._files.read_variable(self.path, name, self.sha256)
+        except UnknownNameError:
+            # An array is filed by its elements: `weights[0]`.
+            aliases = self.record.aliases.items()
+            first = {path.partition("[")[0]: other.partition("[")[0] for path, other in aliases}.get(name)
+            if first is None:
+                raise
+            return self._files.read_variable(self.path, first, self.sha256)
 
     @property
     def _files(self) -> Any:
         """What reads the file: this process, or a child of it."""
+        self.catalog.check_files()
         return isolated if self.catalog.untrusted else files
+
+
+@functools.cache
+def _columns() -> tuple[str, ...]:
+    """Return the columns that a handle has."""
+    return tuple(item.name for item in fields(StoredFit) if item.name != "catalog")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import functools
 
 from sqlalchemy import (
-    DDL,
     REAL,
     BigInteger,
     CheckConstraint,
@@ -32,7 +31,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 #: `PRAGMA application_id` of our databases: "CLPY".
 APPLICATION_ID = int.from_bytes(b"CLPY")
 #: `PRAGMA user_version`; a newer file is refused, an older one migrated.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 metadata = MetaData()
 
@@ -148,6 +147,7 @@ parameter = Table(
     _of_fit(),
     Column("path", Words, primary_key=True),
     Column("place", Whole, nullable=False),  # order in the model
+    # free, fixed, derived; shared, for another path of the parameter that has the same place
     Column("role", Words, nullable=False),
     Column("prior", Words),
     Column("text", Words),  # what a fixed str was fixed to
@@ -162,6 +162,7 @@ parameter = Table(
     Column("map", Number),
     Column("ess", Number),
     Column("rhat", Number),
+    Column("exact", Words),  # the digits of an integer that no double holds
     Index("parameter_path_median", "path", "median", "fit_id"),
     sqlite_strict=True,
     sqlite_with_rowid=False,
@@ -185,6 +186,7 @@ info = Table(
     Column("num", Number),  # numbers and booleans
     Column("text", Words),  # str
     Column("json", Words, nullable=False),  # the value as it was given
+    Column("exact", Words),  # the digits of an integer that no double holds
     Index("info_key_num", "key", "num", "fit_id"),
     Index("info_key_text", "key", "text", "fit_id").ddl_if(dialect="sqlite"),
     # An index by hash, for PostgreSQL's others refuse a long text.
@@ -201,22 +203,31 @@ VIEWS = {
             (SELECT group_concat(component.path || ': ' || class.ref, ', ') FROM component
                 JOIN class ON class.id = component.class_id WHERE fit_id = fit.id) AS classes,
             (SELECT group_concat(path || ' = ' || round(median, 6), ', ') FROM parameter
-                WHERE fit_id = fit.id AND median IS NOT NULL) AS medians,
+                WHERE fit_id = fit.id AND median IS NOT NULL AND role <> 'shared') AS medians,
             (SELECT group_concat(key || ' = ' || json, ', ') FROM info WHERE fit_id = fit.id) AS notes,
             fit.fit_key
         FROM fit""",
     "parameters": """
         SELECT fit.name, fit.unique_tag, parameter.path, role, prior, mean, median, sd, lo1, hi1, lo3,
-            hi3, ml, map, ess, rhat, text, fit.fit_key
+            hi3, ml, map, ess, rhat, text, exact, fit.fit_key
         FROM parameter JOIN fit ON fit.id = parameter.fit_id""",
 }
 
-for _name, _query in VIEWS.items():
-    _create = DDL(f"CREATE VIEW {_name} AS {' '.join(_query.split())}")
-    event.listen(metadata, "after_create", _create.execute_if(dialect="sqlite"))
-    _query = _query.replace("group_concat", "string_agg").replace("round(median,", "round(median::numeric,")
-    _create = DDL(f"CREATE VIEW {_name} AS {' '.join(_query.split())}")
-    event.listen(metadata, "after_create", _create.execute_if(dialect="postgresql"))
+
+@event.listens_for(metadata, "after_create")
+def create_views(target: object, connection: Connection, **options: object) -> None:
+    """Make the views, which follow the tables; as SQLAlchemy calls it, and a migration."""
+    for name, query in VIEWS.items():
+        if connection.dialect.name == "postgresql":
+            query = query.replace("group_concat", "string_agg")
+            query = query.replace("round(median,", "round(median::numeric,")
+        connection.exec_driver_sql(f"CREATE VIEW {name} AS {' '.join(query.split())}")
+
+
+def drop_views(connection: Connection) -> None:
+    """Take the views away; there is nothing in them."""
+    for name in VIEWS:
+        connection.exec_driver_sql(f"DROP VIEW IF EXISTS {name}")
 
 
 def contents(connection: Connection) -> list[tuple[object, ...]]:

@@ -16,6 +16,7 @@ WORDS = {
     "removed": "unfinished, of processes that died: removed",
     "missing": "the file is gone: run the fit again, or bring the file back",
     "damaged": "the file has changed and is in quarantine: run the fit again",
+    "other_run": "is here already with another run, which stays: it was not imported",
     "set_aside": "is no fit of this catalogue, and was not taken",
 }
 

@@ -20,6 +20,11 @@ from classy_pm.errors import ModelError
 
 __all__ = ["Assertion", "Derived", "Expression"]
 
+# How many operations arithmetic may have where it is written out: shared parts are written each time.
+MAX_OPERATIONS = 10_000
+# And how many within one another: each takes some of Python's stack wherever the model is read.
+MAX_DEPTH = 200
+
 
 def is_number(value: object) -> bool:
     """Return whether a value is one real number, booleans excluded."""
@@ -134,6 +139,15 @@ class Derived(Expression):
                 )
         self.function = function
         self.operands = operands
+        parts = [part for part in operands if isinstance(part, Derived)]
+        self.operations: int = 1 + sum(part.operations for part in parts)
+        self.depth: int = 1 + max((part.depth for part in parts), default=0)
+        if self.operations > MAX_OPERATIONS or self.depth > MAX_DEPTH:
+            raise ModelError(
+                f"Arithmetic on parameters has {self.operations:,} operations where it is written out, "
+                f"{self.depth} within one another; at most {MAX_OPERATIONS:,} and {MAX_DEPTH} can be.",
+                cure="Compute it inside the class, from parameters.",
+            )
 
     @override
     def inputs(self) -> Iterator[tuple[str, Expression]]:

@@ -29,6 +29,8 @@ __all__ = ["FreeParameter", "Layout", "walk"]
 
 # How many draws are tried before assertions are called too narrow to be met by chance.
 MAX_REJECTIONS = 100_000
+# How many nodes, parameters and constants a model may have.
+MAX_PLACES = 1_000_000
 
 
 @dataclass(frozen=True)
@@ -89,6 +91,17 @@ def _real_numbers(values: Any, what: str) -> np.ndarray:
     return array.astype(float, copy=False)
 
 
+def _places(root: Node) -> Iterator[tuple[Path, Any]]:
+    """Walk a tree that is not too large; what stands in two places is in it twice."""
+    for count, place in enumerate(walk(root)):
+        if count == MAX_PLACES:
+            raise ModelError(
+                f"The model has more than {MAX_PLACES:,} places: what is shared counts wherever it stands.",
+                cure="Share parameters, not the collections that hold them.",
+            )
+        yield place
+
+
 def walk(node: Node, path: Path = (), above: tuple[Node, ...] = ()) -> Iterator[tuple[Path, Any]]:
     """Yield everything in a tree with its path, depth first: parts before their children."""
     if any(node is other for other in above):
@@ -133,7 +146,7 @@ class Layout:
         constants: list[tuple[Path, Any]] = []
         components: list[tuple[Path, Callable[..., Any]]] = []
         nodes: list[tuple[Path, Node]] = []
-        for path, item in walk(root):
+        for path, item in _places(root):
             if isinstance(item, Node):
                 nodes.append((path, item))
                 if isinstance(item, Model):

@@ -276,10 +276,18 @@ class _Reader:
         if kind == "class":
             return self.classes[data["class"]]
         if kind == "instance":
-            made = object.__new__(self.classes[data["class"]])
-            vars(made).update({name: self.value(value) for name, value in data["attributes"]})
-            return made
+            return _instance(self.classes[data["class"]], data["attributes"], self.value)
         raise ModelError(f"The type {kind!r} is not known.")
+
+
+def _instance(cls: Any, attributes: list[Any], value: Callable[[Any], Any]) -> Any:
+    """Return an object with its attributes; none takes the place of a method of its class."""
+    made = object.__new__(cls)
+    for name, item in attributes:
+        if inspect.isroutine(inspect.getattr_static(cls, name, None)):
+            raise ModelError(f"An attribute `{name}` would hide the method of {reference_of(cls)}.")
+        vars(made)[name] = value(item)
+    return made
 
 
 def _references(data: Any) -> set[str]:

@@ -17,7 +17,7 @@ import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from classy_pm.catalog import Catalog, StoredFit, check_info
+from classy_pm.catalog import Catalog, DamagedFile, StoredFit, check_info
 from classy_pm.errors import SearchError, SettingError, did_you_mean
 from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
@@ -146,11 +146,12 @@ class Search(Settings):
         catalog : Catalog or path of a sqlite file, optional
             Where the fit is looked up and filed; without one it is in memory alone.
         info : dict, optional
-            What else shall be stored with the fit, to find it by.
+            What else shall be stored with the fit, to find it by. A fit that is in the catalogue
+            already keeps its notes, and these besides.
         on_change : {"error", "warn", "reuse", "rerun"}
             What to do if the catalogue has the fit, but the likelihood gives other values today. "warn"
-            gives the fit with a warning, "reuse" does not look; "rerun" runs it again, and the new run
-            takes the place of the old one, whose file goes into quarantine.
+            gives the fit with a warning, "reuse" does not look; "rerun" runs it again, as it does where the
+            file is damaged, and the new run takes the place of the old one, whose file goes into quarantine.
 
         Returns
         -------
@@ -209,7 +210,15 @@ class Search(Settings):
             nonlocal changed
             if found is None:
                 return None
-            result = Result(model, found.tree(), identifier=identity.key, from_catalog=True)
+            try:
+                tree = found.tree()
+            except DamagedFile:
+                if on_change != "rerun":
+                    raise
+                report.say(f"The file of this fit in {store.location} is damaged: it is run again.")
+                changed = found.run_id
+                return None
+            result = Result(model, tree, identifier=identity.key, from_catalog=True)
             if must_run_again(result, LogLikelihood(plan, analysis), on_change):
                 report.say(
                     f"This fit is in {store.location}, but its likelihood has changed: it is run again."
@@ -217,6 +226,8 @@ class Search(Settings):
                 changed = found.run_id
                 return None
             report.say(f"This fit is in {store.location} already: it is read, not run.")
+            if noted := store.keep_info(found, info):
+                report.say(f"Its notes are kept with it: {', '.join(noted)}.")
             return result
 
         result = read(store.find(identity.key))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from classy_pm.search.base import Search
 
 __all__ = ["make_record"]
+
+# No file can hold the digits of integers without end.
+LARGEST_INTEGER = 2**1000
 
 
 def make_record(
@@ -56,6 +60,7 @@ def make_record(
             for path, cls in plan.layout.components
         ),
         parameters=(*_drawn(plan, tree, table), *_constants(plan)),
+        aliases=_aliases(plan, table),
         info=info,
         seconds=seconds,
         log_evidence=attributes["log_evidence"],
@@ -115,13 +120,30 @@ def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) ->
     return records
 
 
+def _aliases(plan: Plan, table: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Return the further paths at which free parameters stand, each with the first, which names it."""
+    found = {}
+    for parameter in plan.parameters:
+        for path in parameter.paths[1:]:
+            there = dataclasses.replace(parameter, paths=(path,))
+            for first, other in zip(parameter.element_paths(), there.element_paths(), strict=True):
+                found[".".join(other)] = ".".join(first)
+    return {path: first for path, first in found.items() if first in table and path not in table}
+
+
 def _constants(plan: Plan) -> list[ParameterRecord]:
     """Return the records of fixed values: plain ones alone can be queried."""
     return [
         ParameterRecord(path=".".join(path), role="fixed", value=_plain(value))
         for path, value in plan.layout.constants
-        if value is not REQUIRED and isinstance(_plain(value), (bool, int, float, str, type(None)))
+        if value is not REQUIRED and _can_be_queried(_plain(value))
     ]
+
+
+def _can_be_queried(value: Any) -> bool:
+    if isinstance(value, int):
+        return abs(value) < LARGEST_INTEGER
+    return isinstance(value, float | str | None)
 
 
 def _plain(value: Any) -> Any:

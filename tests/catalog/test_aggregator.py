@@ -7,11 +7,14 @@ import types
 import numpy as np
 import pytest
 import sqlalchemy as sa
+import xarray as xr
 from builders import GAUSSIAN, KURTOSIS, make_record, make_tree
 
 from classy_pm.catalog import Aggregator, Catalog, ParameterRecord, aggregator, files, tables
+from classy_pm.catalog.listing import list_fits
 from classy_pm.catalog.places import Path
-from classy_pm.errors import CatalogError, UnknownNameError
+from classy_pm.errors import CatalogError, ClassyError, UnknownNameError
+from classy_pm.result.tree import saved_group
 
 Gaussian = type("Gaussian", (), {"__module__": "profiles"})
 GaussianKurtosis = type("GaussianKurtosis", (Gaussian,), {"__module__": "profiles"})
@@ -72,6 +75,10 @@ QUERIES = {
     "not": (lambda a: ~((a.profile == Gaussian) | (a.profile.centre > 75)), [2, 3, 4]),
     "not of a range": (lambda a: ~((a.profile.centre > 35) & (a.profile.centre < 65)), [0, 4, 5]),
     "constant": (lambda a: a.profile.redshift == 0.5, [0, 1, 2, 3, 4, 5]),
+    "part of a constant text": (lambda a: a.profile.label.contains("Br"), [0, 1, 2, 3, 4, 5]),
+    "beginning of a constant text": (lambda a: a.profile.label.startswith("Br"), []),
+    "constant texts between": (lambda a: a.profile.label.between("O", "P"), [0, 1, 2, 3, 4, 5]),
+    "constant text before": (lambda a: a.profile.label < "O", []),
     "constant text": (lambda a: a.profile.label == "O'Brien", [0, 1, 2, 3, 4, 5]),
     "place": (lambda a: a.profile.redshift.exists(), [0, 1, 2, 3, 4, 5]),
     "by key": (lambda a: a.model["profile"]["centre"] == 30, [0]),
@@ -107,7 +114,19 @@ QUERIES = {
     "texts in order": (lambda a: a.info["word"] > "Z", [3, 4, 5]),
     "texts between": (lambda a: a.info["word"].between("A", "a"), [1, 2, 3]),
     "NUL": (lambda a: a.search.name == "a\0b", []),
+    "contains NUL": (lambda a: a.search.name.contains("\0"), []),
+    "does not contain NUL": (lambda a: ~a.search.name.contains("\0"), [0, 1, 2, 3, 4, 5]),
+    "begins with NUL": (lambda a: a.info["word"].startswith("\0"), []),
+    "NUL among others": (lambda a: a.info["word"].in_(["a\0", "a", 3]), [3]),
     "not NUL": (lambda a: a.search.name != "a\0b", [0, 1, 2, 3, 4, 5]),
+    "no note is None": (lambda a: a.info["word"] == None, []),  # noqa: E711
+    "a list is not None": (lambda a: a.info["list"] == None, []),  # noqa: E711
+    "less than what is beyond all floats": (lambda a: a.fit.divergences < 10**400, [0, 1, 2, 3, 4, 5]),
+    "more than what is far below all floats": (lambda a: a.info["index"] > -(10**5000), [0, 1, 2, 3, 4, 5]),
+    "equal to what is beyond all floats": (lambda a: a.info["index"] == 10**400, []),
+    "among what is beyond all floats": (lambda a: a.profile.centre.in_([10**400, 30]), [0]),
+    "composed letters": (lambda a: a.info["word"] == "e\u0301", [5]),
+    "parts of composed letters": (lambda a: a.info["word"].startswith("e\u0301"), [5]),
     "no note NUL": (lambda a: ~a.info["\0"].exists(), [0, 1, 2, 3, 4, 5]),
 }
 
@@ -173,6 +192,19 @@ def test_a_misspelt_place_is_told_with_the_near_one(agg):
         lambda a: a.query(a.profile.centre > [1]),
         lambda a: a.query(a.fit.log_evidence > "1"),
         lambda a: a.query(a.search.name == 1),
+        lambda a: a.query(a.search.name > "a\0"),
+        lambda a: a.query(a.info["word"].between("a", "b\0")),
+        lambda a: a.query(a.search.name == "\ud800"),
+        lambda a: a.query(a.info["word"].contains("\ud800")),
+        lambda a: a.query(a.info["\ud800"] == 1),
+        lambda a: a.query(a.tagged("\ud800")),
+        lambda a: a.query(a.model["\ud800"].exists()),
+        lambda a: a.values("\ud800"),
+        lambda a: a.query(a.search.name.startswith(3)),
+        lambda a: a.query(a.search.name == 10**5000),
+        lambda a: a.query(a.tagged(3)),
+        lambda a: a.query(a.profile.isa("Gaussian")),
+        lambda a: a.query(a.start == 1),
         lambda a: a.query(a.profile.centre.upper(2) > 1),
         lambda a: a[:2].query(a.profile == Gaussian),
         lambda a: a.order_by("name"),
@@ -183,6 +215,181 @@ def test_mistakes_are_told(agg, mistake):
         mistake(agg)
 
 
+@pytest.mark.parametrize(
+    ("mistake", "cure"),
+    [
+        (lambda a: a.profile > 3, "compared with a class"),
+        (lambda a: a.profile == "text", "compared with a class"),
+        (lambda a: a.profile.mean > 3, "`profile` is a component"),
+        (lambda a: a.profile.centre == Gaussian, "Compare it with a number"),
+        (lambda a: a.profile.centre.isa(Gaussian), "Compare it with a number"),
+        (lambda a: a.profile.centre == "30", "Compare it with a number"),
+        (lambda a: a.profile.centre.contains("3"), "Compare it with a number"),
+        (lambda a: a.profile.label > 3, "Compare it with a text"),
+        (lambda a: (a.search.name == "line") | ~(a.profile.label == Gaussian), "Compare it with a text"),
+    ],
+)
+def test_what_is_something_else_in_all_fits_is_no_empty_answer(agg, mistake, cure):
+    with pytest.raises(CatalogError, match=cure):
+        agg.query(mistake(agg))
+
+
+def test_fits_are_not_ordered_by_a_component_nor_its_draws_given(agg):
+    with pytest.raises(CatalogError, match="is a component"):
+        agg.order_by(agg.profile.desc())
+    for name in ("profile", "profile.redshift", "profile.centre[0]"):
+        with pytest.raises(UnknownNameError, match="No fit"):
+            agg.values(name)
+
+
+STATISTICS = ["median", "mean", "sd", "best", "most_probable", "ess", "r_hat"]
+METHODS = ["upper", "lower", "overlaps", "between", "in_", "contains", "startswith", "isa", "exists", "desc"]
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def another_place(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("named")
+    if request.param == "sqlite":
+        return {"location": folder / "named.sqlite"}
+    address = request.getfixturevalue("server").new_schema()
+    return {"location": address, "files": folder / "named.files"}
+
+
+@pytest.fixture(scope="module")
+def named(another_place):
+    """Three fits with what is hard to name: parameters called like statistics, arrays, notes of all kinds."""
+    notes = [None, float("nan"), "text"]
+    with Catalog(**another_place) as catalog:
+        for number in range(3):
+            parameters = [ParameterRecord(f"g.{name}", median=float(number)) for name in STATISTICS + METHODS]
+            parameters += [ParameterRecord(f"vec[{i}]", median=10.0 * number + i) for i in range(3)]
+            parameters += [
+                ParameterRecord(f"lines.{i}.m[{j},1]", median=float(j)) for i in (0, 1) for j in (0, 1)
+            ]
+            shared = {"other.vec[0]": "vec[0]", "other.vec[1]": "vec[1]"}
+            record = make_record(
+                number,
+                aliases=shared,
+                components=[
+                    ("g", *GAUSSIAN),
+                    ("g.best", *GAUSSIAN),
+                    ("lines", *GAUSSIAN),
+                    ("lines.0", *KURTOSIS),
+                ],
+                parameters=parameters,
+                info={
+                    "index": number,
+                    "x": notes[number],
+                    "large": 2**53 + number,
+                    "mixed": [2.0, "b", "a"][number],
+                },
+            )
+            tree = make_tree(number)
+            posterior = tree["posterior"].to_dataset()
+            draws = np.random.default_rng(number).normal(size=(2, 20, 3))
+            posterior["vec"] = (("chain", "draw", "vec_dim_0"), draws)
+            tree["posterior"] = xr.DataTree(posterior)
+            tree["saved"] = xr.DataTree(saved_group({"bands": np.arange(number), "observed": {"by": "me"}}))
+            catalog.file(record, tree)
+        yield Aggregator(catalog)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_a_parameter_called_like_a_statistic_is_reached_by_key_alone(named, name):
+    with pytest.raises(CatalogError, match=rf'`aggregator\.g\["{name}"\]`'):
+        named.query(getattr(named.g, name) > 1)
+    with pytest.raises(CatalogError, match=rf'`aggregator\.g\["{name}"\]`'):
+        named.order_by(getattr(named.g, name))
+    assert indices(named.query(named.g[name] > 1)) == [2]
+    assert indices(named.query(named.g[name].median > 1)) == [2]
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_parameter_called_like_a_method_is_reached_by_key_alone(named, name):
+    for mistake in (
+        lambda m: m > 1,
+        lambda m: m == 1,
+        lambda m: m != Gaussian,
+        lambda m: m.x,
+        lambda m: m[0],
+    ):
+        with pytest.raises(CatalogError, match=rf'`g\["{name}"\]`'):
+            mistake(getattr(named.g, name))
+    assert indices(named.query(named.g[name] > 1)) == [2]
+
+
+def test_a_component_called_like_a_statistic_is_reached_by_key_alone(named):
+    for mistake in (lambda: named.g.best.centre, lambda: named.g.best == Gaussian, lambda: named.g.best[0]):
+        with pytest.raises(ClassyError, match=r'g\["best"\]'):
+            mistake()
+    assert len(named.query(named.g["best"] == Gaussian)) == 3
+    with pytest.raises(UnknownNameError, match=r'info\["x"\]'):
+        named.info.x  # noqa: B018
+
+
+def test_elements_of_arrays_are_reached_by_their_place(named):
+    assert indices(named.query(named.vec[1] > 5)) == [1, 2]
+    assert indices(named.query((named.vec[np.int64(1)] > 5) & (named.vec[1] < 15))) == [1]
+    assert indices(named.order_by(named.vec[0].desc())) == [2, 1, 0]
+    assert len(named.query(named.lines[1].m[1, 1] == 1)) == len(named.query(named.lines[1].m[1][1] == 1)) == 3
+    assert len(named.query(named.lines[0] == GaussianKurtosis)) == 3
+    assert len(named.query(named.vec.exists())) == len(named.query(named.vec[2].exists())) == 3
+    assert len(named.query(named.vec[3].exists())) == 0
+    with pytest.raises(CatalogError, match=r"`aggregator\.vec\[0\]`"):
+        named.query(named.vec > 0)
+    with pytest.raises(UnknownNameError, match=r"vec\[0\]|vec\[2\]|vec\[1\]"):
+        named.query(named.vec[3] > 0)
+    with pytest.raises(CatalogError, match="neither a name nor the place"):
+        named.vec[0.5]
+
+
+def test_values_give_arrays_and_their_elements(named):
+    arrays, elements = list(named.values("vec")), list(named.values("vec[1]"))
+    assert [array.shape for array in arrays] == [(2, 20, 3)] * 3
+    for array, element in zip(arrays, elements, strict=True):
+        np.testing.assert_array_equal(element, array[:, :, 1])
+    with pytest.raises(UnknownNameError, match="vec"):
+        named.values("vec[3]")
+
+
+def test_a_shared_parameter_has_one_column_and_is_found_at_each_of_its_paths(named):
+    assert not [name for name in named.summary().columns if name.startswith("other")]
+    assert indices(named.query(named.other.vec[1] > 5)) == [1, 2]
+    (draws,) = named[:1].values("vec")
+    (array,), (first,) = (named[:1].values(name) for name in ("other.vec", "other.vec[0]"))
+    np.testing.assert_array_equal(array, draws)
+    np.testing.assert_array_equal(first, draws[:, :, 0])
+
+
+def test_values_give_what_was_saved_and_arrays_that_the_index_does_not_list(named):
+    assert [len(bands) for bands in named.values("bands")] == [0, 1, 2]
+    assert list(named.values("observed")) == [{"by": "me"}] * 3
+    assert [draws.shape for draws in named.values("shift")] == [(2, 20, 2)] * 3
+    assert list(named.query(named.info["index"] > 9).values("bands")) == []
+    with pytest.raises(UnknownNameError, match="Did you mean"):
+        named.values("idatta")
+
+
+def test_a_note_that_is_none_or_not_a_number_is_not_known(named):
+    assert indices(named.query(named.info["x"] == None)) == [0, 1]  # noqa: E711
+    assert indices(named.query(named.info["x"] != None)) == [2]  # noqa: E711
+    assert len(named.query(named.info["nothing"] == None)) == 0  # noqa: E711
+
+
+def test_large_integers_are_told_apart_to_the_last_digit(named):
+    for number in range(3):
+        assert indices(named.query(named.info["large"] == 2**53 + number)) == [number]
+        assert indices(named.query(named.info["large"].in_([2**53 + number, "a"]))) == [number]
+    assert indices(named.query(named.info["large"] == float(2**53))) == [0]
+
+
+def test_fits_are_ordered_by_notes_numbers_before_texts(named):
+    assert indices(named.order_by(named.info["mixed"])) == [0, 2, 1]
+    assert indices(named.order_by(named.info["mixed"].desc())) == [0, 1, 2]
+    with pytest.raises(CatalogError, match="none by itself"):
+        bool(named.info["mixed"])
+
+
 def test_order_slices_and_single_fits(agg):
     backwards = agg.order_by(agg.profile.centre.desc())
     assert indices(backwards) == [5, 4, 3, 2, 1, 0]
@@ -191,6 +398,9 @@ def test_order_slices_and_single_fits(agg):
     assert indices(agg.order_by(agg.info["index"].number.desc())[:1]) == [5]
     assert indices(agg.order_by(agg.search.sampler, agg.fit.log_evidence)[-2:]) == [1, 0]
     assert indices(agg.order_by(agg.info["word"].text.desc())) == [5, 4, 3, 2, 1, 0]
+    assert indices(agg.order_by(agg.info["word"].desc())) == [5, 4, 3, 2, 1, 0]
+    assert indices(agg.order_by(agg.info["index"].desc())) == [5, 4, 3, 2, 1, 0]
+    assert indices(agg.order_by(agg.info["flag"], agg.info["word"])) == [0, 1, 2, 3, 4, 5]
     assert indices(agg.order_by(agg.fit.loo)) == [5, 0, 4, 1, 2, 3], "what is not known comes last"
     assert indices(agg.order_by(agg.fit.loo.desc())) == [4, 0, 5, 1, 2, 3]
     assert agg[0].info["index"] == 0
@@ -326,6 +536,13 @@ def test_no_query_looks_at_every_fit_or_parameter(agg, condition):
     assert not [line for line in plan if "SCAN" in line or "Seq Scan" in line], plan
 
 
+def test_a_class_and_a_range_are_intersected_in_the_indexes(agg):
+    if agg.catalog.database.name.startswith("postgresql"):
+        pytest.skip("PostgreSQL chooses by what it knows of the tables")
+    both = agg.query((agg.profile == Gaussian) & agg.tagged("even"), agg.profile.centre.between(35, 65))
+    assert sum("INTERSECT" in line for line in plan_of(both)) == 2
+
+
 def test_what_is_not_known_is_met_by_the_opposite_of_a_condition(tmp_path):
     with Catalog(tmp_path / "fits.sqlite") as catalog:
         for number, evidence in enumerate([1.0, None, 5.0]):
@@ -346,6 +563,14 @@ def test_a_parameter_called_like_a_column_of_the_fit_does_not_take_its_place(tmp
         assert table["log_evidence"].tolist() == [-5.0, -3.0]
         assert table["log_evidence:median"].iloc[0] == 7.0 and table["x"].iloc[0] == 1.0
         assert Aggregator(catalog).compare()["difference"].tolist() == [0.0, -2.0]
+
+
+def test_a_listing_takes_texts_as_queries_do(agg):
+    tagged = [fit.info["index"] for fit in list_fits(agg.catalog, name="line", tag="even")]
+    assert tagged == [4, 2, 0]
+    for wanted in ({"name": "\ud800"}, {"tag": "\ud800"}):
+        with pytest.raises(CatalogError, match="half a character"):
+            list(list_fits(agg.catalog, **wanted))
 
 
 def test_a_handle_tells_of_its_own_fit_after_a_rebuild(tmp_path):

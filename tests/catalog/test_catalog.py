@@ -1,5 +1,6 @@
 """A fit is in the catalogue whole or not at all."""
 
+import shutil
 import sqlite3
 import threading
 from dataclasses import fields
@@ -10,7 +11,7 @@ import sqlalchemy as sa
 import xarray as xr
 from builders import make_key, make_record, make_tree
 
-from classy_pm.catalog import Catalog, CatalogVersionError, DamagedFile, StoredFit, rows, tables
+from classy_pm.catalog import Aggregator, Catalog, CatalogVersionError, DamagedFile, StoredFit, rows, tables
 from classy_pm.errors import CatalogError
 
 
@@ -306,3 +307,122 @@ def test_a_fit_is_found_by_the_beginning_of_its_key(catalog):
     for wrong in ("", "xyz", "%", "0000000"):
         with pytest.raises(CatalogError, match="begin"):
             catalog.get(wrong)
+
+
+@pytest.mark.parametrize("why", ["run again", "missing"])
+def test_an_iteration_under_way_gives_a_fit_that_is_run_again_once_and_no_other_twice(
+    catalog, monkeypatch, why
+):
+    monkeypatch.setattr("classy_pm.catalog.aggregator.PAGE", 1)
+    olds = [catalog.file(make_record(number), make_tree()) for number in range(3)]
+    seen = []
+    for number, stored in enumerate(catalog):
+        seen.append(stored.fit_key)
+        if number < 2:
+            if why == "missing":
+                stored.path.unlink()
+            again = make_record(number)
+            catalog.file(again, make_tree(1), instead_of=stored.run_id if why == "run again" else None)
+            assert catalog.find(stored.fit_key).run_id == again.run_id
+    assert seen == [old.fit_key for old in olds]
+    assert [stored.id for stored in catalog] == [old.id for old in olds]
+    assert not catalog.verify()
+
+
+def test_a_damaged_run_gives_way_to_another_and_its_file_is_kept(catalog):
+    old = catalog.file(make_record(0), make_tree(0))
+    damaged = bytearray(old.path.read_bytes())
+    damaged[len(damaged) // 2] ^= 1
+    old.path.write_bytes(damaged)
+    with pytest.raises(DamagedFile):
+        old.tree()
+    with catalog.claim(old.fit_key, instead_of=old.run_id) as found:
+        assert found is None
+        catalog.file(make_record(0), make_tree(1), instead_of=old.run_id)
+    xr.testing.assert_identical(catalog.find(old.fit_key).tree(), make_tree(1))
+    assert (catalog.layout.quarantine / old.path.name).read_bytes() == damaged
+
+
+def test_every_catalogue_in_a_folder_has_files_of_its_own(tmp_path):
+    names = ["z0.5", "z0.7", "z0.sqlite", "z0", "z0.db", "z0.5.sqlite", "survey.sqlite"]
+    folders = {name: Catalog(tmp_path / name).layout.files.name for name in names}
+    assert len(set(folders.values())) == len(names)
+    assert (folders["survey.sqlite"], folders["z0.5"]) == ("survey.files", "z0.5-files")
+    for number, name in enumerate(names):
+        Catalog(tmp_path / name).file(make_record(number), make_tree(number))
+    for number, name in enumerate(names):
+        with Catalog(tmp_path / name) as catalog:
+            assert catalog.layout.files.name == folders[name]
+            (stored,) = catalog
+            xr.testing.assert_identical(stored.tree(), make_tree(number))
+            assert not catalog.verify()
+
+
+def test_a_catalogue_made_before_is_found_with_its_files(catalog, location, tmp_path):
+    catalog.file(make_record(), make_tree())
+    catalog.close()
+    location.rename(tmp_path / "z0.5")
+    catalog.layout.files.rename(tmp_path / "z0.files")
+    with Catalog(tmp_path / "z0.5") as old, Catalog(tmp_path / "z0.7") as new:
+        assert len(old) == 1 and not old.verify()
+        assert new.layout.files.name == "z0.7-files"
+
+
+AWAY = {
+    "find": lambda c: c.find(make_key(0)),
+    "recover": lambda c: c.recover(),
+    "verify": lambda c: c.verify(),
+    "rebuild": lambda c: c.rebuild(),
+    "check": lambda c: c.check_writable(),
+    "file": lambda c: c.file(make_record(9), make_tree()),
+    "many": lambda c: c.file_many([(make_record(9), make_tree())]),
+    "tag": lambda c: c.tag(make_key(0), "good"),
+    "tree": lambda c: next(iter(c)).tree(),
+    "import": lambda c: c.import_folder(c.location.parent),
+    "claim": lambda c: c.claim(make_key(9)).__enter__(),
+    "read only": lambda c: Catalog(c.location, read_only=True).find(make_key(0)),
+}
+
+
+@pytest.mark.parametrize("use", AWAY)
+@pytest.mark.parametrize("how", ["gone", "empty"])
+def test_files_on_a_disk_that_is_not_mounted_are_an_error_and_mark_no_fit(catalog, location, use, how):
+    for number in range(2):
+        catalog.file(make_record(number), make_tree())
+    catalog.close()
+    kept = location.with_name("kept")
+    catalog.layout.files.rename(kept)
+    if how == "empty":
+        catalog.layout.fits.mkdir(parents=True)
+    with pytest.raises(CatalogError, match=r"are not in .*fits|no fit in"):
+        AWAY[use](Catalog(location))
+    assert len(Catalog(location)) == 2, "what the index tells can still be asked"
+    shutil.rmtree(catalog.layout.files, ignore_errors=True)
+    kept.rename(catalog.layout.files)
+    assert not Catalog(location).verify()
+
+
+def test_texts_that_cannot_be_filed_are_refused_before_a_fit_is_run(catalog):
+    for about in ({"name": "a\0b"}, {"unique_tag": "\ud800"}):
+        with pytest.raises(CatalogError, match=r"NUL|surrogate"), catalog.claim(make_key(0), about=about):
+            pytest.fail("it would be run")
+    assert not catalog.layout.files.exists()
+
+
+def test_notes_that_are_given_with_a_fit_that_is_here_are_kept(catalog):
+    stored = catalog.file(make_record(0, info={"survey": "SLACS", "quality": "?"}), make_tree())
+    assert catalog.keep_info(stored, {"survey": "SLACS"}) == []
+    assert catalog.keep_info(stored, {"survey": "BELLS", "band": "g"}) == ["survey", "band"]
+    stored.note("quality", "good")
+    assert catalog.keep_info(stored, {"quality": "?"}) == [], (
+        "a note by hand outlives the call that it is after"
+    )
+    assert stored.info == {"survey": "BELLS", "band": "g", "quality": "good"}
+    agg = Aggregator(catalog)
+    assert len(agg.query(agg.info["band"] == "g")) == 1
+    with Catalog(catalog.location, read_only=True) as reader:
+        assert reader.keep_info(stored, {"band": "g"}) == []
+        with pytest.raises(CatalogError, match="read_only"):
+            reader.keep_info(stored, {"band": "r"})
+    with pytest.raises(CatalogError, match="cannot be kept"):
+        catalog.keep_info(stored, {"a": object()})

@@ -16,6 +16,7 @@ from classy_pm.catalog import (
     Catalog,
     CatalogVersionError,
     DiskFullError,
+    ParameterRecord,
     connections,
     migrations,
     rows,
@@ -49,14 +50,14 @@ def test_the_keys_in_the_fixture_are_those_of_today(old):
 
 @pytest.fixture
 def next_schema(monkeypatch):
-    """Pretend that version 2 has a table more."""
+    """Pretend that the next version has a table more."""
 
     def add_table(connection):
         connection.exec_driver_sql("CREATE TABLE later (a INTEGER) STRICT")
 
     expected = tables.expected_contents()
-    monkeypatch.setattr(tables, "SCHEMA_VERSION", 2)
-    monkeypatch.setattr(migrations, "STEPS", {1: add_table})
+    monkeypatch.setattr(migrations, "STEPS", {**migrations.STEPS, tables.SCHEMA_VERSION: add_table})
+    monkeypatch.setattr(tables, "SCHEMA_VERSION", tables.SCHEMA_VERSION + 1)
     monkeypatch.setattr(
         tables,
         "expected_contents",
@@ -74,7 +75,7 @@ def version_of(path):
 
 def test_an_older_catalogue_is_brought_up_to_date_after_a_backup(old, next_schema):
     assert len(Catalog(old)) == 2
-    assert version_of(old) == 2
+    assert version_of(old) == tables.SCHEMA_VERSION
     assert version_of(old.with_name("survey.sqlite.schema-1.backup")) == 1
     Catalog(old).file(make_record(7), make_tree())
     assert len(Catalog(old)) == 3
@@ -213,3 +214,42 @@ def test_the_stored_summary_is_that_of_the_record(catalog):
         for name in ("mean", "median", "sd", "lo3", "hi3", "ml", "ess"):
             assert row[name] == getattr(item, name)
         assert row["rhat"] is None, "neither what is not known nor what is not finite"
+
+
+def test_an_older_index_gets_the_digits_of_large_integers_and_one_spelling_of_texts(old):
+    connection = sqlite3.connect(old)
+    number = 2**53 + 1
+    apart = "cafe\u0301"
+    with connection:
+        connection.execute("UPDATE fit SET unique_tag = ?", (apart,))
+        first, second = (row[0] for row in connection.execute("SELECT id FROM fit ORDER BY id"))
+        row = (first, float(number), str(number))
+        connection.execute("INSERT INTO info (fit_id, key, num, json) VALUES (?, 'id', ?, ?)", row)
+        tags = [(first, apart), (first, "café"), (second, apart)]
+        connection.executemany("INSERT INTO tag (fit_id, tag) VALUES (?, ?)", tags)
+    connection.close()
+    with Catalog(old) as catalog:
+        assert {stored.unique_tag for stored in catalog} == {"café"}
+        assert [stored.tags for stored in catalog] == [["café", "fixture"]] * 2
+        with catalog.database.reading() as connection:
+            exact = dict(connection.execute(sa.select(tables.info.c.key, tables.info.c.exact)).all())
+        assert exact["id"] == str(number)
+        assert set(exact.values()) == {None, str(number)}
+        catalog.file(make_record(5, aliases={"b.centre": "profile.centre"}), make_tree())
+    connection = sqlite3.connect(old)
+    medians = connection.execute("SELECT medians FROM fits ORDER BY created").fetchall()[-1][0]
+    roles = dict(connection.execute("SELECT path, role FROM parameters").fetchall())
+    connection.close()
+    assert "b.centre" not in medians and roles["b.centre"] == "shared"
+
+
+def test_integers_are_kept_to_the_last_digit(catalog):
+    number = 2**53 + 1
+    values = enumerate([number, 2**53, 10**400])
+    fixed = tuple(ParameterRecord(f"a.x{place}", role="fixed", value=value) for place, value in values)
+    catalog.file(make_record(0, info={"id": number, "ok": 7}, parameters=fixed), make_tree())
+    with catalog.database.reading() as connection:
+        notes = connection.execute(sa.select(tables.info.c.key, tables.info.c.exact)).all()
+        values = connection.execute(sa.select(tables.parameter.c.median, tables.parameter.c.exact)).all()
+    assert dict(notes) == {"id": str(number), "ok": None}
+    assert set(values) == {(2.0**53, None), (2.0**53, str(number)), (None, str(10**400))}

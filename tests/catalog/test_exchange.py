@@ -9,7 +9,7 @@ import pytest
 import xarray as xr
 from builders import make_key, make_record, make_tree
 
-from classy_pm.catalog import Aggregator, Catalog
+from classy_pm.catalog import Aggregator, Catalog, exchange, notes
 from classy_pm.errors import CatalogError
 
 
@@ -161,3 +161,60 @@ def test_a_file_whose_draws_cannot_be_read_is_not_taken_in(catalog, tmp_path):
             for fit in other:  # nothing was in this place
                 assert fit.tree().identical(stored.tree())
     assert refused > 0
+
+
+@pytest.mark.parametrize("by", ["zip", "folder"])
+def test_an_import_that_was_interrupted_before_the_notes_is_finished_by_the_next(
+    full, other, tmp_path, monkeypatch, by
+):
+    full.tag(make_key(0), "good", "best")
+    full.note(make_key(0), "seen by", "Ann")
+    full.export(tmp_path / "a.zip")
+
+    def take():
+        return other.import_zip(tmp_path / "a.zip") if by == "zip" else other.import_folder(full.layout.files)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exchange, "_take_notes", lambda *arguments: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            take()
+    other.untag(make_key(0), "best")
+    assert take().adopted == []
+    fit = other.find(make_key(0))
+    assert fit.tags == ["good"], "what was said here later counts"
+    assert fit.info["seen by"] == "Ann"
+    lines = notes.path_in(other.layout.files).read_bytes()
+    take()
+    assert notes.path_in(other.layout.files).read_bytes() == lines, "nothing is taken twice"
+    full.tag(make_key(0), "new")
+    full.export(tmp_path / "b.zip")
+    other.import_zip(tmp_path / "b.zip")
+    assert fit.tags == ["good", "new"]
+
+
+def test_a_line_from_the_future_has_not_the_last_word_for_ever(full, other, tmp_path):
+    key = make_key(0)
+    ahead = notes.Change(key, "tag", "good", at="9999-01-01T00:00:00.000000+00:00")
+    odd = notes.Change(key, "tag", "odd", at="z" * 100)
+    (full.layout.files / notes.FILE).write_bytes(notes.lines_of([ahead, odd]).replace(b'"at":"2', b'"at":"9'))
+    other.import_folder(full.layout.files)
+    assert other.find(key).tags == ["good", "odd"]
+    other.untag(key, "good")
+    assert other.find(key).tags == ["odd"]
+    assert b'"at":"9' not in notes.path_in(other.layout.files).read_bytes()
+
+
+@pytest.mark.parametrize("by", ["zip", "folder"])
+def test_a_fit_that_is_here_with_another_run_is_told(full, other, tmp_path, by):
+    mine = other.file(make_record(1), make_tree(7))
+    full.tag(make_key(1), "theirs")
+    full.export(tmp_path / "a.zip")
+    for _ in range(2):
+        source = tmp_path / "a.zip" if by == "zip" else full.layout.files
+        report = other.import_zip(source) if by == "zip" else other.import_folder(source)
+        assert report.other_run == [make_key(1)] and report
+        assert report.set_aside == []
+    stored = other.find(make_key(1))
+    assert stored == mine and stored.tags == []
+    xr.testing.assert_identical(stored.tree(), make_tree(7))
+    assert not other.layout.quarantine.exists()

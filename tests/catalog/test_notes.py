@@ -136,6 +136,7 @@ MISTAKES = {
     "too long a tag": lambda c, fit: fit.tag("x" * 1001),
     "too long a key": lambda c, fit: fit.note("é" * 501, 1),
     "a NUL": lambda c, fit: fit.tag("a\0b"),
+    "a NUL in a note": lambda c, fit: fit.note("a", "a\0b"),
     "half a character": lambda c, fit: fit.note("\ud800", 1),
     "an object": lambda c, fit: fit.note("a", object()),
     "an unknown fit": lambda c, fit: c.tag("f" * 64, "a"),

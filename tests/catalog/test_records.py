@@ -1,13 +1,15 @@
 """Records are plain data, checked when they are made, and survive their manifest."""
 
 import json
+import time
+import unicodedata
 
 import numpy as np
 import pytest
 from builders import make_record
 
 from classy_pm.catalog import ComponentRecord, FitRecord, ParameterRecord, check_info
-from classy_pm.catalog.records import DEEPEST_MANIFEST, LARGEST_MANIFEST, from_json, to_json
+from classy_pm.catalog.records import DEEPEST_MANIFEST, LARGEST_MANIFEST, exact_digits, from_json, to_json
 from classy_pm.errors import CatalogError
 
 
@@ -200,3 +202,94 @@ def test_all_names_that_a_model_has_are_kept():
         parameters=[ParameterRecord(path) for path in paths]
         + [ParameterRecord("total flux", role="derived")],
     )
+
+
+LOOK_ENCODED = [
+    {"$float": "nan"},
+    {"$float": "inf"},
+    {"$$float": "nan"},
+    {"$float": {"$float": "-inf"}},
+    {"$float": 1, "a": 2},
+    [{"$float": "nan"}],
+    {"$$$float": {"$$float": [{"$float": "nan"}]}},
+]
+
+
+@pytest.mark.parametrize("value", LOOK_ENCODED)
+def test_a_dict_that_looks_like_an_encoded_number_is_the_dict_that_it_is(value):
+    record = make_record(info={"a": value})
+    assert FitRecord.from_manifest(record.to_manifest()).info == {"a": value}
+    assert from_json(to_json({"$float": float("inf")})) == {"$float": float("inf")}
+
+
+def test_half_a_text_of_two_megabytes_is_refused_in_no_time():
+    """A process that was killed leaves half a line; each quote in it was once looked at to the end."""
+    text = json.dumps({"a": '\\"' * 500_000})
+    start = time.perf_counter()
+    assert from_json(text)["a"] == '\\"' * 500_000
+    for torn in (text[:-3], text[:-2], text[1:], "[" + text[6:-2]):
+        with pytest.raises(CatalogError):
+            from_json(torn)
+    assert time.perf_counter() - start < 5.0
+
+
+COMPOSED, APART = "Se\u0301rsic".replace("e\u0301", "é"), "Se\u0301rsic"
+
+
+def test_an_accent_is_written_in_one_way_wherever_a_text_is_kept():
+    assert unicodedata.normalize("NFD", COMPOSED) == APART != COMPOSED
+    texts = {"name": APART, "unique_tag": APART, "tags": (APART,), "info": {APART: [APART, {APART: APART}]}}
+    record = make_record(**texts)
+    assert (record.name, record.unique_tag, record.tags) == (COMPOSED, COMPOSED, (COMPOSED,))
+    assert record.info == {COMPOSED: [COMPOSED, {COMPOSED: COMPOSED}]} == check_info(texts["info"])
+    with pytest.raises(CatalogError, match="is there twice"):
+        check_info({APART: 1, COMPOSED: 2})
+
+
+@pytest.mark.parametrize("text", ["a\0b", "\ud800"])
+@pytest.mark.parametrize("where", ["name", "unique_tag", "tags", "key", "text", "inner text"])
+def test_a_text_that_not_everything_can_hold_is_refused_alike_everywhere_with_what_to_do(where, text):
+    places = {"tags": {"tags": (text,)}, "key": {"info": {text: 1}}, "text": {"info": {"a": text}}}
+    places["inner text"] = {"info": {"a": [{"b": text}]}}
+    with pytest.raises(CatalogError, match=r"NUL character|lone surrogate") as caught:
+        make_record(**places.get(where, {where: text}))
+    assert "Write texts without" in caught.value.cure
+
+
+def test_a_nul_that_was_once_allowed_in_a_note_does_not_make_a_file_unreadable():
+    content = json.loads(make_record().to_manifest())
+    content["info"] = {"a": "x\0y", "b": ["\0"]}
+    record = FitRecord.from_manifest(json.dumps(content))
+    assert record.info == {"a": "x\ufffdy", "b": ["\ufffd"]}
+
+
+EXACT = {2**53: None, 2**53 + 1: "9007199254740993", -(2**53) - 1: "-9007199254740993", 2**60: None}
+
+
+@pytest.mark.parametrize("value", [*EXACT, 0, True, 1.5, 1e300, None, "9007199254740993", 10**400])
+def test_an_integer_has_its_digits_kept_where_no_double_holds_it(value):
+    assert exact_digits(value) == EXACT.get(value, str(value) if value == 10**400 else None)
+
+
+ALIASES = [
+    {"b.centre": "nothing"},
+    {"profile.sigma": "profile.centre"},
+    {"a b": "profile.centre"},
+    [],
+    {1: 2},
+]
+
+
+@pytest.mark.parametrize("aliases", ALIASES)
+def test_a_further_path_must_be_one_and_belong_to_a_parameter(aliases):
+    with pytest.raises(CatalogError, match="aliases"):
+        make_record(aliases=aliases)
+    content = json.loads(make_record().to_manifest())
+    content["aliases"] = aliases if aliases != {1: 2} else {"1 ": "2"}
+    with pytest.raises(CatalogError, match="aliases"):
+        FitRecord.from_manifest(json.dumps(content))
+
+
+def test_further_paths_survive_the_manifest():
+    record = make_record(aliases={"other.centre": "profile.centre"})
+    assert FitRecord.from_manifest(record.to_manifest()).aliases == record.aliases

@@ -113,6 +113,29 @@ def test_a_process_killed_while_one_run_takes_the_place_of_another_leaves_one_of
     assert not catalog.verify()
 
 
+@pytest.mark.parametrize("index", ["sound", "lost", "damaged"])
+@pytest.mark.parametrize("step", STEPS)
+def test_a_rebuild_after_a_kill_brings_no_old_run_back(location, step, index):
+    with Catalog(location) as catalog:
+        old = catalog.file(make_record(0), make_tree(0))
+    process = CONTEXT.Process(target=file_again, args=(location, old.run_id, step))
+    process.start()
+    process.join()
+    for suffix in ("", "-wal", "-shm"):
+        if index == "lost":
+            location.with_name(location.name + suffix).unlink(missing_ok=True)
+    if index == "damaged":
+        location.write_bytes(location.read_bytes()[:4096] + b"x" * 4096)
+    catalog = Catalog(location)
+    catalog.rebuild()
+    (stored,) = catalog
+    taken = STEPS.index(step) >= STEPS.index("committed" if index == "sound" else "named")
+    assert (stored.run_id != old.run_id) == taken
+    xr.testing.assert_identical(stored.tree(), make_tree(taken))
+    assert len(list(catalog.layout.fits.rglob("*.nc"))) == 1
+    assert not catalog.verify().damaged
+
+
 def test_a_recovery_while_one_run_takes_the_place_of_another_loses_neither(catalog, monkeypatch):
     """The recovery sees a second file of a fit that has its row, and sets it aside: too early."""
     old = catalog.file(make_record(0), make_tree(0))

@@ -170,7 +170,9 @@ def test_a_fit_that_cannot_be_read_says_so_until_it_can(survey, tmp_path):
     for _ in range(2):
         site = write_report(survey, tmp_path / "site", plots=False)
         assert list(site.faults) == [make_key(1)]
-        assert "This fit cannot be read." in page_of(site, 1).read_text()
+        page = page_of(site, 1).read_text()
+        assert "This fit cannot be read." in page
+        assert str(tmp_path) not in page + site.index.read_text()
         assert "unreadable" in site.index.read_text()
     (tmp_path / "elsewhere").rename(lost)
     site = write_report(survey, tmp_path / "site", plots=False)

@@ -8,6 +8,7 @@ import pytest
 
 from classy_pm.errors import ModelError
 from classy_pm.model import Collection, UniformPrior
+from classy_pm.plan import make_plan
 
 
 @pytest.fixture
@@ -68,3 +69,23 @@ def test_a_chain_with_a_number_on_its_left_rules_out_what_is_below_it(compare, m
     model.add_assertion(compare(0.4, model.a < model.b))
     assert model.instance_from_vector([0.5, 0.6, 0.0]).a == 0.5
     assert not model._layout().assertions_hold([0.3, 0.6, 0.0])
+
+
+def test_arithmetic_that_shares_its_parts_has_an_end(model):
+    doubled = model.a
+    with pytest.raises(ModelError, match=r"operations where it is written out, .* at most 10,000"):
+        for _ in range(60):
+            doubled = doubled + doubled
+
+
+def test_a_long_sum_is_read_everywhere_or_refused(model):
+    total = model.a
+    with pytest.raises(ModelError, match="201 within one another"):
+        while True:
+            total = (longest := total) + model.b
+    model.total = longest
+    assert "total" in model.info
+    assert make_plan(model).size == 3
+    again = Collection.from_dict(model.to_dict())
+    assert again.total.operations == longest.operations == 200
+    assert again.instance_from_vector([0.5, 0.25, 0.0]).total == 50.5

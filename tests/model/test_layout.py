@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from classy_pm.errors import ModelError
-from classy_pm.model import Collection, GammaPrior, GaussianPrior, Model, UniformPrior
+from classy_pm.model import Collection, GammaPrior, GaussianPrior, Model, UniformPrior, layout
 
 
 class Pair:
@@ -78,3 +78,12 @@ def test_priors_that_never_exist_are_told_instead_of_drawn_for_ever():
     model.x = GaussianPrior(0.0, sigma=model.width)
     with pytest.raises(ModelError, match="priors that exist"):
         model.random_instance()
+
+
+def test_collections_that_stand_in_many_places_have_an_end(monkeypatch):
+    monkeypatch.setattr(layout, "MAX_PLACES", 10_000)
+    shared = Collection(x=UniformPrior())
+    for _ in range(60):
+        shared = Collection(one=shared, two=shared)
+    with pytest.raises(ModelError, match="more than 10,000 places"):
+        shared.random_instance()

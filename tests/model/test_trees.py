@@ -196,3 +196,22 @@ def test_the_graph_draws_a_derived_parameter_once_with_what_it_depends_on():
     assert derived.label == "b.width\n(2.0 * sqrt(a.width)) + 1.0"
     (below,) = [below for above, below in drawn.edges if above == derived.key]
     assert "a.width" in next(vertex.label for vertex in drawn.vertices if vertex.key == below)
+
+
+class Lens:
+    def __init__(self, mass):
+        self.mass = mass
+
+    def deflection(self):
+        return 4.0 * self.mass
+
+
+def test_data_of_an_object_hide_no_method_of_its_class():
+    model = Collection(lens=Lens(2.0), x=UniformPrior())
+    data = model.to_dict()
+    (attributes,) = [child["attributes"] for name, child in data["root"]["children"] if name == "lens"]
+    attributes.append(["colour", 1.0])
+    assert Collection.from_dict(data).lens.deflection() == 8.0
+    attributes.append(["deflection", 1.0])
+    with pytest.raises(ModelError, match=r"`deflection` would hide the method of .*Lens"):
+        Collection.from_dict(data)

@@ -221,6 +221,33 @@ def test_a_changed_likelihood_can_have_its_fit_run_again(changed, emcee):
         np.testing.assert_array_equal(read.samples.vectors, again.samples.vectors)
 
 
+def test_a_fit_whose_file_is_damaged_can_be_run_again(tmp_path, emcee, gaussian_model, gaussian_analysis):
+    database = tmp_path / "fits.sqlite"
+    first = emcee.fit(gaussian_model, gaussian_analysis, catalog=database)
+    with cpm.Catalog(database) as catalog:
+        path = catalog.get(first.identifier).path
+    path.write_bytes(path.read_bytes()[:-1] + b"?")
+    with pytest.raises(cpm.catalog.DamagedFile, match="has changed since it was filed"):
+        emcee.fit(gaussian_model, gaussian_analysis, catalog=database)
+    again = emcee.fit(gaussian_model, gaussian_analysis, catalog=database, on_change="rerun")
+    assert not again.from_catalog
+    np.testing.assert_array_equal(again.samples.vectors, first.samples.vectors)
+    assert emcee.fit(gaussian_model, gaussian_analysis, catalog=database).from_catalog
+    with cpm.Catalog(database) as catalog:
+        assert not catalog.verify()
+
+
+def test_notes_given_with_a_fit_that_is_in_the_catalogue_are_kept(
+    tmp_path, emcee, gaussian_model, gaussian_analysis
+):
+    database = tmp_path / "fits.sqlite"
+    for info in ({"survey": "SLACS"}, {"redshift": 0.2}, {"survey": "BELLS"}, None):
+        emcee.fit(gaussian_model, gaussian_analysis, catalog=database, info=info)
+    with cpm.Catalog(database) as catalog:
+        (stored,) = catalog
+        assert stored.info == {"survey": "BELLS", "redshift": 0.2}
+
+
 def test_a_new_run_that_fails_leaves_the_old_one_in_its_place(changed, monkeypatch, emcee):
     database, model, first = changed
     monkeypatch.setattr(cpm.Emcee, "_run", lambda self, problem: 1 / 0)

@@ -1,5 +1,8 @@
 """Every number of the index is the one that NumPy gives of the draws in the file, and a rebuild's too."""
 
+import contextlib
+import sqlite3
+
 import arviz_stats
 import numpy as np
 import pytest
@@ -128,7 +131,13 @@ def test_the_index_has_what_numpy_says_of_the_file(tmp_path, name):
         derived = ["sum", "area", "some nan", "all infinite", *(f"curve[{i}]" for i in range(3))]
         assert {path for path, row in rows.items() if row["role"] == "free"} == set(free)
         assert {path for path, row in rows.items() if row["role"] == "derived"} >= set(derived)
-        assert "two.width" not in rows, "a shared parameter is there once"
+        assert rows["two.width"] == {**rows["one.width"], "path": "two.width", "role": "shared"}
+        assert stored.n_free == 6, "a shared parameter counts once"
+        assert [item.path for item in stored.record.parameters if item.role == "free"] == free
+        assert (stored.variable("two.width") == stored.variable("one.width")).all()
+        with contextlib.closing(sqlite3.connect(tmp_path / "fits.sqlite")) as connection:
+            (medians,) = connection.execute("SELECT medians FROM fits").fetchone()
+        assert "one.width" in medians and "two.width" not in medians
         for path in free + derived:
             variable, _, rest = path.partition("[")
             expected = oracle(tree, variable, tuple(map(int, filter(None, rest.rstrip("]").split(",")))))
@@ -150,3 +159,26 @@ def test_the_index_has_what_numpy_says_of_the_file(tmp_path, name):
 @pytest.mark.parametrize(("value", "text"), [(1.05, "1.050"), (1.01004, "1.01004"), (1.0104, "1.0104")])
 def test_an_r_hat_that_is_too_large_is_so_when_it_is_read(value, text):
     assert _above(value, 1.01) == text
+
+
+def test_every_path_of_what_is_shared_is_in_the_index(tmp_path):
+    one, weights = cpm.Model(Part), cpm.Array(2, cpm.UniformPrior(-1.0, 1.0))
+    one.centre, one.width, one.number = cpm.GaussianPrior(0.0, 1.0), 1.0, 2**53 + 1
+    model = cpm.Collection(one=one, two=cpm.Collection(deep=one), first=weights, second=weights)
+
+    class Free(cpm.Analysis):
+        def log_likelihood_function(self, instance):
+            return -0.5 * (instance.two.deep.centre**2 + sum(instance.second**2))
+
+    with cpm.Catalog(tmp_path / "fits.sqlite") as catalog:
+        cpm.Slice(draws=5, tune=5, chains=1, random_seed=1).fit(model, Free(), catalog=catalog)
+        (stored,) = catalog
+        rows = parameters_of(catalog)
+        roles = {path: row["role"] for path, row in rows.items()}
+        expected = ["two.deep.centre", "second[0]", "second[1]"]
+        assert [path for path, role in roles.items() if role == "shared"] == expected
+        assert roles["one.number"] == roles["two.deep.number"] == "fixed"
+        assert rows["one.number"]["exact"] == rows["two.deep.number"]["exact"] == "9007199254740993"
+        assert {item.path for item in stored.record.components} == {"one", "two.deep"}
+        assert stored.n_free == 3
+        assert (stored.variable("second") == stored.variable("first")).all()

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import batched
 from pathlib import Path
 
@@ -100,6 +100,8 @@ def _write_page(site: Site, folder: Path, stored: StoredFit, labels: Labels, plo
         site.kept += 1
         return ""
     full = read_fit(stored, labels)
+    # A report is handed on: it tells nothing of the folders here.
+    full = replace(full, fault=full.fault.replace(str(stored.path), stored.path.name))
     pictures: list[Picture] = []
     problem = ""
     if plots and full.tree is not None:

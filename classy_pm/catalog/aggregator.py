@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+import operator
 import os
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import reduce
@@ -13,8 +16,10 @@ import sqlalchemy as sa
 
 from classy_pm.catalog import results, selection, tables
 from classy_pm.catalog.catalog import PAGE, Catalog
-from classy_pm.catalog.expressions import Classes, Expression, Place, Quantity, check_text
-from classy_pm.catalog.places import FIT, SEARCH, Columns, NoteQuantity, Notes, Path, has_tag
+from classy_pm.catalog.expressions import Classes, Expression, Place, fit
+from classy_pm.catalog.noted import NoteQuantity, Notes
+from classy_pm.catalog.places import FIT, SEARCH, Columns, Path, has_tag
+from classy_pm.catalog.quantities import Descending, Quantity, check_text, parameter_column
 from classy_pm.catalog.references import class_ref
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError, UnknownNameError, did_you_mean
@@ -40,6 +45,8 @@ DESCRIPTION = (
     *("name", "unique_tag", "sampler", "created", "seconds", "log_evidence", "log_evidence_error"),
     *("max_log_likelihood", "loo", "max_rhat", "min_ess", "divergences"),
 )
+#: More fits than there can be, and a number that every engine takes.
+BEYOND = 2**62
 STATISTICS = ("mean", "median", "sd", "lo1", "hi1", "lo3", "hi3", "ml", "map", "ess", "rhat")
 
 
@@ -72,6 +79,13 @@ class Aggregator:
     start: int = 0
     stop: int | None = None
     classes: Mapping[str, type] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.catalog, Catalog):
+            raise CatalogError(
+                f"{self.catalog!r:.100} is not a catalogue.",
+                cure="Write Aggregator.from_database(path), or Aggregator(Catalog(path)).",
+            )
 
     @classmethod
     def from_database(
@@ -137,36 +151,63 @@ class Aggregator:
         if self.start or self.stop is not None:
             raise CatalogError("A slice of fits cannot be queried further.", cure="Query first, then slice.")
         known = {class_ref(cls): cls for condition in conditions for cls in condition.classes}
-        return replace(self, conditions=self.conditions + conditions, classes={**self.classes, **known})
+        self._tell_namesakes(known.values())
+        together = (reduce(and_, self.conditions + conditions),) if conditions else self.conditions
+        return replace(self, conditions=together, classes={**self.classes, **known})
 
-    def order_by(self, *quantities: Quantity | Path | NoteQuantity | tuple[Any, bool]) -> Self:
+    def order_by(self, *quantities: Quantity | Path | NoteQuantity | Descending) -> Self:
         """Return the same fits in another order; fits without a value come last.
 
-        By a note, fits where it is a number come before those where it is a text.
+        By a note, fits where it is a number come before those where it is a text. The fits of a
+        slice stay those that they are.
         """
         order: list[tuple[Quantity, bool]] = []
         for item in quantities:
-            wanted, descending = item if isinstance(item, tuple) else (item, False)
+            descending = isinstance(item, Descending)
+            wanted = item.of if isinstance(item, Descending) else item
             if isinstance(wanted, NoteQuantity):
                 order += [(wanted.number, descending), (wanted.text, descending)]
                 continue
             quantity = wanted.median if isinstance(wanted, Path) else wanted
             if not isinstance(quantity, Quantity) or quantity.scalar is None:
-                raise CatalogError(f"Fits cannot be ordered by {item!r}.")
+                raise CatalogError(
+                    f"Fits cannot be ordered by {item!r:.200}.",
+                    cure="Write `aggregator.lens.centre`, or `aggregator.lens.centre.desc()`.",
+                )
             if quantity.place is not None:
                 self._check((quantity.place,))
             order.append((quantity, descending))
-        return replace(self, order=tuple(order))
+        if not self.start and self.stop is None:
+            return replace(self, order=tuple(order))
+        deep = 1 + max((condition.depth for condition in self.conditions), default=0)
+        among = Expression(repr(self), (lambda known: fit.c.id.in_(self._select(known)),), depth=deep)
+        return replace(self, conditions=(among,), order=tuple(order), start=0, stop=None)
 
     def register(self, *classes: type) -> Self:
         """Return the same fits, with classes that their instances may be made of.
 
         A stored name of a class is never turned into one; only classes handed over are used.
+
+        Examples
+        --------
+        >>> aggregator = aggregator.register(Gaussian)  # doctest: +SKIP
         """
+        for cls in classes:
+            check_class(cls)
         return replace(self, classes={**self.classes, **{class_ref(cls): cls for cls in classes}})
 
     def alias(self, ref: str, cls: type) -> Self:
-        """Return the same fits, with a class for those that a moved class was filed under."""
+        """Return the same fits, with a class for those that a moved class was filed under.
+
+        Parameters
+        ----------
+        ref : str
+            The name that it was filed under, "module:Class".
+        cls : type
+        """
+        check_class(cls)
+        if not isinstance(ref, str) or not all(ref.partition(":")):
+            raise CatalogError(f"{ref!r} is not the name of a class.", cure='Write "module:Class".')
         return replace(self, classes={**self.classes, ref: cls})
 
     def __len__(self) -> int:
@@ -182,7 +223,7 @@ class Aggregator:
         if not self.catalog.is_there():
             return 0
         with self.catalog.database.reading() as connection:
-            query = sa.select(sa.func.count()).select_from(tables.fit).where(self._where(connection))
+            query = sa.select(sa.func.count()).select_from(fit).where(self._where(self._known(connection)))
             return int(connection.execute(query).scalar_one())
 
     def exists(self) -> bool:
@@ -209,19 +250,25 @@ class Aggregator:
 
     def __getitem__(self, place: int | slice) -> StoredFit | Self:
         if isinstance(place, slice):
-            if place.step not in (None, 1) or (place.start or 0) < 0 or (place.stop or 0) < 0:
-                first, last, step = place.indices(len(self))
-                if step != 1:
-                    raise CatalogError("Fits are sliced in steps of one only.", cure="Slice a list of them.")
-                place = slice(first, max(first, last))
-            ends = [self.stop, None if place.stop is None else self.start + place.stop]
-            stop = min((end for end in ends if end is not None), default=None)
-            return replace(self, start=self.start + (place.start or 0), stop=stop)
+            return self._slice(place)
+        place = _whole(place)
         number = place if place >= 0 else len(self) + place
         found = list(self[number : number + 1]) if number >= 0 else []
         if not found:
             raise IndexError(f"There is no fit {place} among {len(self)}.")
         return found[0]
+
+    def _slice(self, place: slice) -> Self:
+        if place.step is not None and _whole(place.step) != 1:
+            raise CatalogError("Fits are sliced in steps of one only.", cure="Slice a list of them.")
+        first = None if place.start is None else _whole(place.start)
+        last = None if place.stop is None else _whole(place.stop)
+        if min(first or 0, last or 0) < 0:
+            first, last, _ = slice(first, last).indices(len(self))
+            last = max(first, last)
+        ends = [self.stop, None if last is None else min(self.start + last, BEYOND)]
+        stop = min((end for end in ends if end is not None), default=None)
+        return replace(self, start=min(self.start + (first or 0), BEYOND), stop=stop)
 
     def __iter__(self) -> Iterator[StoredFit]:
         """Give the fits one at a time; each page is read in a short transaction of its own."""
@@ -306,22 +353,28 @@ class Aggregator:
                 raise UnknownNameError(
                     f"There is no statistic `{name}`.", cure=did_you_mean(name, STATISTICS)
                 )
-        index, lines = [], []
+        index: list[str] = []
+        lines: list[dict[str, Any]] = []
+        # Of parameters at their further paths: a number has a column there if that of another fit has.
+        further: list[dict[str, Any]] = []
         for page in self._pages():
-            numbers = {stored.id: stored for stored in page}
+            numbers: dict[int, tuple[dict[str, Any], dict[str, Any]]]
+            numbers = {stored.id: ({}, {}) for stored in page}
             table = tables.parameter
-            columns = [table.c.fit_id, table.c.path, *(table.c[name] for name in wanted)]
-            query = sa.select(*columns).where(table.c.fit_id.in_(numbers), table.c.role != "shared")
-            query = query.order_by(table.c.place)
-            found: dict[int, dict[str, Any]] = {number: {} for number in numbers}
+            columns = [table.c.fit_id, table.c.path, table.c.role, *map(parameter_column, wanted)]
+            query = sa.select(*columns).where(table.c.fit_id.in_(numbers)).order_by(table.c.place)
             with self.catalog.database.reading() as connection:
-                for number, path, *values in connection.execute(query):
+                for number, path, role, *values in connection.execute(query):
                     for name, value in zip(wanted, values, strict=True):
-                        plain = name == "median" and path not in DESCRIPTION
-                        found[number][path if plain else f"{path}:{name}"] = value
-            for number, stored in numbers.items():
+                        numbers[number][role == "shared"][_column_name(path, name)] = value
+            for stored in page:
+                own, shared = numbers[stored.id]
                 index.append(stored.fit_key)
-                lines.append({name: getattr(stored, name) for name in DESCRIPTION} | found[number])
+                lines.append({name: getattr(stored, name) for name in DESCRIPTION} | own)
+                further.append(shared)
+        names = set().union(*lines)
+        for line, shared in zip(lines, further, strict=True):
+            line.update((name, value) for name, value in shared.items() if name in names)
         return pd.DataFrame(
             lines, index=pd.Index(index, name="fit_key"), columns=None if lines else DESCRIPTION
         )
@@ -356,35 +409,44 @@ class Aggregator:
 
     def __repr__(self) -> str:
         text = " & ".join(map(repr, self.conditions)) or "all fits"
+        if self.start or self.stop is not None:
+            text += f"[{self.start}:{'' if self.stop is None else self.stop}]"
         return f"<Aggregator: {text} of {str(self.catalog.location)!r}>"
 
-    def _where(self, connection: sa.Connection) -> sa.ColumnElement[bool]:
-        known = Classes(connection)
+    def _where(self, known: Classes) -> sa.ColumnElement[bool]:
         # With conditions, their indexes find the fits; the one on the status would find nearly all.
-        status = sa.func.coalesce(tables.fit.c.status, "") if self.conditions else tables.fit.c.status
+        status = sa.func.coalesce(fit.c.status, "") if self.conditions else fit.c.status
         together = reduce(and_, self.conditions).build(known) if self.conditions else sa.true()
         return sa.and_(status == "complete", together)
+
+    def _known(self, connection: sa.Connection) -> Classes:
+        return Classes(connection, self.classes)
+
+    def _select(self, known: Classes) -> sa.Select[tuple[int]]:
+        """Return what selects the row numbers of these fits, in their order."""
+        query = sa.select(fit.c.id).where(self._where(known))
+        for quantity, descending in self.order:
+            assert quantity.scalar is not None
+            value = quantity.scalar()
+            query = query.order_by((value.desc() if descending else value).nulls_last())
+        query = query.order_by(fit.c.id).offset(self.start or None)
+        if self.stop is not None:
+            query = query.limit(max(0, self.stop - self.start))
+        return query.correlate(None)  # in a query for some of these in another order
 
     def _numbers(self) -> list[int]:
         """Return the row numbers of these fits, in their order."""
         if not self.catalog.is_there():
             return []
         with self.catalog.database.reading() as connection:
-            query = sa.select(tables.fit.c.id).where(self._where(connection))
-            for quantity, descending in self.order:
-                assert quantity.scalar is not None
-                value = quantity.scalar()
-                query = query.order_by((value.desc() if descending else value).nulls_last())
-            query = query.order_by(tables.fit.c.id).offset(self.start or None)
-            if self.stop is not None:
-                query = query.limit(max(0, self.stop - self.start))
+            query: sa.Select[Any] = self._select(self._known(connection))
             return list(connection.execute(query).scalars())
 
     def _in_order_of_filing(self) -> Iterator[StoredFit]:
         table, last = tables.fit, 0
         while True:
             with self.catalog.database.reading() as connection:
-                query = sa.select(table).where(self._where(connection), table.c.id > last)
+                query = sa.select(table).where(self._where(self._known(connection)), table.c.id > last)
                 page = connection.execute(query.order_by(table.c.id).limit(PAGE)).mappings().all()
             for row in page:
                 yield StoredFit.from_row(dict(row), self.catalog)
@@ -409,7 +471,45 @@ class Aggregator:
             with self.catalog.database.reading() as connection:
                 selection.check_places(connection, places, TAKEN)
 
+    def _tell_namesakes(self, classes: Iterable[type]) -> None:
+        """Warn of a class that is in no fit, where one of the same name from elsewhere is."""
+        if not self.catalog.is_there():
+            return
+        with self.catalog.database.reading() as connection:
+            for cls, others in selection.namesakes(self._known(connection), classes):
+                warnings.warn(
+                    f"No fit has {class_ref(cls)}; there {'is' if len(others) == 1 else 'are'} "
+                    f"{', '.join(others)}. If that is the same class, write "
+                    f'aggregator.alias("{others[0]}", {cls.__name__}).',
+                    UserWarning,
+                    stacklevel=3,
+                )
+
+
+def check_class(cls: object) -> None:
+    """Refuse what cannot be a component: that is a class, or a function that makes objects."""
+    if not (isinstance(cls, type) or inspect.isfunction(cls)):
+        raise CatalogError(f"{cls!r} is not a class.", cure="Hand over the class itself: `Gaussian`.")
+
 
 #: Names that a place cannot have as an attribute of an aggregator.
 TAKEN = frozenset(name for name in dir(Aggregator) if not name.startswith("_"))
 TAKEN |= {item.name for item in fields(Aggregator)}
+
+
+def _whole(place: object) -> int:
+    """Return the place of a fit as a number, which may be beyond all fits but no column."""
+    try:
+        return max(-BEYOND, min(operator.index(place), BEYOND))  # type: ignore[arg-type]
+    except TypeError:
+        raise CatalogError(
+            f"{place!r:.100} is not the place of a fit.",
+            cure="Ask for fits by conditions: `aggregator.query(...)`; "
+            "a part of the models is `aggregator.model[...]`.",
+        ) from None
+
+
+def _column_name(path: str, statistic: str) -> str:
+    """Return how the summary calls a number of a parameter; no two have the same name."""
+    taken = path in DESCRIPTION or path.rpartition(":")[2] in STATISTICS
+    return path if statistic == "median" and not taken else f"{path}:{statistic}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -30,10 +31,10 @@ from classy_pm.catalog.claims import Claims
 from classy_pm.catalog.failures import Failure
 from classy_pm.catalog.faults import reach
 from classy_pm.catalog.notes import Change
-from classy_pm.catalog.records import FitRecord, check_info, from_json, is_hex, now, to_json
+from classy_pm.catalog.records import LONGEST_INFO, FitRecord, check_info, from_json, is_hex, now, to_json
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.stored import StoredFit
-from classy_pm.errors import CatalogError
+from classy_pm.errors import CatalogError, ClassyError
 
 if TYPE_CHECKING:
     from classy_pm.catalog.report import Site
@@ -224,7 +225,8 @@ class Catalog:
             Its groups: posterior, sample_stats, ...
         instead_of : str, optional
             The run_id of a run of this fit whose place it takes; its file goes into quarantine when
-            this one is filed.
+            this one is filed. The tags and notes that it was filed with are this one's as well, where
+            this one has no other note.
 
         Returns
         -------
@@ -241,6 +243,11 @@ class Catalog:
         present = self.find(record.fit_key)
         if present is not None and present.run_id != instead_of:
             return present
+        old = None if instead_of is None else self._row(record.fit_key)
+        said, news = record.info, list[str]()
+        if old is not None and old.run_id == instead_of:
+            news = self._said_anew(old, said)
+            record = self._with_notes_of(old, record)
         self.database.check_record(record)
         written = files.write_fit(self.layout, record, tree)
         filing.enter(self.database, self.layout, record, written, instead_of=instead_of)
@@ -250,6 +257,10 @@ class Catalog:
         stored = self._row(record.fit_key)
         if stored is None:
             raise CatalogError(f"The fit {record.fit_key[:12]} was removed while it was being filed.")
+        # A note by hand gives way to what is said now.
+        news = [key for key in news if not notes.same_note(key, said, stored.info)]
+        if news:
+            self._change(stored, "note", {key: said[key] for key in news}, by="fit")
         return stored
 
     def file_many(
@@ -413,10 +424,10 @@ class Catalog:
         self._change(fit, "unnote", dict.fromkeys(keys))
 
     def keep_info(self, fit: StoredFit, info: Mapping[str, Any]) -> list[str]:
-        """Note on a fit what is said of it now and was not when it was filed; return those keys.
+        """Note on a fit what is said of it now and was not said last time; return those keys.
 
-        For a fit that is read instead of run, as by `fit(..., info=...)`. A note that was changed
-        by hand since stays as it is, as long as what is said is what was said first.
+        For a fit that is read instead of run, as by `fit(..., info=...)`: the last call counts. But a
+        note that was changed by hand stays as it is, as long as what is said is what was said before that.
 
         Parameters
         ----------
@@ -425,16 +436,12 @@ class Catalog:
             As it is given to a fit.
         """
         said, present = check_info(info), fit.info
-
-        def differs(key: str, notes: Mapping[str, Any]) -> bool:
-            return key not in notes or to_json(said[key]) != to_json(notes[key])
-
-        news = [key for key in said if differs(key, present)]
-        if news:
-            first = fit.record.info
-            news = [key for key in news if differs(key, first)]
-            self._change(fit, "note", {key: said[key] for key in news})
-        return news
+        news = self._said_anew(fit, said)
+        told = [key for key in news if not notes.same_note(key, said, present)]
+        # That it was said counts later, also where the note is there already.
+        if told or not self.read_only:
+            self._change(fit, "note", {key: said[key] for key in news}, by="fit")
+        return told
 
     def failures(self) -> list[Failure]:
         """Return the fits that were tried and failed and have not succeeded since, the latest last."""
@@ -444,14 +451,14 @@ class Catalog:
     def tags_of(self, stored: StoredFit) -> list[str]:
         """Return the tags of a fit."""
         table = tables.tag
-        query = _of_run(sa.select(table.c.tag), table, stored).order_by(table.c.tag)
+        query = _of_fit(sa.select(table.c.tag), table, stored).order_by(table.c.tag)
         with self.database.reading() as connection:
             return list(connection.execute(query).scalars())
 
     def info_of(self, stored: StoredFit) -> dict[str, Any]:
         """Return the user's notes on a fit."""
         table = tables.info
-        query = _of_run(sa.select(table.c.key, table.c.json), table, stored)
+        query = _of_fit(sa.select(table.c.key, table.c.json), table, stored)
         with self.database.reading() as connection:
             return {key: from_json(text) for key, text in connection.execute(query)}
 
@@ -509,12 +516,35 @@ class Catalog:
         if self.read_only:
             raise self.database.is_read_only()
 
-    def _change(self, fit: StoredFit | str, action: str, values: Mapping[str, Any]) -> None:
+    def _filed_with(self, fit: StoredFit) -> tuple[dict[str, Any], tuple[str, ...]]:
+        """Return the notes and tags that a fit was filed with; those of the index if the file is damaged."""
+        try:
+            record = fit.record
+        except (ClassyError, FileNotFoundError):
+            return fit.info, tuple(fit.tags)
+        return dict(record.info), record.tags
+
+    def _said_anew(self, fit: StoredFit, said: Mapping[str, Any]) -> list[str]:
+        """Return the keys of notes about which the last call did not say this."""
+        if not said:
+            return []
+        later = notes.read(self.layout.files, {fit.fit_key}).get(fit.fit_key, [])
+        return notes.said_anew(said, fit.info, later, lambda: self._filed_with(fit)[0])
+
+    def _with_notes_of(self, old: StoredFit, record: FitRecord) -> FitRecord:
+        """Return a record with the notes and tags of the run whose place it takes, if they have room."""
+        info, tags = self._filed_with(old)
+        together = {**info, **record.info}
+        if len(to_json(together)) > LONGEST_INFO:
+            together = dict(record.info)
+        return dataclasses.replace(record, info=together, tags=tuple(dict.fromkeys((*tags, *record.tags))))
+
+    def _change(self, fit: StoredFit | str, action: str, values: Mapping[str, Any], *, by: str = "") -> None:
         """Change tags or notes, in the file that keeps them and in the index."""
         self._must_write()
         self.check_files()
         fit_key = self.get(fit if isinstance(fit, str) else fit.fit_key).fit_key
-        changes = [notes.check(Change(fit_key, action, name, value)) for name, value in values.items()]
+        changes = [notes.check(Change(fit_key, action, name, value, by=by)) for name, value in values.items()]
         if changes:
             notes.write(self.layout, changes, self.database.writing)
 
@@ -540,9 +570,7 @@ class Catalog:
             return False
 
 
-def _of_run(query: sa.Select[Any], table: sa.Table, stored: StoredFit) -> sa.Select[Any]:
-    """Keep the rows of a fit: by its run, for a rebuilt index has other row numbers."""
+def _of_fit(query: sa.Select[Any], table: sa.Table, stored: StoredFit) -> sa.Select[Any]:
+    """Keep the rows of a fit: by its identity, for it may have been run again, or its index rebuilt."""
     fit = tables.fit
-    return query.join(fit, fit.c.id == table.c.fit_id).where(
-        fit.c.fit_key == stored.fit_key, fit.c.run_id == stored.run_id
-    )
+    return query.join(fit, fit.c.id == table.c.fit_id).where(fit.c.fit_key == stored.fit_key)

@@ -14,12 +14,12 @@ from typing import IO
 
 from classy_pm.catalog import files, filing, guard, layout, notes
 from classy_pm.catalog.database import Database
-from classy_pm.catalog.faults import UntrustedFile
-from classy_pm.catalog.layout import FIT_FILE, Layout
+from classy_pm.catalog.faults import RefusedFit, UntrustedFile
+from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout
 from classy_pm.catalog.notes import Change
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.stored import StoredFit
-from classy_pm.errors import CatalogError
+from classy_pm.errors import CatalogError, ClassyError
 
 #: Bytes of one file in a zip, and of all of them; checked again while they are read.
 LARGEST_FILE = 16 * 1024**3
@@ -106,12 +106,19 @@ def import_folder(database: Database, place: Layout, source: Path) -> Report:
     report, here = Report(), set[str]()
     if not source.is_dir():
         raise CatalogError(f"There is no folder {str(source)!r}.")
-    for path in sorted(source.rglob("*.nc")):
+    # Of two runs of a fit, one that was on its way in when its process died took the place of the other.
+    parts = filter(None, (PART_FILE.fullmatch(path.name) for path in source.rglob("*.part")))
+    on_its_way = {match.group(1, 2) for match in parts}
+    replaced = {fit_key for fit_key, _ in on_its_way}
+    found = [(FIT_FILE.fullmatch(path.name), path) for path in sorted(source.rglob("*.nc"))]
+    found.sort(key=lambda item: item[0] is None or item[0].group(1, 2) not in on_its_way)
+    for match, path in found:
         if NOT_FITS & set(path.relative_to(source).parts[:-1]):
             continue
-        match = FIT_FILE.fullmatch(path.name)
         if match is None or path.is_symlink() or not path.is_file():
             report.set_aside.append(path.name)
+            continue
+        if match[1] in here & replaced:
             continue
         with path.open("rb") as stream:
             if _take(database, place, match[1], match[2], stream, path.stat().st_size, report):
@@ -159,7 +166,7 @@ def _take(
         written = files.Written(path, files.sha256_of(part), part.stat().st_size)
         files.give_name(part, path)
         layout.flush_folder(path.parent)
-    except CatalogError:
+    except ClassyError:
         part.unlink(missing_ok=True)
         report.set_aside.append(path.name)
         return False
@@ -169,8 +176,12 @@ def _take(
             raise layout.unwritable(path, error) from error
         raise
     # If this process dies here, the part tells of a file that has no row.
-    entered = filing.enter(database, place, record, written)
-    (report.adopted if entered else report.other_run).append(fit_key)
+    try:
+        entered = filing.enter(database, place, record, written)
+        (report.adopted if entered else report.other_run).append(fit_key)
+    except RefusedFit:
+        entered = False
+        report.set_aside.append(path.name)
     part.unlink(missing_ok=True)
     return entered
 

@@ -7,18 +7,18 @@ the lists here and never from the user's texts, which are values like all others
 from __future__ import annotations
 
 import itertools
-import math
-import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import sqlalchemy as sa
+from sqlalchemy.sql.elements import Grouping
 
 from classy_pm.catalog import tables
 from classy_pm.catalog.faults import UntrustedFile
-from classy_pm.catalog.records import LARGEST_EXACT, exact_digits, from_json
-from classy_pm.errors import CatalogError, UnknownNameError
+from classy_pm.catalog.records import from_json
+from classy_pm.catalog.references import class_ref
+from classy_pm.errors import CatalogError
 
 fit, component, parameter, info, tag = (
     tables.fit,
@@ -31,17 +31,35 @@ Condition = sa.ColumnElement[bool]
 Kind = Literal["component", "number", "text"]
 #: From a condition on rows of a child table to the numbers of the fits that they belong to.
 Fits = Callable[[Condition], "sa.Select[tuple[int]]"]
-#: Selects that are joined by INTERSECT; sqlite takes 500.
+#: Selects that are joined by INTERSECT, of which sqlite takes 500, and conditions in one bracket.
 MOST_JOINED = 100
+#: Conditions in one, brackets in each other, and values in all: both engines and Python take so many.
+MOST_CONDITIONS = 1000
+DEEPEST = 20
+MOST_VALUES = 25_000
 
 
 class Classes(Mapping[int, tuple[str, tuple[str, ...]]]):
-    """The classes that a catalogue knows, by number: reference and those of the bases."""
+    """The classes that a catalogue knows, by number: reference and those of the bases.
 
-    def __init__(self, connection: sa.Connection) -> None:
+    Parameters
+    ----------
+    connection : sqlalchemy.Connection
+    handed : mapping of str to type
+        Classes that the reader's code has handed over, by the references that they stand for.
+    """
+
+    def __init__(self, connection: sa.Connection, handed: Mapping[str, type]) -> None:
         table = tables.class_
         rows = connection.execute(sa.select(table.c.id, table.c.ref, table.c.bases))
         self._known = {number: (ref, _bases(bases)) for number, ref, bases in rows}
+        self._handed = handed
+
+    def refs_of(self, classes: Iterable[type]) -> set[str]:
+        """Return the references of some classes, and those that they were handed over for."""
+        classes = list(classes)
+        handed = {ref for ref, cls in self._handed.items() if any(cls is other for other in classes)}
+        return handed | {class_ref(cls) for cls in classes}
 
     def __getitem__(self, number: int) -> tuple[str, tuple[str, ...]]:
         return self._known[number]
@@ -92,6 +110,29 @@ class Test:
     fits: Fits
 
 
+class Brackets(Grouping[bool]):
+    """A condition in brackets that stay: a flat chain of hundreds is too deep for sqlite."""
+
+    inherit_cache = True
+    operator = None  # else a chain of the same kind takes out what is in them
+
+
+def joined(join: Callable[..., Condition], conditions: Sequence[Condition]) -> Condition:
+    """Return many conditions joined by AND or OR."""
+    while len(conditions) > MOST_JOINED:
+        conditions = [Brackets(join(*some)) for some in itertools.batched(conditions, MOST_JOINED)]
+    return join(*conditions)
+
+
+def too_many_values(name: str) -> CatalogError:
+    """Return the error for more values in a query than an index takes."""
+    return CatalogError(
+        f"{name}: a query has {MOST_VALUES:,} values at most.",
+        cure="Ask for some of them at a time, or compare what each fit gives: "
+        '`[fit for fit in aggregator if fit.info["index"] in wanted]`.',
+    )
+
+
 @dataclass(frozen=True, eq=False)
 class Expression:
     """A condition on fits. Join two with `&` or `|`, turn one round with `~`."""
@@ -104,46 +145,80 @@ class Expression:
     tests: tuple[Test, ...] = ()
     places: tuple[Place, ...] = ()
     classes: tuple[type, ...] = ()
+    # Of a chain: how it is joined, and what. A chain of the same kind is none of its parts.
+    sign: Literal["", "&", "|"] = ""
+    parts: tuple[Expression, ...] = ()
+    # How many conditions it has, how deep they lie in others, and how many values are in it.
+    size: int = 1
+    depth: int = 1
+    values: int = 1
+
+    def __post_init__(self) -> None:
+        if self.size > MOST_CONDITIONS or self.depth > DEEPEST:
+            raise CatalogError(
+                f"A query joins {MOST_CONDITIONS:,} conditions at most, {DEEPEST} deep in each other.",
+                cure="Ask for several values of one thing by `in_`: `x.in_([1, 2, 3])`.",
+            )
+        if self.values > MOST_VALUES:
+            raise too_many_values("These conditions")
 
     def build(self, known: Classes) -> Condition:
         """Return the condition on the table `fit`."""
+        if self.sign == "|":
+            return joined(sa.or_, [part.build(known) for part in self.parts])
+        conditions: list[Condition] = []
+        found: list[sa.Select[tuple[int]]] = []
         rows: dict[tuple[str, ...], list[Test]] = {}
-        for test in self.tests:
-            rows.setdefault(test.row, []).append(test)
-        found = [build(known) for build in self.selects]
-        found += [tests[0].fits(sa.and_(*(test.condition for test in tests))) for tests in rows.values()]
+        for part in self.parts or (self,):
+            conditions += [part.build(known)] if part.parts else [build(known) for build in part.builders]
+            found += [build(known) for build in part.selects]
+            for test in part.tests:
+                rows.setdefault(test.row, []).append(test)
+        for tests in rows.values():
+            found.append(tests[0].fits(joined(sa.and_, [test.condition for test in tests])))
         # Numbers are intersected in the indexes: of two lists sqlite would look at each fit in the
         # first, which may be a fifth of all, to ask whether it is in the second.
-        parts = [
+        conditions += [
             fit.c.id.in_(sa.intersect(*some) if len(some) > 1 else some[0])
             for some in itertools.batched(found, MOST_JOINED)
         ]
-        return sa.and_(*(build(known) for build in self.builders), *parts)
+        return joined(sa.and_, conditions)
 
-    def __and__(self, other: Expression) -> Expression:
-        self._check(other, "&")
+    def _join(self, other: Expression, sign: Literal["&", "|"]) -> Expression:
+        if not isinstance(other, Expression):
+            raise CatalogError(
+                f"`{sign}` joins two conditions on fits; {other!r} is not one.",
+                cure=f"Put each condition in brackets: `(a == 1) {sign} (b > 2)`.",
+            )
+        both = (self, other)
         return Expression(
-            f"({self.text} & {other.text})",
-            self.builders + other.builders,
-            self.selects + other.selects,
-            self.tests + other.tests,
-            self.places + other.places,
-            self.classes + other.classes,
-        )
-
-    def __or__(self, other: Expression) -> Expression:
-        self._check(other, "|")
-        return Expression(
-            f"({self.text} | {other.text})",
-            (lambda known: sa.or_(self.build(known), other.build(known)),),
+            "",
             places=self.places + other.places,
             classes=self.classes + other.classes,
+            sign=sign,
+            parts=tuple(part for one in both for part in (one.parts if one.sign == sign else (one,))),
+            size=self.size + other.size,
+            depth=max(one.depth + (one.sign not in ("", sign)) for one in both),
+            values=self.values + other.values,
         )
+
+    def __and__(self, other: Expression) -> Expression:
+        return self._join(other, "&")
+
+    def __or__(self, other: Expression) -> Expression:
+        return self._join(other, "|")
 
     def __invert__(self) -> Expression:
         # What is not known is not met by a condition, and so by its opposite.
-        build = (lambda known: sa.not_(sa.func.coalesce(self.build(known), sa.false())),)
-        return Expression(f"~{self.text}", build, places=self.places, classes=self.classes)
+        return Expression(
+            f"~{self!r}",
+            (lambda known: sa.not_(sa.func.coalesce(self.build(known), sa.false())),),
+            places=self.places,
+            classes=self.classes,
+            size=self.size,
+            depth=self.depth + 1,
+            values=self.values,
+        )
 
     def __bool__(self) -> bool:
         raise CatalogError(
@@ -153,234 +228,4 @@ class Expression:
         )
 
     def __repr__(self) -> str:
-        return self.text
-
-    def _check(self, other: object, sign: str) -> None:
-        if not isinstance(other, Expression):
-            raise CatalogError(
-                f"`{sign}` joins two conditions on fits; {other!r} is not one.",
-                cure=f"Put each condition in brackets: `(a == 1) {sign} (b > 2)`.",
-            )
-
-
-@dataclass(frozen=True, eq=False)
-class Quantity:
-    """Something of a fit that has a value: compare it, or order by it.
-
-    Comparisons with NULL, which stands for what is not known or not finite, are never met; their
-    opposites are.
-    """
-
-    column: sa.ColumnElement[Any]
-    text: str
-    # Of a column of a child table.
-    fits: Fits | None = None
-    # The value as a scalar of each fit, to order by.
-    scalar: Callable[[], sa.ColumnElement[Any]] | None = None
-    place: Place | None = None
-    # Which row of a child table the column is of; None for the table `fit` itself.
-    row: tuple[str, ...] | None = None
-    # Beside the column: the digits of an integer that no double holds.
-    exact: sa.ColumnElement[Any] | None = None
-
-    def _where(self, condition: Condition, text: str) -> Expression:
-        name = f"({self.text} {text})"
-        places = () if self.place is None else (self.place,)
-        if self.row is None or self.fits is None:
-            return Expression(name, (lambda known: condition,), places=places)
-        return Expression(name, tests=(Test(self.row, condition, self.fits),), places=places)
-
-    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
-        if other is None:
-            return self._where(self.column.is_(None), "== None")
-        return self._where(self._is(other), f"== {self._value(other).value!r}")
-
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
-        return ~(self == other)
-
-    def __lt__(self, other: float | str) -> Expression:
-        value = self._limit(other)
-        return self._where(self.column < value, f"< {value.value!r}")
-
-    def __le__(self, other: float | str) -> Expression:
-        value = self._limit(other)
-        return self._where(self.column <= value, f"<= {value.value!r}")
-
-    def __gt__(self, other: float | str) -> Expression:
-        value = self._limit(other)
-        return self._where(self.column > value, f"> {value.value!r}")
-
-    def __ge__(self, other: float | str) -> Expression:
-        value = self._limit(other)
-        return self._where(self.column >= value, f">= {value.value!r}")
-
-    __hash__ = object.__hash__
-
-    def between(self, low: float | str, high: float | str) -> Expression:
-        """Match fits where this lies between two values, both included."""
-        first, last = self._limit(low), self._limit(high)
-        between = sa.and_(self.column >= first, self.column <= last)
-        return self._where(between, f"between {first.value!r} and {last.value!r}")
-
-    def in_(self, values: Iterable[float | str]) -> Expression:
-        """Match fits where this is one of some values."""
-        plain: list[sa.BindParameter[Any]] = []
-        others: list[Condition] = []
-        texts: list[str] = []
-        for item in values:
-            value = self._value(item)
-            texts.append(repr(value.value))
-            if _is_special(value):
-                others.append(self._is(item))
-            else:
-                plain.append(value)
-        condition = sa.or_(self.column.in_(plain), *others) if others else self.column.in_(plain)
-        return self._where(condition, f"in [{', '.join(texts)}]")
-
-    def contains(self, text: str) -> Expression:
-        """Match fits where this text contains another, letter by letter; no character is special."""
-        value = self._value(text)
-        # Not by LIKE, which takes a for A on sqlite and not on PostgreSQL.
-        without = sa.func.replace(self.column, value, "")
-        holds = without != self.column if value.value else self.column.is_not(None)
-        return self._where(sa.false() if _has_nul(value) else holds, f"contains {value.value!r}")
-
-    def startswith(self, text: str) -> Expression:
-        """Match fits where this text begins with another, letter by letter."""
-        value = self._value(text)
-        if not isinstance(value.value, str):
-            raise CatalogError(f"{self.text} is a number, which does not begin with {text!r}.")
-        begins = sa.func.substr(self.column, 1, len(value.value)) == value
-        return self._where(sa.false() if _has_nul(value) else begins, f"startswith {value.value!r}")
-
-    def _is(self, other: Any) -> Condition:
-        """Return the condition that this is a value, to the last digit of a large integer."""
-        value = self._value(other)
-        if not _is_special(value):
-            return self.column == value
-        if isinstance(value.value, str):
-            return sa.false()  # no catalogue keeps a text with a NUL, and PostgreSQL cannot
-        if self.exact is None or value.value in (math.inf, -math.inf):
-            return self.column == value
-        digits = exact_digits(check_value(other, self.text))
-        return sa.and_(self.column == value, self.exact.is_(None) if digits is None else self.exact == digits)
-
-    def _limit(self, value: Any) -> sa.BindParameter[Any]:
-        """Return a value that others come before and after."""
-        limit = self._value(value)
-        if _has_nul(limit):
-            raise CatalogError(
-                f"{self.text} is compared with {value!r}, which has a NUL: it has no place among texts.",
-                cure="Leave out the NUL.",
-            )
-        return limit
-
-    def _value(self, value: Any) -> sa.BindParameter[Any]:
-        """Return a value with its own type, for engines differ in what they make of another one."""
-        value = check_value(value, self.text, cure=self._key())
-        is_text = isinstance(self.column.type, tables.Words)
-        if isinstance(value, int) and abs(value) > (2**63 - 1 if self.exact is None else LARGEST_EXACT):
-            value = _as_float(value)
-        if isinstance(value, str) is not is_text or value is None:
-            kind = "a text" if is_text else "a number"
-            raise CatalogError(f"{self.text} is {kind}, and cannot be compared with {value!r}.")
-        if is_text:
-            return sa.literal(value, tables.Words())
-        return sa.literal(value, tables.Number if isinstance(value, float) else tables.Whole)
-
-    def desc(self) -> tuple[Quantity, bool]:
-        """Order by this from the largest down."""
-        return (self, True)
-
-    def _key(self, end: str = "") -> str | None:
-        """Return how a part of a model is reached that is called like this statistic."""
-        if self.place is None or self.place.statistic is None:
-            return None
-        name = f'{self.place.path}["{self.place.statistic}"]{end}'
-        return f"A part of a model that is called so is reached by key: `{name}`."
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)  # copy, pickle and notebooks probe for such names
-        raise UnknownNameError(f"{self.text} has no `{name}`.", cure=self._key(f".{name}"))
-
-    def __getitem__(self, key: object) -> NoReturn:
-        raise UnknownNameError(f"{self.text} has no element {key!r}.", cure=self._key(f"[{key!r}]"))
-
-    def __bool__(self) -> bool:
-        raise CatalogError(f"{self.text} has a value for each fit, none by itself.", cure="Compare it first.")
-
-    def __repr__(self) -> str:
-        return self.text
-
-
-def _has_nul(value: sa.BindParameter[Any]) -> bool:
-    return isinstance(value.value, str) and "\0" in value.value
-
-
-def _is_special(value: sa.BindParameter[Any]) -> bool:
-    """Whether more than a comparison of its column tells that something is this value."""
-    number = 0 if value.value is None or isinstance(value.value, str) else value.value
-    return _has_nul(value) or abs(number) >= LARGEST_EXACT
-
-
-def check_value(value: Any, name: str, cure: str | None = None) -> Any:
-    """Return a value that a column can be compared with, or say why it cannot."""
-    value = value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
-    if isinstance(value, bool):
-        return int(value)
-    if isinstance(value, float) and math.isnan(value):
-        raise CatalogError(f"{name} is compared with NaN, which nothing is equal to.", cure="Use `== None`.")
-    if isinstance(value, str):
-        return check_text(value, name)
-    if isinstance(value, int):
-        return int(value)
-    if value is None or isinstance(value, float):
-        return value
-    raise CatalogError(f"{name} cannot be compared with {value!r}, a {type(value).__name__}.", cure=cure)
-
-
-def check_text(text: str, name: str) -> str:
-    """Return a text in the form in which the catalogue keeps it, NFC, so that equal letters are equal."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise CatalogError(
-            f"{name}: {text!r} contains half a character (a lone surrogate), which no text here has."
-        ) from None
-    return unicodedata.normalize("NFC", text)
-
-
-def _as_float(value: int) -> float:
-    """Return a large integer as a float; beyond all floats it is infinite."""
-    try:
-        return float(value)
-    except OverflowError:
-        return math.inf if value > 0 else -math.inf
-
-
-def fit_quantity(column: str, text: str) -> Quantity:
-    """Return a column of the table `fit`."""
-    return Quantity(fit.c[column], text, scalar=lambda: fit.c[column])
-
-
-def parameter_quantity(place: Place, column: str, text: str) -> Quantity:
-    """Return one number of the summary of the parameter at a place."""
-
-    def fits(condition: Condition) -> sa.Select[tuple[int]]:
-        return sa.select(parameter.c.fit_id).where(place.within(parameter.c.path), condition)
-
-    def scalar() -> sa.ColumnElement[Any]:
-        query = sa.select(parameter.c[column]).where(parameter.c.fit_id == fit.c.id)
-        return query.where(place.within(parameter.c.path)).limit(1).scalar_subquery()
-
-    # The statistics that a fixed number has.
-    exact = parameter.c.exact if column in ("mean", "median", "ml", "map") else None
-    row = ("parameter", *place.paths)
-    return Quantity(parameter.c[column], text, fits, scalar, place, row, exact)
-
-
-def array_condition(path: str) -> Condition:
-    """Return the condition that a parameter is an element of the array at a path."""
-    # `\\` comes right after `[`: a range, so that an index serves it.
-    return sa.and_(parameter.c.path >= f"{path}[", parameter.c.path < f"{path}\\")
+        return f"({f' {self.sign} '.join(map(repr, self.parts))})" if self.parts else self.text

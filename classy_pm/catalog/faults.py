@@ -16,6 +16,10 @@ class UntrustedFile(CatalogError):
     """A file with contents that a catalogue never writes; nothing is read from it."""
 
 
+class RefusedFit(CatalogError):
+    """A fit whose rows the index does not take; its file is set aside, with the reason."""
+
+
 class CatalogVersionError(CatalogError):
     """A catalogue made by a later classy_pm than this one."""
 

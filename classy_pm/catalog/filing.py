@@ -6,21 +6,23 @@ one transaction that inserts it, and two attempts to enter the same run are one.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import sqlalchemy as sa
 
 from classy_pm.catalog import files, guard, notes, rows, tables
 from classy_pm.catalog.database import Database, Writing
-from classy_pm.catalog.faults import CatalogVersionError, DamagedFile, reach
+from classy_pm.catalog.faults import RefusedFit, reach
 from classy_pm.catalog.files import Written
 from classy_pm.catalog.layout import Layout, flush_folder, keys_of, make_folder
 from classy_pm.catalog.records import FitRecord
-from classy_pm.errors import CatalogError
+from classy_pm.errors import CatalogError, ClassyError
 
 #: Fits whose rows are written in one transaction, where many are filed.
 BATCH = 100
+#: Bytes of the reason beside a file in quarantine.
+LONGEST_REASON = 10_000
 
 
 def enter(
@@ -43,6 +45,11 @@ def enter(
     -------
     bool
         Whether the catalogue now has this run, by this call or an earlier one.
+
+    Raises
+    ------
+    RefusedFit
+        If the index does not take its rows; the file has been set aside then.
     """
     entered = enter_many(database.writing, layout, [(record, written)], instead_of=instead_of)
     if entered and instead_of is not None:
@@ -57,14 +64,23 @@ def enter_many(
     finished: Sequence[tuple[FitRecord, Written]],
     *,
     instead_of: str | None = None,
+    on_refused: Callable[[str], object] | None = None,
 ) -> list[FitRecord]:
-    """Give finished files their rows in one transaction; return those that the catalogue now has."""
+    """Give finished files their rows in one transaction; return those that the catalogue now has.
+
+    A file whose rows the index does not take is set aside, and the others are entered all the same;
+    its name is told to `on_refused`, without which it is a RefusedFit in the end.
+    """
     entered = []
+    refused: dict[Path, str] = {}
     with writing() as connection:
-        kept = rows.insert_fits(connection, finished, instead_of=instead_of)
+        kept = _insert(connection, finished, instead_of, refused)
         notes.apply(connection, notes.read(layout.files, kept))
         # Files are set aside inside of the transaction: nobody else decides on them meanwhile.
         for record, written in finished:
+            if written.path in refused:
+                set_aside(layout, written.path, f"the index does not take it: {refused[written.path]}")
+                continue
             run = kept[record.fit_key]
             # The run, and not who inserted it, decides: a recovery may have entered this very file
             # between its naming and this transaction, and then it must not be set aside.
@@ -77,7 +93,34 @@ def enter_many(
                 files.give_name(layout.part_path(record.fit_key, record.run_id), written.path)
         reach("in transaction")
     reach("committed")
+    if refused and on_refused is None:
+        reasons = [f"{path.name}: {reason}" for path, reason in refused.items()]
+        raise RefusedFit("The index does not take this fit; its file is in quarantine.", reasons[:20])
+    for path in refused:
+        if on_refused is not None:
+            on_refused(path.name)
     return entered
+
+
+def _insert(
+    connection: sa.Connection,
+    finished: Sequence[tuple[FitRecord, Written]],
+    instead_of: str | None,
+    refused: dict[Path, str],
+) -> dict[str, str]:
+    """Enter fits and return their runs by key; those that are refused are found by halves and left out."""
+    try:
+        with connection.begin_nested():
+            return rows.insert_fits(connection, finished, instead_of=instead_of)
+    except (sa.exc.SQLAlchemyError, ValueError, TypeError, OverflowError, CatalogError) as error:
+        if not rows.is_refusal(error):
+            raise
+        if len(finished) == 1:
+            refused[finished[0][1].path] = str(getattr(error, "orig", None) or error)
+            return {}
+        half = len(finished) // 2
+        found = _insert(connection, finished[:half], instead_of, refused)
+        return found | _insert(connection, finished[half:], instead_of, refused)
 
 
 def adopt(database: Database, layout: Layout, path: Path) -> bool:
@@ -88,17 +131,20 @@ def adopt(database: Database, layout: Layout, path: Path) -> bool:
         if keys_of(path) != (record.fit_key, record.run_id):
             raise CatalogError("The keys in its manifest are not those of its name.")
         written = Written(path, files.sha256_of(path), path.stat().st_size)
-        if _filed_hash(database, record) not in (None, written.sha256):
-            raise DamagedFile(f"{path.name!r} has changed since it was filed.")
         database.check_record(record)
     except FileNotFoundError:
         return False  # set aside by another process in this moment
-    except CatalogVersionError:
-        raise
-    except CatalogError as error:
-        set_aside(layout, path, error.message)
+    except ClassyError as error:
+        set_aside(layout, path, str(error))
         return False
-    return enter(database, layout, record, written)
+    # An index that cannot be asked says nothing about a file.
+    if _filed_hash(database, record) not in (None, written.sha256):
+        set_aside(layout, path, f"{path.name!r} has changed since it was filed.")
+        return False
+    try:
+        return enter(database, layout, record, written)
+    except RefusedFit:
+        return False
 
 
 def _filed_hash(database: Database, record: FitRecord) -> str | None:
@@ -137,5 +183,7 @@ def set_aside(layout: Layout, path: Path, reason: str) -> None:
         path.rename(folder / path.name)
     except FileNotFoundError:
         return  # another process has done it
-    (folder / f"{path.name}.reason.txt").write_text(reason + "\n", encoding="utf-8")
+    # What is wrong with a file may be told in its own words: half characters, and without end.
+    text = reason.encode("utf-8", "backslashreplace")[:LONGEST_REASON]
+    (folder / f"{path.name}.reason.txt").write_bytes(text + b"\n")
     flush_folder(folder)

@@ -12,7 +12,7 @@ import xarray as xr
 
 from classy_pm.catalog import tables
 from classy_pm.catalog.catalog import PAGE, Catalog
-from classy_pm.catalog.expressions import check_text
+from classy_pm.catalog.quantities import check_text
 from classy_pm.catalog.records import FitRecord, from_json, is_hex
 from classy_pm.catalog.stored import StoredFit
 from classy_pm.errors import CatalogError, ClassyError

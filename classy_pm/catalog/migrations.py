@@ -13,19 +13,20 @@ import sqlalchemy as sa
 
 from classy_pm.catalog import tables
 from classy_pm.catalog.faults import CatalogVersionError, DamagedFile
-from classy_pm.catalog.records import composed, exact_digits, from_json
+from classy_pm.catalog.former import as_kept, spellings
+from classy_pm.catalog.records import composed, exact_digits, from_json, to_json
 
 #: Where texts are that a user wrote, and which had the spelling that he gave them in schema 1.
-SPELLED = (
-    *(("fit", "name"), ("fit", "unique_tag"), ("parameter", "text"), ("info", "text")),
-    *(("tag", "tag"), ("info", "key")),
-)
+SPELLED = (("fit", "name"), ("fit", "unique_tag"), ("parameter", "text"), ("tag", "tag"))
+#: The row of `meta` that is there until `verify` has made the rows of parameters again, or `rebuild` all.
+OLD_PARAMETERS = "old_parameters"
 
 
 def _exact_values(connection: sa.Connection) -> None:
     """Give integers of notes their digits where no double holds them, and texts one spelling.
 
-    The digits of fixed parameters are in the files alone, from which `rebuild` takes them.
+    The digits of fixed parameters, and the further paths of shared ones, are in the files alone: a mark
+    tells `verify` to take them from there.
     """
     words = 'TEXT COLLATE "C"' if connection.dialect.name == "postgresql" else "TEXT"
     for table in ("parameter", "info"):
@@ -37,6 +38,32 @@ def _exact_values(connection: sa.Connection) -> None:
             connection.execute(digits, {"exact": exact, "fit_id": fit_id, "key": key})
     for name, column in SPELLED:
         _compose(connection, name, column)
+    _compose_notes(connection)
+    mark = sa.text("INSERT INTO meta (key, value) SELECT :key, '1' WHERE EXISTS (SELECT 1 FROM fit)")
+    connection.execute(mark, {"key": OLD_PARAMETERS})
+
+
+def _compose_notes(connection: sa.Connection) -> None:
+    """Write notes in the one spelling that is kept; of two keys that become one, one gets a number."""
+    table = sa.table(
+        "info", *(sa.column(name, sa.Text) for name in ("key", "text", "json")), sa.column("fit_id")
+    )
+    fits = set()
+    for key in connection.execute(sa.select(table.c.key).distinct()).scalars().all():
+        if spellings([key])[key] != key:
+            fits |= set(connection.execute(sa.select(table.c.fit_id).where(table.c.key == key)).scalars())
+    for fit_id in sorted(fits):
+        of_fit = table.c.fit_id == fit_id
+        keys = connection.execute(sa.select(table.c.key).where(of_fit)).scalars().all()
+        for old, new in spellings(keys).items():
+            if new != old:
+                connection.execute(sa.update(table).where(of_fit, table.c.key == old).values(key=new))
+    escaped = sa.select(table.c.fit_id, table.c.key, table.c.json).where(table.c.json.contains("\\u"))
+    for fit_id, key, text in connection.execute(escaped).all():
+        value = as_kept(from_json(text))
+        row = {"json": to_json(value)} | ({"text": value} if isinstance(value, str) else {})
+        same = (table.c.fit_id == fit_id) & (table.c.key == key)
+        connection.execute(sa.update(table).where(same).values(row))
 
 
 def _compose(connection: sa.Connection, table_name: str, column_name: str) -> None:
@@ -47,7 +74,7 @@ def _compose(connection: sa.Connection, table_name: str, column_name: str) -> No
         new = composed(old)
         if new == old:
             continue
-        if column_name in ("tag", "key"):  # a fit may have both
+        if column_name == "tag":  # a fit may have both
             other = table.alias()
             both = sa.select(other.c.fit_id).where(other.c[column_name] == old)
             connection.execute(sa.delete(table).where(column == new, fit_id.in_(both)))

@@ -13,7 +13,7 @@ import itertools
 import os
 import re
 import stat
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -21,6 +21,7 @@ import sqlalchemy as sa
 
 from classy_pm.catalog import rows, tables
 from classy_pm.catalog.faults import UntrustedFile
+from classy_pm.catalog.former import as_kept
 from classy_pm.catalog.layout import Layout, flush_folder, make_folder, unwritable
 from classy_pm.catalog.records import (
     LARGEST_MANIFEST,
@@ -32,7 +33,6 @@ from classy_pm.catalog.records import (
     now,
     text_faults,
     to_json,
-    without_nul,
 )
 from classy_pm.errors import CatalogError
 
@@ -47,6 +47,8 @@ __all__ = [
     "path_in",
     "read",
     "read_lines",
+    "said_anew",
+    "same_note",
     "write",
 ]
 
@@ -73,6 +75,8 @@ class Change(NamedTuple):
     name: str
     value: Any = None
     at: str = ""  # by default now
+    claimed: str = ""  # when it was by a clock that was ahead
+    by: str = ""  # "fit", if it was said with a fit and not by hand
 
     @property
     def about(self) -> tuple[str, bool, str]:
@@ -110,6 +114,10 @@ def lines_of(changes: Iterable[Change]) -> bytes:
         # A clock that is ahead must not have the last word for years.
         at = min(change.at, made) if MOMENT.fullmatch(change.at) else made
         line = {"fit_key": change.fit_key, change.action: change.name, "value": change.value, "at": at}
+        # The same line may come again, and is known by the time that it had first.
+        claimed = change.claimed or (change.at if at < change.at else "")
+        line |= {"claimed": claimed} if claimed else {}
+        line |= {"by": change.by} if change.by else {}
         texts.append(to_json(line))
     return "".join(f"{text}\n" for text in texts).encode("ascii")
 
@@ -178,10 +186,10 @@ def parse(line: bytes) -> Change | None:
     try:
         content = from_json(line.decode("ascii"))
         (action,) = content.keys() & set(ACTIONS)
-        at = content.get("at")
-        value = without_nul(content.get("value"))
-        change = Change(content["fit_key"], action, content[action], value, at if type(at) is str else "")
-        return check(change)
+        times = [content.get(name) for name in ("at", "claimed")]
+        at, claimed = [time if type(time) is str and MOMENT.fullmatch(time) else "" for time in times]
+        value, by = as_kept(content.get("value")), "fit" if content.get("by") == "fit" else ""
+        return check(Change(content["fit_key"], action, content[action], value, at, claimed, by))
     except (CatalogError, ValueError, KeyError, AttributeError):
         return None
 
@@ -197,13 +205,49 @@ def write(place: Layout, changes: Sequence[Change], writing: Any) -> None:
 def news(mine: Mapping[str, Sequence[Change]], theirs: Mapping[str, Sequence[Change]]) -> list[Change]:
     """Return those of other lines that come after all of one's own about the same tag or note."""
     latest: dict[tuple[str, bool, str], str] = {}
+    known = set()
     for change in itertools.chain.from_iterable(mine.values()):
         latest[change.about] = max(change.at, latest.get(change.about, ""))
+        known.add((change.about, change.action, change.claimed))
     return [
         change
         for change in itertools.chain.from_iterable(theirs.values())
-        if change.about not in latest or change.at > latest[change.about]
+        if (change.about, change.action, change.claimed or change.at) not in known
+        and (change.about not in latest or change.at > latest[change.about])
     ]
+
+
+def said_anew(
+    said: Mapping[str, Any],
+    present: Mapping[str, Any],
+    later: Sequence[Change],
+    first: Callable[[], Mapping[str, Any]],
+) -> list[str]:
+    """Return the keys of notes about which a call says something else than the call before it.
+
+    Parameters
+    ----------
+    said, present : dict
+        What is said now, and the notes as they are.
+    later : sequence of Change
+        The lines of this fit.
+    first : callable
+        Gives what the fit was filed with; asked only where that is not what is there.
+    """
+    by_hand = {change.name for change in later if "note" in change.action}
+    by_calls = {
+        change.name: change.value for change in later if (change.action, change.by) == ("note", "fit")
+    }
+
+    def before(key: str) -> Mapping[str, Any]:
+        return by_calls if key in by_calls else first() if key in by_hand else present
+
+    return [key for key in said if not same_note(key, said, before(key))]
+
+
+def same_note(key: str, notes: Mapping[str, Any], others: Mapping[str, Any]) -> bool:
+    """Whether both say the same under a key."""
+    return key in others and to_json(notes[key]) == to_json(others[key])
 
 
 def apply(connection: sa.Connection, changes: Mapping[str, Sequence[Change]]) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 import operator
 from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import reduce
@@ -12,139 +11,25 @@ from typing import Any, NoReturn, cast
 
 import sqlalchemy as sa
 
-from classy_pm.catalog.expressions import (
-    Classes,
-    Condition,
-    Expression,
-    Kind,
-    Place,
+from classy_pm.catalog.expressions import Classes, Expression, Kind, Place, component, fit, parameter, tag
+from classy_pm.catalog.quantities import (
+    Descending,
     Quantity,
     array_condition,
     check_text,
-    component,
-    fit,
     fit_quantity,
-    info,
-    parameter,
+    listed,
     parameter_quantity,
-    tag,
 )
-from classy_pm.catalog.records import to_json
-from classy_pm.catalog.references import class_ref
 from classy_pm.errors import CatalogError, UnknownNameError, did_you_mean
 
 #: Ends of the intervals that are kept, by how many sigmas of probability they hold.
 BOUNDS = {("lower", 1): "lo1", ("upper", 1): "hi1", ("lower", 3): "lo3", ("upper", 3): "hi3"}
 
-#: Values of notes that are no numbers as far as a comparison goes.
-UNKNOWN = (None, math.nan, math.inf, -math.inf)
+#: No array has an element at such a place.
+LARGEST_INDEX = 10**18
 
 Index = tuple[int, ...]
-
-
-class Notes:
-    """`aggregator.info["survey"]`."""
-
-    def __getitem__(self, key: str) -> NoteQuantity:
-        return NoteQuantity(check_text(str(key), "info"))
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name.startswith("_"):
-            raise AttributeError(name)
-        raise UnknownNameError(
-            f"`info` has no `{name}`: notes are reached by key.",
-            cure=f'Write `info["{name}"]`; a part of a model that is called info is `model["info"]`.',
-        )
-
-
-class NoteQuantity:
-    """One key of `info`: numbers and booleans are compared as numbers, texts as texts."""
-
-    def __init__(self, key: str) -> None:
-        self.key = key
-
-    def _as(self, value: object) -> Quantity:
-        return self.text if isinstance(value, str) else self.number
-
-    def _fits(self, condition: Condition) -> sa.Select[tuple[int]]:
-        return sa.select(info.c.fit_id).where(info.c.key == self.key, condition)
-
-    def _column(self, column: str) -> Quantity:
-        def scalar() -> sa.ColumnElement[Any]:
-            query = sa.select(info.c[column]).where(info.c.fit_id == fit.c.id, info.c.key == self.key)
-            return query.scalar_subquery()
-
-        exact = info.c.exact if column == "num" else None
-        return Quantity(info.c[column], repr(self), self._fits, scalar, row=("info", self.key), exact=exact)
-
-    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
-        if other is None:
-            # Texts, lists and dicts have no number either.
-            unknown = info.c.json.in_([to_json(value) for value in UNKNOWN])
-            query = self._fits(sa.and_(info.c.num.is_(None), unknown))
-            return Expression(f"({self!r} == None)", selects=(lambda known: query,))
-        return self._as(other) == other
-
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
-        return ~(self == other)
-
-    def __lt__(self, other: float | str) -> Expression:
-        return self._as(other) < other
-
-    def __le__(self, other: float | str) -> Expression:
-        return self._as(other) <= other
-
-    def __gt__(self, other: float | str) -> Expression:
-        return self._as(other) > other
-
-    def __ge__(self, other: float | str) -> Expression:
-        return self._as(other) >= other
-
-    __hash__ = object.__hash__
-
-    def between(self, low: float | str, high: float | str) -> Expression:
-        """Match fits where this note lies between two values, both included."""
-        return self._as(low).between(low, high)
-
-    def in_(self, values: Iterable[float | str]) -> Expression:
-        """Match fits where this note is one of some values."""
-        values = list(values)
-        texts = [value for value in values if isinstance(value, str)]
-        numbers = [value for value in values if not isinstance(value, str)]
-        return self.text.in_(texts) | self.number.in_(numbers)
-
-    def contains(self, text: str) -> Expression:
-        """Match fits where this note is a text that contains another."""
-        return self.text.contains(text)
-
-    def startswith(self, text: str) -> Expression:
-        """Match fits where this note is a text that begins with another."""
-        return self.text.startswith(text)
-
-    def exists(self) -> Expression:
-        """Match fits that have such a note at all."""
-        query = sa.select(info.c.fit_id).where(info.c.key == self.key)
-        return Expression(f"{self!r} exists", selects=(lambda known: query,))
-
-    def desc(self) -> tuple[NoteQuantity, bool]:
-        """Order by this note from the largest down: numbers first, then texts."""
-        return (self, True)
-
-    @property
-    def number(self) -> Quantity:
-        """The note as a number, to order by that alone; `text` is the other."""
-        return self._column("num")
-
-    @property
-    def text(self) -> Quantity:
-        """The note as a text, to order by that alone."""
-        return self._column("text")
-
-    def __bool__(self) -> bool:
-        raise CatalogError(f"{self!r} has a value for each fit, none by itself.", cure="Compare it first.")
-
-    def __repr__(self) -> str:
-        return f"info[{self.key!r}]"
 
 
 class Method:
@@ -189,6 +74,8 @@ class Path:
     `aggregator.lens.weights[0]`. Compared with a class a path is a component, with a number or a text a
     parameter: its median.
     """
+
+    __iter__ = None  # not over `path[0]`, `path[1]`, ... without end
 
     def __init__(self, names: tuple[str | Index, ...]) -> None:
         self._names = names
@@ -295,7 +182,7 @@ class Path:
     @method
     def in_(self, values: Iterable[Any]) -> Expression:
         """Match fits where this is one of some values, or of some classes."""
-        values = list(values)
+        values = listed(values, repr(self))
         classes = [value for value in values if isinstance(value, type)]
         texts = [value for value in values if isinstance(value, str)]
         numbers = [value for value in values if not isinstance(value, type | str)]
@@ -321,7 +208,10 @@ class Path:
 
     @method
     def exists(self) -> Expression:
-        """Match fits whose model has a component or parameter here; there need be none."""
+        """Match fits whose model has a component or parameter here; there need be none.
+
+        An array that is constant is not in the index.
+        """
         place = self._place("number")
         array = array_condition(place.paths[0])
         components = sa.select(component.c.fit_id).where(place.within(component.c.path))
@@ -331,18 +221,18 @@ class Path:
         return Expression(f"{self!r} exists", (lambda known: either,))
 
     @method
-    def desc(self) -> tuple[Quantity, bool]:
+    def desc(self) -> Descending:
         """Order by the median from the largest down."""
-        return (self._number, True)
+        return Descending(self._number)
 
     def _of_class(self, classes: Sequence[type], *, subclasses: bool) -> Expression:
         for cls in classes:
             if not isinstance(cls, type):
                 raise CatalogError(f"{self!r} is compared with {cls!r}, which is no class.")
-        refs = {class_ref(cls) for cls in classes}
         place = self._place("component")
 
         def select(known: Classes) -> sa.Select[tuple[int]]:
+            refs = known.refs_of(classes)
             wanted = [
                 number
                 for number, (name, bases) in known.items()
@@ -387,9 +277,12 @@ class Path:
 def _index(place: object) -> Index:
     """Return where an element is in its array, or a part in its collection."""
     try:
-        return tuple(map(operator.index, place if isinstance(place, tuple) else (place,)))
+        index = tuple(map(operator.index, place if isinstance(place, tuple) else (place,)))
     except TypeError:
         raise CatalogError(f"{place!r} is neither a name nor the place of an element.") from None
+    if any(abs(number) >= LARGEST_INDEX for number in index):
+        raise CatalogError("No array has an element at such a place.", cure="Give a smaller number.")
+    return index
 
 
 def written(names: Iterable[str | Index], taken: Container[str] = ()) -> str:
@@ -427,9 +320,8 @@ class Columns:
         if name.startswith("_"):
             raise AttributeError(name)
         if name not in self._columns:
-            raise UnknownNameError(
-                f"`{self._label}` has no `{name}`.", cure=did_you_mean(name, self._columns)
-            )
+            cure = STATUS if name == "status" else did_you_mean(name, self._columns)
+            raise UnknownNameError(f"`{self._label}` has no `{name}`.", cure=cure)
         return fit_quantity(self._columns[name], f"{self._label}.{name}")
 
     def __dir__(self) -> list[str]:
@@ -437,7 +329,11 @@ class Columns:
 
 
 SEARCH = Columns({"name": "name", "unique_tag": "unique_tag", "sampler": "sampler"}, "search")
-FIT = Columns({column.name: column.name for column in fit.columns if column.name != "id"}, "fit")
+FIT = Columns(
+    {column.name: column.name for column in fit.columns if column.name not in ("id", "status")}, "fit"
+)
+#: Where fits are told of that no query gives.
+STATUS = "All fits here are complete; `Catalog.verify` and `classy-pm ls` tell of those whose files are not."
 
 
 def has_tag(text: str) -> Expression:

@@ -11,40 +11,58 @@ import datetime
 import json
 import math
 import re
-import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from classy_pm.catalog import former
+from classy_pm.catalog.validation import (
+    LARGEST_EXACT,
+    LONGEST_INTEGER,
+    MOST_BITS,
+    SUMMARY,
+    WHOLE,
+    composed,
+    exact_digits,
+    faults_of,
+    is_hex,
+    is_of_text,
+    kind_of,
+    shown,
+    text_faults,
+)
 from classy_pm.errors import CatalogError
+
+__all__ = [
+    "LARGEST_EXACT",
+    "LARGEST_MANIFEST",
+    "LONGEST_INFO",
+    "SUMMARY",
+    "ComponentRecord",
+    "FitRecord",
+    "ParameterRecord",
+    "check_info",
+    "composed",
+    "exact_digits",
+    "from_json",
+    "is_hex",
+    "now",
+    "text_faults",
+    "to_json",
+]
 
 #: Version of the manifest. Readers of all past versions are kept; see `FitRecord.from_manifest`.
 FORMAT = 1
 #: A larger or deeper manifest is refused before it is parsed.
 LARGEST_MANIFEST = 4 * 1024 * 1024
 DEEPEST_MANIFEST = 64
-ROLES = ("free", "fixed", "derived")
-#: The columns of a posterior's summary, and the numbers that a fit has.
-SUMMARY = ("mean", "median", "sd", "lo1", "hi1", "lo3", "hi3", "ml", "map", "ess", "rhat")
-NUMBERS = (
-    *("seconds", "log_evidence", "log_evidence_error", "max_log_likelihood", "loo", "max_rhat", "min_ess"),
-    *("divergences", "n_nonfinite", "grid_index"),
-)
 PLAIN = "Give str, numbers, bool, None, and lists or dicts of them."
 READABLE = "Write texts without NUL and half characters: `text.encode('utf-8', 'replace').decode()`."
-#: Doubles hold every integer up to this one; larger ones of more bits than these are refused.
-LARGEST_EXACT = 2**53
-LONGEST_INTEGER = 1000
 #: Notes deeper or longer than this are refused, so that the manifest around them can be read again.
 DEEPEST_INFO = DEEPEST_MANIFEST // 2
 LONGEST_INFO = LARGEST_MANIFEST // 2
-#: What a name in a model may be: `classy_pm.model` lets no others come about.
-LONGEST_NAME = 200
-TAKEN = ("", "chain", "draw", "sample")
-NO_PATH = "is no path of names in a model"
-KINDS = ("fit", "grid", "sensitivity", "sbc", "dataset")
 
 
 class ComponentRecord(NamedTuple):
@@ -167,16 +185,32 @@ class FitRecord:
         def fix(name: str, value: object) -> None:
             object.__setattr__(self, name, value)
 
-        fix("components", tuple(ComponentRecord(*item) for item in self.components))
-        fix("components", tuple(c._replace(base_refs=tuple(c.base_refs)) for c in self.components))
-        fix("parameters", tuple(self.parameters))
-        fix("tags", tuple(composed(tag) for tag in self.tags))
+        try:
+            fix("components", tuple(ComponentRecord(*item) for item in self.components))
+            fix("components", tuple(c._replace(base_refs=tuple(c.base_refs)) for c in self.components))
+            fix("parameters", tuple(self.parameters))
+            fix("tags", tuple(composed(tag) for tag in self.tags))
+        except (TypeError, ValueError) as error:
+            raise CatalogError("This record of a fit cannot be filed.", [str(error)]) from error
         for name in ("name", "unique_tag"):
             fix(name, composed(getattr(self, name)))
+        for name in WHOLE:
+            number = getattr(self, name)
+            if isinstance(number, float) and number.is_integer():
+                fix(name, int(number))
+        faults = [
+            f"parameters: {shown(item)} is {kind_of(item)}, not a ParameterRecord"
+            for item in self.parameters
+            if not isinstance(item, ParameterRecord)
+        ]
+        faults = faults or faults_of(self)
         if isinstance(self.info, Mapping):
-            plain, faults = _plain_info(self.info)
-            fix("info", self.info if faults else plain)
-        check_record(self)
+            plain, of_info = _plain_info(self.info)
+            faults += of_info
+            fix("info", self.info if of_info else plain)
+        if faults:
+            cure = READABLE if any(map(is_of_text, faults)) else None
+            raise CatalogError("This record of a fit cannot be filed.", faults, cure=cure)
 
     def to_manifest(self) -> str:
         """Return the record as one ASCII JSON text.
@@ -211,12 +245,11 @@ class FitRecord:
                 cure="Upgrade classy_pm to read it.",
             )
         names = {item.name for item in dataclasses.fields(cls)}
-        known = {name: value for name, value in content.items() if name in names}
         try:
-            known["parameters"] = tuple(ParameterRecord(**item) for item in known.get("parameters", ()))
-            known["info"] = without_nul(known.get("info", {}))
+            known = {name: value for name, value in former.updated(content).items() if name in names}
+            known["parameters"] = tuple(ParameterRecord(**item) for item in known["parameters"])
             return cls(**known)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, AttributeError) as error:
             raise CatalogError(f"This manifest does not describe a fit: {error}.") from error
 
 
@@ -249,9 +282,9 @@ def check_info(info: object) -> dict[str, Any]:
     if isinstance(info, Mapping):
         plain, faults = _plain_info(info)
     else:
-        plain, faults = {}, [f"info: is {_kind(info)}, not a dict"]
+        plain, faults = {}, [f"info: is {kind_of(info)}, not a dict"]
     if faults:
-        cure = READABLE if any(map(_is_of_text, faults)) else PLAIN
+        cure = READABLE if any(map(is_of_text, faults)) else PLAIN
         raise CatalogError("These notes cannot be kept in the catalogue.", faults, cure=cure)
     return plain
 
@@ -279,11 +312,11 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
             faults.append(f"{path}: is an integer of {value.bit_length()} bits, which is too large")
         return value
     if isinstance(value, str):
-        faults += filter(_is_of_text, text_faults(path, value))
+        faults += filter(is_of_text, text_faults(path, value))
         return composed(value)
     if not isinstance(value, Mapping | list | tuple):
         advice = "; write its `.tolist()`" if isinstance(value, np.ndarray) else ""
-        faults.append(f"{path}: is {_kind(value)}, which cannot be kept{advice}")
+        faults.append(f"{path}: is {kind_of(value)}, which cannot be kept{advice}")
         return value
     if depth >= DEEPEST_INFO:
         faults.append(f"{path}: is nested deeper than {DEEPEST_INFO}")
@@ -293,7 +326,7 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
     content = {}
     for key, item in value.items():
         if not isinstance(key, str):
-            faults.append(f"{path}: the key {key!r} is {_kind(key)}, not a str")
+            faults.append(f"{path}: the key {shown(key)} is {kind_of(key)}, not a str")
             continue
         faults += text_faults(f"{path}: the key", key)
         place = f"{path}.{key}" if key.isidentifier() else f"{path}[{key!r}]"
@@ -301,153 +334,6 @@ def _plain_note(value: object, path: str, depth: int, faults: list[str]) -> Any:
             faults.append(f"{place}: is there twice, with its accents written in two ways")
         content[composed(key)] = _plain_note(item, place, depth + 1, faults)
     return content
-
-
-def composed(text: Any) -> Any:
-    """Return a text in the one spelling in which it is kept: an accent is a part of its letter (NFC)."""
-    return unicodedata.normalize("NFC", str.__str__(text)) if isinstance(text, str) else text
-
-
-def without_nul(value: Any) -> Any:
-    """Return plain data of a file, in the texts of which NUL, once allowed there, is a question mark."""
-    if isinstance(value, str):
-        return value.replace("\0", "\N{REPLACEMENT CHARACTER}")
-    if isinstance(value, list):
-        return [without_nul(item) for item in value]
-    return {key: without_nul(item) for key, item in value.items()} if isinstance(value, dict) else value
-
-
-def exact_digits(value: object) -> str | None:
-    """Return the digits of an integer that no double holds; None for all else.
-
-    Examples
-    --------
-    >>> exact_digits(2**53), exact_digits(2**53 + 1)
-    (None, '9007199254740993')
-    """
-    if type(value) is not int or abs(value) <= LARGEST_EXACT:
-        return None
-    fits = value.bit_length() <= LONGEST_INTEGER and int(float(value)) == value
-    return None if fits else str(value)
-
-
-def _kind(value: object) -> str:
-    """Return the type of a value with its article: "an int", "a list"."""
-    if value is None:
-        return "None"
-    name = type(value).__name__
-    return f"{'an' if name[0] in 'aeioAEIO' or name == 'ndarray' else 'a'} {name}"
-
-
-def check_record(record: FitRecord) -> None:
-    """Raise a CatalogError that names every field which the catalogue could not keep."""
-    faults: list[str] = []
-    hashes = ("model_hash", "data_hash", "likelihood_hash", "search_hash", "graph_hash", "parent_key")
-    for name, digits in [("fit_key", 64), ("run_id", 32)]:
-        if not is_hex(getattr(record, name), digits):
-            faults.append(f"{name}: {getattr(record, name)!r} is not {digits} hexadecimal digits")
-    for name in hashes:
-        if getattr(record, name) is not None and not is_hex(getattr(record, name), 64):
-            faults.append(f"{name}: {getattr(record, name)!r} is not 64 hexadecimal digits")
-    for name in ("name", "unique_tag", "search", "created"):
-        faults += text_faults(name, getattr(record, name))
-    for name in ("settings", "payload", "model", "info", "versions", "extra"):
-        if not isinstance(getattr(record, name), Mapping):
-            faults.append(f"{name}: is {_kind(getattr(record, name))}, not a dict")
-    for name in NUMBERS:
-        faults += _number_faults(name, getattr(record, name))
-    for tag in record.tags:
-        faults += text_faults("tags", tag)
-    if record.kind not in KINDS:
-        faults.append(f"kind: {record.kind!r} is none of {', '.join(KINDS)}")
-    faults += _path_faults("components", [component.path for component in record.components])
-    for component in record.components:
-        if component.path and not _is_path(component.path):
-            faults.append(f"components: {component.path!r} {NO_PATH}")
-    for component in record.components:
-        for text in (component.class_ref, component.version, *component.base_refs):
-            faults += text_faults(f"components.{component.path}", text)
-    paths = [parameter.path for parameter in record.parameters]
-    faults += _path_faults("parameters", paths)
-    faults += _alias_faults(record.aliases, paths)
-    for parameter in record.parameters:
-        # Derived quantities are called what the user likes.
-        if parameter.path in TAKEN or not (parameter.role == "derived" or _is_path(parameter.path)):
-            faults.append(f"parameters: {parameter.path!r} {NO_PATH}")
-        if parameter.role not in ROLES:
-            roles = ", ".join(ROLES)
-            faults.append(f"parameters.{parameter.path}: role {parameter.role!r} is none of {roles}")
-        for name in SUMMARY:
-            faults += _number_faults(f"parameters.{parameter.path}.{name}", getattr(parameter, name))
-        if not isinstance(parameter.value, bool | int | float | str | None):
-            faults.append(f"parameters.{parameter.path}.value: is {_kind(parameter.value)}")
-    if isinstance(record.info, Mapping):
-        faults += _plain_info(record.info)[1]
-    if faults:
-        cure = READABLE if any(map(_is_of_text, faults)) else None
-        raise CatalogError("This record of a fit cannot be filed.", faults, cure=cure)
-
-
-def is_hex(text: object, digits: int) -> bool:
-    """Whether a text is so many lowercase hexadecimal digits and nothing else."""
-    return isinstance(text, str) and re.fullmatch(rf"[0-9a-f]{{{digits}}}", text, re.ASCII) is not None
-
-
-def text_faults(name: str, text: object) -> list[str]:
-    """Return why a text cannot be kept, a line a reason, each beginning with its name."""
-    if not isinstance(text, str):
-        return [f"{name}: {text!r} is not a str"]
-    if "\0" in text:
-        return [f"{name}: {text!r} contains a NUL character"]
-    if len(text) > 100_000:
-        return [f"{name}: is {len(text)} characters long"]
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return [f"{name}: {text!r} contains half a character (a lone surrogate)"]
-    return []
-
-
-def _is_of_text(fault: str) -> bool:
-    """Whether a fault is about what stands in a text."""
-    return "NUL character" in fault or "lone surrogate" in fault
-
-
-def _number_faults(name: str, number: object) -> list[str]:
-    if isinstance(number, int) and abs(number) >= 2**63:
-        return [f"{name}: is an integer of {number.bit_length()} bits, which is too large"]
-    if number is None or (isinstance(number, int | float) and not isinstance(number, bool)):
-        return []
-    return [f"{name}: {number!r} is not a Python number"]
-
-
-def _path_faults(name: str, paths: Iterable[object]) -> list[str]:
-    faults, seen = [], set()
-    for path in paths:
-        faults += text_faults(f"{name} path", path)
-        if path in seen:
-            faults.append(f"{name}: {path!r} is there twice")
-        seen.add(path)
-    return faults
-
-
-def _alias_faults(aliases: object, paths: Iterable[str]) -> list[str]:
-    if not isinstance(aliases, Mapping):
-        return [f"aliases: is {_kind(aliases)}, not a dict"]
-    faults, known = _path_faults("aliases", aliases), set(map(str, paths))
-    faults += [f"aliases: {path!r} {NO_PATH}" for path in aliases if path in TAKEN or not _is_path(path)]
-    faults += [f"aliases: {path!r} is a parameter itself" for path in aliases if path in known]
-    return faults + [
-        f"aliases: {first!r} is no parameter" for first in aliases.values() if first not in known
-    ]
-
-
-def _is_path(path: object) -> bool:
-    """Whether a text is names joined by dots, the last one perhaps with the place in an array."""
-    names = (
-        re.sub(r"\[[0-9,]{1,100}\]$", "", path, flags=re.ASCII).split(".") if isinstance(path, str) else [""]
-    )
-    return all((name.isidentifier() or name.isdecimal()) and len(name) <= LONGEST_NAME for name in names)
 
 
 def _without_none(parameter: ParameterRecord) -> dict[str, object]:
@@ -472,6 +358,10 @@ def _plain(value: object, path: str) -> object:
     if value is None or isinstance(value, bool | str):
         return value
     if isinstance(value, int) and type(value) is int:
+        if value.bit_length() > MOST_BITS:
+            raise CatalogError(
+                f"{path or 'This value'} is an integer of {value.bit_length()} bits, too large to be kept."
+            )
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {"$float": repr(float(value))}
@@ -483,7 +373,7 @@ def _plain(value: object, path: str) -> object:
     if isinstance(value, list | tuple):
         return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
     raise CatalogError(
-        f"{path or 'This value'} is {_kind(value)}, which cannot be kept in the catalogue.",
+        f"{path or 'This value'} is {kind_of(value)}, which cannot be kept in the catalogue.",
         cure=PLAIN,
     )
 

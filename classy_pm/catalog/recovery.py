@@ -15,11 +15,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from classy_pm.catalog import files, filing, guard, layout, notes, tables
+from classy_pm.catalog import files, filing, guard, layout, notes, rows, tables
 from classy_pm.catalog.database import Database
 from classy_pm.catalog.faults import DamagedFile
 from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout
-from classy_pm.errors import CatalogError
+from classy_pm.catalog.migrations import OLD_PARAMETERS
+from classy_pm.errors import CatalogError, ClassyError
 
 #: Seconds after which a part from another machine, whose processes cannot be seen, is debris.
 PATIENCE = 7 * 24 * 3600.0
@@ -102,30 +103,33 @@ def recover(database: Database, place: Layout) -> Report:
     """Make rows and files agree: adopt files without a row, mark rows without a file."""
     check_files(database, place)
     report = sweep(database, place)
-    rows = _rows(database)
+    known = _rows(database)
     for path in place.all_files():
         report.checked += 1
         keys = layout.keys_of(path)
         if keys is None:
             filing.set_aside(place, path, "its name is not that of a fit in this folder")
             report.set_aside.append(path.name)
-        elif keys not in rows or rows[keys].status != "complete":
+        elif keys not in known or known[keys].status != "complete":
             _adopt(database, place, path, report)
-    for row in rows.values():
+    for row in known.values():
         path = place.fit_path(row.fit_key, row.run_id)
         if row.status == "complete" and not path.exists():
             filing.mark(database, row.id, row.run_id, "missing")
             report.missing.append(row.fit_key)
         elif row.status == "complete" and path.stat().st_size != row.nbytes:
             _set_aside(database, place, row, "its size has changed since it was filed", report)
-    if rows:
+    if known:
         with database.writing() as connection:
             notes.apply(connection, notes.read(place.files))
     return report
 
 
 def verify(database: Database, place: Layout) -> Report:
-    """Recover, and hash every file; one that has changed goes into quarantine."""
+    """Recover, and hash every file; one that has changed goes into quarantine.
+
+    An index that was of an older schema is completed from the files.
+    """
     database.check_sound()
     report = recover(database, place)
     for row in _rows(database).values():
@@ -135,6 +139,7 @@ def verify(database: Database, place: Layout) -> Report:
             files.check_hash(place.fit_path(row.fit_key, row.run_id), row.sha256)
         except DamagedFile as error:
             _set_aside(database, place, row, error.message, report)
+    _renew_parameters(database, place)
     return report
 
 
@@ -160,8 +165,8 @@ def rebuild(database: Database, place: Layout) -> Report:
             database.check_record(record)
             # Where no index tells whether a run took the place of another, it did.
             found.append((record.run_id not in on_its_way, record.created, record.run_id, path))
-        except CatalogError as error:
-            faults.append((path, error.message))
+        except ClassyError as error:
+            faults.append((path, str(error)))
     if not found:
         raise CatalogError(
             f"There is no fit in {str(place.fits)!r}, and so nothing to make an index from.",
@@ -178,9 +183,36 @@ def rebuild(database: Database, place: Layout) -> Report:
                 # Read once more: a hundred thousand records do not fit into memory.
                 written = files.Written(path, files.sha256_of(path), path.stat().st_size)
                 finished.append((files.read_record(path), written))
-            entered = filing.enter_many(writing, place, finished)
+            entered = filing.enter_many(writing, place, finished, on_refused=report.set_aside.append)
             report.adopted += [record.fit_key for record in entered]
+        with writing() as connection:
+            connection.execute(sa.delete(tables.meta).where(tables.meta.c.key == OLD_PARAMETERS))
     return report
+
+
+def _renew_parameters(database: Database, place: Layout) -> None:
+    """Take from the files what the parameters had not in older schemas, if that was not done."""
+    mark = tables.meta.c.key == OLD_PARAMETERS
+    if not database.exists():
+        return
+    with database.reading() as connection:
+        if connection.execute(sa.select(tables.meta.c.key).where(mark)).first() is None:
+            return
+    fit, complete = tables.fit, [row for row in _rows(database).values() if row.status == "complete"]
+    for batch in itertools.batched(complete, filing.BATCH):
+        runs = {row.id: row.run_id for row in batch}
+        records = {}
+        for row in batch:
+            with contextlib.suppress(ClassyError, FileNotFoundError):  # its rows stay as they are
+                records[row.id] = files.read_record(place.fit_path(row.fit_key, row.run_id))
+        with database.writing() as connection:
+            now = connection.execute(sa.select(fit.c.id, fit.c.run_id).where(fit.c.id.in_(runs)))
+            same = [
+                number for number, run in now if runs[number] == run and number in records
+            ]  # not run again meanwhile
+            rows.renew_parameters(connection, {number: records[number] for number in same})
+    with database.writing() as connection:
+        connection.execute(sa.delete(tables.meta).where(mark))
 
 
 def _settled(database: Database, place: Layout) -> Report:

@@ -123,13 +123,13 @@ def variable_of(stored: StoredFit, name: str) -> np.ndarray[Any, Any]:
         return stored.variable(name)
     if not index:
         return draws
-    try:
-        element_draws: np.ndarray[Any, Any] = draws.transpose(*range(2, draws.ndim), 0, 1)[index]
-    except IndexError:
+    shape = draws.shape[2:]
+    if not _is_within(index, shape):
+        there = f"has shape {shape} there" if shape else "is a number there, and no array"
         raise UnknownNameError(
-            f"The posterior of the fit {stored.fit_key[:12]} has no `{name}`: `{array}` has shape "
-            f"{draws.shape[2:]} there."
-        ) from None
+            f"The posterior of the fit {stored.fit_key[:12]} has no `{name}`: `{array}` {there}."
+        )
+    element_draws: np.ndarray[Any, Any] = draws.transpose(*range(2, draws.ndim), 0, 1)[index]
     return element_draws
 
 
@@ -140,14 +140,14 @@ def place_of(stored: StoredFit, name: str) -> str | None:
     content = stored.tree()
     posterior = content[tree.POSTERIOR].data_vars if tree.POSTERIOR in content.children else {}
     array, index = element_of(name) or (name, ())
-    shape = posterior[array].shape[2:] if array in posterior else None
-    if name in posterior or (
-        shape is not None
-        and len(index) == len(shape)
-        and all(place < size for place, size in zip(index, shape, strict=True))
-    ):
+    if name in posterior or (array in posterior and _is_within(index, posterior[array].shape[2:])):
         return "posterior"
     return "saved" if name in tree.saved_of(content) else None
+
+
+def _is_within(index: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of this shape has an element there."""
+    return len(index) == len(shape) and all(place < size for place, size in zip(index, shape, strict=True))
 
 
 def _by_name(classes: Mapping[str, type], filed: Iterable[str]) -> dict[str, type]:

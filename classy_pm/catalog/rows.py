@@ -22,6 +22,7 @@ from classy_pm.catalog.records import (
     text_faults,
     to_json,
 )
+from classy_pm.errors import CatalogError
 
 
 def insert_fits(
@@ -59,6 +60,18 @@ def insert_fits(
     return {row.fit_key: row.run_id for row in runs}
 
 
+def is_refusal(error: Exception) -> bool:
+    """Whether an error is about values that an index cannot hold, and not about the index itself."""
+    if isinstance(error, sa.exc.IntegrityError | sa.exc.DataError):
+        return True
+    if isinstance(error, sa.exc.DBAPIError):
+        # What a driver says of a value of a type that it does not know.
+        return any(words in str(error.orig) for words in ("binding parameter", "cannot adapt"))
+    if isinstance(error, CatalogError):
+        return type(error) is CatalogError
+    return isinstance(error, sa.exc.StatementError | ValueError | TypeError | OverflowError)
+
+
 def insert_children(connection: sa.Connection, records: Mapping[int, FitRecord]) -> None:
     """Enter components, parameters, tags and notes of fits that have their rows, by their numbers."""
     classes = _classes(connection, [item for record in records.values() for item in record.components])
@@ -74,6 +87,17 @@ def insert_children(connection: sa.Connection, records: Mapping[int, FitRecord])
         lines = [{"fit_id": fit_id, **row} for fit_id, record in records.items() for row in rows_of(record)]
         if lines:
             connection.execute(sa.insert(table), lines)
+
+
+def renew_parameters(connection: sa.Connection, records: Mapping[int, FitRecord]) -> None:
+    """Make the rows of parameters again, of fits by their numbers."""
+    table = tables.parameter
+    connection.execute(sa.delete(table).where(table.c.fit_id.in_(list(records))))
+    lines = [
+        {"fit_id": fit_id, **row} for fit_id, record in records.items() for row in _parameter_rows(record)
+    ]
+    if lines:
+        connection.execute(sa.insert(table), lines)
 
 
 def info_row(key: str, value: object) -> dict[str, Any]:

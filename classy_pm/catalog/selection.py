@@ -7,16 +7,17 @@ a query that then finds nothing would be no answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Iterator
 
 import sqlalchemy as sa
 
 from classy_pm.catalog import tables
-from classy_pm.catalog.expressions import Kind, Place, array_condition
+from classy_pm.catalog.expressions import Classes, Kind, Place
 from classy_pm.catalog.places import written
+from classy_pm.catalog.quantities import array_condition
 from classy_pm.errors import CatalogError, ClassyError, UnknownNameError, did_you_mean
 
-__all__ = ["check_places", "element_of", "has_variable", "unknown"]
+__all__ = ["check_places", "element_of", "has_variable", "namesakes", "unknown"]
 
 component, parameter = tables.component, tables.parameter
 STATISTICS = ("median", "mean", "sd", "best", "most_probable", "ess", "r_hat")
@@ -54,6 +55,21 @@ def has_variable(connection: sa.Connection, name: str) -> bool:
         _finds(connection, sa.select(parameter.c.fit_id).where(where, drawn))
         for where in (parameter.c.path == name, array_condition(name))
     )
+
+
+def namesakes(known: Classes, classes: Iterable[type]) -> Iterator[tuple[type, list[str]]]:
+    """Yield each class that no fit has, where fits have others of its name, with their references."""
+    there = {ref for own, bases in known.values() for ref in (own, *bases)}
+    for cls in classes:
+        if known.refs_of([cls]).isdisjoint(there):
+            others = sorted(ref for ref, _ in known.values() if _name_of(ref) == cls.__qualname__)
+            if others:
+                yield cls, others
+
+
+def _name_of(ref: str) -> str:
+    """Return the class's name in a reference, without module and without the hash of a script's class."""
+    return ref.partition(":")[2].partition("#")[0]
 
 
 def element_of(name: str) -> tuple[str, tuple[int, ...]] | None:

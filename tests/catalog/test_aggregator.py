@@ -1,8 +1,11 @@
 """Queries select what they say, hostile texts are texts, and reading is lazy: the same on both engines."""
 
 import copy
+import functools
+import operator
 import pickle
 import types
+import warnings
 
 import numpy as np
 import pytest
@@ -127,6 +130,8 @@ QUERIES = {
     "among what is beyond all floats": (lambda a: a.profile.centre.in_([10**400, 30]), [0]),
     "composed letters": (lambda a: a.info["word"] == "e\u0301", [5]),
     "parts of composed letters": (lambda a: a.info["word"].startswith("e\u0301"), [5]),
+    "among many": (lambda a: a.info["index"].in_([2**53 + i for i in range(2000)] + [4, 5]), [4, 5]),
+    "no tag of the search": (lambda a: a.search.unique_tag == None, []),  # noqa: E711
     "no note NUL": (lambda a: ~a.info["\0"].exists(), [0, 1, 2, 3, 4, 5]),
 }
 
@@ -208,6 +213,26 @@ def test_a_misspelt_place_is_told_with_the_near_one(agg):
         lambda a: a.query(a.profile.centre.upper(2) > 1),
         lambda a: a[:2].query(a.profile == Gaussian),
         lambda a: a.order_by("name"),
+        lambda a: a.order_by((a.profile.centre, True)),
+        lambda a: a.query(a.search.name.in_("line")),
+        lambda a: a.query(a.info["word"].in_("abc")),
+        lambda a: a.query(a.profile.label.in_("O'Brien")),
+        lambda a: a.query(a.profile.centre.in_(30)),
+        lambda a: a.query(a.profile.centre.in_(np.array(30))),
+        lambda a: a.query(a.info["index"] < np.datetime64("2026-01-01")),
+        lambda a: a.query(a.info["index"] < np.datetime64("2026-01-01T00:00:00", "ns")),
+        lambda a: a.query(a.info["index"] == np.array(5, "timedelta64[ns]")),
+        lambda a: a.query(a.profile.centre[10**5000] > 0),
+        lambda a: a["lens"],
+        lambda a: a[1.0],
+        lambda a: a["a":],
+        lambda a: a[::2],
+        lambda a: a[::0],
+        lambda a: a.register("Gaussian"),
+        lambda a: a.register(Gaussian(), Gaussian),
+        lambda a: a.alias("profiles.Gaussian", Gaussian),
+        lambda a: a.alias("profiles:Gaussian", "Gaussian"),
+        lambda a: Aggregator("survey.sqlite"),
     ],
 )
 def test_mistakes_are_told(agg, mistake):
@@ -247,19 +272,24 @@ METHODS = ["upper", "lower", "overlaps", "between", "in_", "contains", "startswi
 
 
 @pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def another_place(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("named")
-    if request.param == "sqlite":
-        return {"location": folder / "named.sqlite"}
-    address = request.getfixturevalue("server").new_schema()
-    return {"location": address, "files": folder / "named.files"}
+def new_place(request, tmp_path_factory):
+    """Give places for other catalogues, on each engine."""
+
+    def make():
+        folder = tmp_path_factory.mktemp("named")
+        if request.param == "sqlite":
+            return {"location": folder / "named.sqlite"}
+        address = request.getfixturevalue("server").new_schema()
+        return {"location": address, "files": folder / "named.files"}
+
+    return make
 
 
 @pytest.fixture(scope="module")
-def named(another_place):
+def named(new_place):
     """Three fits with what is hard to name: parameters called like statistics, arrays, notes of all kinds."""
     notes = [None, float("nan"), "text"]
-    with Catalog(**another_place) as catalog:
+    with Catalog(**new_place()) as catalog:
         for number in range(3):
             parameters = [ParameterRecord(f"g.{name}", median=float(number)) for name in STATISTICS + METHODS]
             parameters += [ParameterRecord(f"vec[{i}]", median=10.0 * number + i) for i in range(3)]
@@ -352,6 +382,28 @@ def test_values_give_arrays_and_their_elements(named):
         named.values("vec[3]")
 
 
+def test_an_element_is_none_of_a_number_nor_of_an_array_of_other_dimensions(new_place):
+    shapes = [(2,), (), (2, 3)]
+    with Catalog(**new_place()) as catalog:
+        for number, shape in enumerate(shapes):
+            paths = ["w"] if not shape else [f"w[{','.join(map(str, i))}]" for i in np.ndindex(shape)]
+            tree = make_tree(number)
+            posterior = tree["posterior"].to_dataset()
+            dims = ("chain", "draw", *(f"w_{axis}" for axis in range(len(shape))))
+            posterior["w"] = (dims, np.random.default_rng(number).normal(size=(2, 20, *shape)))
+            tree["posterior"] = xr.DataTree(posterior)
+            catalog.file(make_record(number, parameters=tuple(map(ParameterRecord, paths))), tree)
+        agg = Aggregator(catalog)
+        for name, fits in {"w[0]": [0], "w[0,1]": [2]}.items():
+            for number in range(3):
+                selected = agg.query(agg.info["index"] == number)
+                if number in fits:
+                    assert [draws.shape for draws in selected.values(name)] == [(2, 20)]
+                    continue
+                with pytest.raises(UnknownNameError, match=r"no `w\["):
+                    list(selected.values(name))
+
+
 def test_a_shared_parameter_has_one_column_and_is_found_at_each_of_its_paths(named):
     assert not [name for name in named.summary().columns if name.startswith("other")]
     assert indices(named.query(named.other.vec[1] > 5)) == [1, 2]
@@ -414,6 +466,68 @@ def test_order_slices_and_single_fits(agg):
         agg[6]
 
 
+def test_a_slice_keeps_its_fits_in_another_order(agg):
+    assert indices(agg[2:5].order_by(agg.profile.centre.desc())) == [4, 3, 2]
+    backwards = agg.order_by(agg.profile.centre.desc())
+    assert indices(backwards[:2].order_by(agg.fit.log_evidence.desc())) == [4, 5]
+    twice = backwards[:4].order_by(agg.info["word"])[1:].order_by(agg.profile.centre.desc())
+    assert indices(twice) == [5, 4, 3] and len(twice) == 3 and indices(twice[1:2]) == [4]
+    assert indices(agg.query(agg.tagged("even"))[1:].order_by(agg.profile.centre.desc())) == [4, 2]
+    assert indices(agg[2:5].order_by().query(agg.profile.centre > 55)) == [3, 4]
+    assert list(agg[2:5].order_by(agg.profile.centre.desc()).summary()["profile.centre"]) == [70, 60, 50]
+
+
+def test_a_fit_beyond_all_is_as_in_a_list(agg):
+    assert indices(agg[10**30 :]) == indices(agg[2**62 :][2**62 :]) == []
+    assert indices(agg[: 10**30]) == indices(agg[-(10**30) :]) == [0, 1, 2, 3, 4, 5]
+    for place in (10**30, -(10**30), 10**5000):
+        with pytest.raises(IndexError):
+            agg[place]
+
+
+def test_places_and_notes_have_no_end_and_are_not_iterated(agg):
+    for endless in (agg.lens.x, agg.info):
+        with pytest.raises(TypeError):
+            iter(endless)
+
+
+def test_hundreds_of_conditions_are_joined_and_more_are_refused(agg):
+    def chain(join, number, condition):
+        return functools.reduce(join, map(condition, range(number)))
+
+    tags = chain(operator.or_, 1000, lambda i: agg.search.unique_tag == f"object_{i + 4}")
+    assert indices(agg.query(tags)) == [4, 5] and indices(agg.query(~tags)) == [0, 1, 2, 3]
+    assert indices(agg.query(chain(operator.and_, 1000, lambda i: agg.profile.centre > 50 - i))) == [3, 4, 5]
+    assert indices(agg.query(chain(operator.and_, 1000, lambda i: agg.info["index"] != i + 2))) == [0, 1]
+    mixed = agg.profile.centre > 45
+    for i in range(18):
+        mixed = (mixed | (agg.info["index"] == i + 100)) if i % 2 else (mixed & (agg.search.name == "line"))
+    assert indices(agg.query(mixed)) == [2, 3, 4, 5]
+    for mistake in (
+        lambda: chain(operator.or_, 1001, lambda i: agg.search.unique_tag == f"object_{i}"),
+        lambda: chain(operator.and_, 1001, lambda i: agg.profile.centre > -i),
+        lambda: agg.query(*(agg.profile.centre > -i for i in range(1001))),
+        lambda: functools.reduce(lambda condition, _: ~condition, range(30), mixed),
+    ):
+        with pytest.raises(CatalogError, match="in_"):
+            mistake()
+
+
+def test_thousands_of_values_are_looked_for_and_more_are_refused(agg):
+    assert indices(agg.query(agg.info["index"].in_(range(3, 25_000)))) == [3, 4, 5]
+    for values in (range(25_001), range(10**12), map(str, range(70_000))):
+        with pytest.raises(CatalogError, match="25,000 values at most"):
+            agg.info["index"].in_(values)
+    some = agg.profile.centre.in_(range(20_000))
+    with pytest.raises(CatalogError, match="25,000 values at most"):
+        some | agg.info["index"].in_(range(6_000))
+
+
+def test_the_status_is_no_condition_for_all_fits_here_are_complete(agg):
+    with pytest.raises(UnknownNameError, match="verify"):
+        agg.fit.status  # noqa: B018
+
+
 def test_pages_join_without_gap_or_double(agg, monkeypatch):
     monkeypatch.setattr(aggregator, "PAGE", 2)
     assert indices(agg) == [0, 1, 2, 3, 4, 5]
@@ -446,6 +560,28 @@ def test_other_rooms_add_their_views_and_get_the_classes_that_were_handed_over(a
         "profiles:Exponential": Exponential,
         "old:Name": Gaussian,
     }
+
+
+def test_a_class_is_also_one_that_its_old_name_was_given_for(agg):
+    new = type("New", (), {"__module__": "elsewhere"})
+    known = agg.alias("profiles:Gaussian", new)
+    assert indices(known.query(known.profile == new)) == [0, 1]
+    assert indices(known.query(known.profile.isa(new))) == [0, 1, 2, 3]
+    assert indices(agg.query(agg.profile == new).alias("profiles:Exponential", new)) == [4, 5]
+    assert indices(agg.query(agg.profile == new)) == []
+
+
+def test_a_class_that_is_only_called_like_one_of_the_fits_is_told(agg):
+    script = type("Gaussian", (), {"__module__": "__main__"})
+    with pytest.warns(UserWarning, match=r'alias\("profiles:Gaussian", Gaussian\)') as told:
+        assert indices(agg.query(agg.profile == script)) == []
+    assert told[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        agg.query(agg.profile == Gaussian)
+        agg.query(agg.profile == Catalog)
+        known = agg.alias("profiles:Gaussian", script)
+        assert indices(known.query(known.profile == script)) == [0, 1]
 
 
 def test_the_summary_has_a_row_a_fit_and_opens_no_file(agg, monkeypatch):
@@ -500,7 +636,7 @@ def test_a_catalogue_without_fits_answers_everything_with_nothing(location):
 def plan_of(selection):
     """Return the lines in which the engine says how it would answer a query."""
     with selection.catalog.database.reading() as connection:
-        query = sa.select(tables.fit).where(selection._where(connection))
+        query = sa.select(tables.fit).where(selection._where(selection._known(connection)))
         dialect = connection.dialect
     text = query.compile(dialect=dialect, compile_kwargs={"literal_binds": True})
     text = str(text).replace("%%", "%")
@@ -582,3 +718,49 @@ def test_a_handle_tells_of_its_own_fit_after_a_rebuild(tmp_path):
         catalog.rebuild()
         assert [handle.info["index"] for handle in handles] == [0, 1, 2]
         assert [handle.tags for handle in handles] == [["good"], [], []]
+
+
+@pytest.fixture(scope="module")
+def odd(new_place):
+    """Fits with another thing at one place each: numbers, a text, None, and a number that is not known."""
+    constants = [0.5, "text", None, 2**53 + 1, 2**999 + 1]
+    with Catalog(**new_place()) as catalog:
+        for number, value in enumerate(constants):
+            parameters = (
+                ParameterRecord("x", role="fixed", value=value),
+                ParameterRecord("y", median=1.0, mean=1.5, lo3=0.0, hi3=2.0),
+                ParameterRecord("y:mean", role="derived", median=9.0),
+            )
+            catalog.file(make_record(number, parameters=parameters, unique_tag="ab"[:number]), make_tree())
+        free = (ParameterRecord("x", median=float("nan")), ParameterRecord("z", median=3.0, mean=4.0))
+        catalog.file(make_record(5, parameters=free, aliases={"y": "z", "w": "z"}), make_tree())
+        yield Aggregator(catalog)
+
+
+def test_none_is_no_text_and_no_large_number(odd):
+    assert indices(odd.query(odd.x == None)) == [2, 5]  # noqa: E711
+    assert indices(odd.query(odd.x.mean == None)) == [2, 5]  # noqa: E711
+    assert indices(odd.query(odd.x != None)) == [0, 1, 3, 4]  # noqa: E711
+    assert indices(odd.query(odd.x.upper(3) == None)) == [2, 5]  # noqa: E711
+
+
+def test_a_constant_is_found_as_a_posterior_without_width(odd):
+    assert indices(odd.query(odd.x.overlaps(0.4, 0.6))) == [0]
+    assert indices(odd.query(odd.x.overlaps(0.4, 0.6, sigma=1))) == [0]
+    assert indices(odd.query(odd.x.overlaps(0.51, 0.6))) == []
+    assert indices(odd.query(odd.x.upper(3) < 1)) == indices(odd.query(odd.x.lower(1) < 1)) == [0]
+    assert indices(odd.query(odd.y.upper(3) < 1)) == [] and len(odd.query(odd.y.overlaps(1.5, 3))) == 5
+    assert odd.summary("lo3")["x:lo3"].iloc[0] == 0.5
+
+
+def test_a_search_without_a_tag_has_none(odd):
+    assert indices(odd.query(odd.search.unique_tag == None)) == [0]  # noqa: E711
+    assert indices(odd.query(odd.fit.unique_tag != None)) == [1, 2, 3, 4, 5]  # noqa: E711
+
+
+def test_the_columns_of_a_summary_are_told_apart_and_filled_where_a_parameter_is_shared(odd):
+    for order in (("median", "mean"), ("mean", "median")):
+        table = odd.summary(*order)
+        assert table["y"].tolist() == [1.0] * 5 + [3.0] and table["y:mean"].tolist() == [1.5] * 5 + [4.0]
+        assert table["y:mean:median"].iloc[0] == 9.0 and table["z"].iloc[5] == 3.0
+        assert not [name for name in table.columns if name.startswith("w")]

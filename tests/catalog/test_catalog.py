@@ -426,3 +426,53 @@ def test_notes_that_are_given_with_a_fit_that_is_here_are_kept(catalog):
             reader.keep_info(stored, {"band": "r"})
     with pytest.raises(CatalogError, match="cannot be kept"):
         catalog.keep_info(stored, {"a": object()})
+
+
+def test_what_the_last_call_says_counts_unless_it_was_changed_by_hand_after_it(catalog):
+    stored = catalog.file(make_record(0, info={"z": 1}), make_tree())
+
+    def after(*steps):
+        for step in steps:
+            stored.note("z", step[1]) if isinstance(step, tuple) else catalog.keep_info(stored, {"z": step})
+        return stored.info["z"]
+
+    assert after(2) == 2
+    assert after(1) == 1
+    assert after(("by hand", 5)) == 5
+    assert after(1) == 5, "this was said before"
+    assert after(2) == 2
+    assert after(("by hand", 3), 3, 2) == 2
+    stored.unnote("z")
+    assert catalog.keep_info(stored, {"z": 2}) == [] and "z" not in stored.info
+    assert catalog.keep_info(stored, {"z": 4}) == ["z"]
+    catalog.rebuild()
+    assert stored.info["z"] == 4
+
+
+def test_notes_and_tags_of_a_run_are_those_of_the_run_that_takes_its_place(catalog):
+    info = {"survey": "A", "z": 1, "by hand": 1, "gone": 1, "kept": 1}
+    old = catalog.file(make_record(0, info=info, tags=("birth", "bad")), make_tree())
+    old.note("by hand", 5)
+    old.note("kept", 5)
+    old.unnote("gone")
+    old.tag("good")
+    old.untag("bad")
+    new = make_record(0, info={"z": 2, "by hand": 3, "kept": 1}, tags=("new",))
+    stored = catalog.file(new, make_tree(1), instead_of=old.run_id)
+    assert stored.run_id == new.run_id
+    expected = {"survey": "A", "z": 2, "by hand": 3, "kept": 5}
+    for _ in range(2):
+        for handle in (stored, old):  # also one from before
+            assert handle.info == expected
+            assert handle.tags == ["birth", "good", "new"]
+        catalog.rebuild()
+    third = catalog.file(make_record(0, info={}), make_tree(2), instead_of=stored.run_id)
+    assert (third.info, third.tags) == (expected, ["birth", "good", "new"])
+    assert catalog.keep_info(third, {"kept": 1}) == []
+
+
+def test_notes_of_a_damaged_run_are_kept_by_the_run_that_takes_its_place(catalog):
+    old = catalog.file(make_record(0, info={"survey": "A"}, tags=("birth",)), make_tree())
+    old.path.write_bytes(bytes(old.nbytes))
+    stored = catalog.file(make_record(0, info={}), make_tree(1), instead_of=old.run_id)
+    assert (stored.info, stored.tags) == ({"survey": "A"}, ["birth"])

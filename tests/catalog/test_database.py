@@ -22,7 +22,10 @@ from classy_pm.catalog import (
     rows,
     tables,
 )
+from classy_pm.catalog.records import to_json
 from classy_pm.errors import CatalogError
+
+from .test_recovery import dump
 
 FIXTURES = Path(__file__).parent / "fixtures"
 
@@ -253,3 +256,60 @@ def test_integers_are_kept_to_the_last_digit(catalog):
         values = connection.execute(sa.select(tables.parameter.c.median, tables.parameter.c.exact)).all()
     assert dict(notes) == {"id": str(number), "ok": None}
     assert set(values) == {(2.0**53, None), (2.0**53, str(number)), (None, str(10**400))}
+
+
+def test_a_note_of_an_older_index_under_two_spellings_of_a_key_is_kept_under_two_keys(old):
+    composed, apart = "\u00e9", "e\u0301"
+    connection = sqlite3.connect(old)
+    with connection:
+        (first,) = connection.execute("SELECT min(id) FROM fit").fetchone()
+        lines = [
+            (first, composed, 1.0, None, "1"),
+            (first, apart, 2.0, None, "2"),
+            (first, "t", None, apart, to_json(apart)),
+            (first, "nested", None, None, to_json([{apart: 1, composed: 2}, "\\u"])),
+        ]
+        connection.executemany("INSERT INTO info VALUES (?, ?, ?, ?, ?)", lines)
+    connection.close()
+    with Catalog(old) as catalog:
+        info = next(iter(catalog)).info
+        assert (info[composed], info[f"{composed} (2)"], info["t"]) == (1, 2, composed)
+        assert info["nested"] == [{composed: 2, f"{composed} (2)": 1}, "\\u"]
+        agg = Aggregator(catalog)
+        assert len(agg.query(agg.info["t"] == composed)) == 1
+        assert apart not in info
+
+
+@pytest.mark.parametrize("use", ["verify", "rebuild"])
+def test_what_an_older_index_had_not_of_parameters_is_taken_from_the_files(
+    catalog, location, use, monkeypatch
+):
+    number = 2**53 + 1
+    fixed = ParameterRecord("a.id", role="fixed", value=number)
+    catalog.file(
+        make_record(0, aliases={"b.x": "a.x"}, parameters=(ParameterRecord("a.x"), fixed)), make_tree()
+    )
+    catalog.file(make_record(1), make_tree())
+    before = dump(catalog)
+    catalog.close()
+    connection = sqlite3.connect(location)
+    with connection:
+        for view in tables.VIEWS:
+            connection.execute(f"DROP VIEW {view}")
+        for table in ("parameter", "info"):
+            connection.execute(f"ALTER TABLE {table} DROP COLUMN exact")
+        connection.execute("DELETE FROM parameter WHERE role = 'shared'")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+
+    def marks(catalog):
+        with catalog.database.reading() as connection:
+            keys = connection.execute(sa.select(tables.meta.c.key)).scalars().all()
+        return [key for key in keys if key == migrations.OLD_PARAMETERS]
+
+    with Catalog(location) as again:
+        assert len(again) == 2 and marks(again)
+        assert dump(again) != before
+        getattr(again, use)()
+        assert dump(again) == before
+        assert not marks(again)

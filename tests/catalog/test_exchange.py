@@ -1,5 +1,7 @@
 """Fits can be handed to somebody else; what comes in is checked like any stranger's file."""
 
+import json
+import os
 import struct
 import zipfile
 
@@ -9,7 +11,7 @@ import pytest
 import xarray as xr
 from builders import make_key, make_record, make_tree
 
-from classy_pm.catalog import Aggregator, Catalog, exchange, notes
+from classy_pm.catalog import Aggregator, Catalog, FitRecord, exchange, filing, notes, rows
 from classy_pm.errors import CatalogError
 
 
@@ -218,3 +220,134 @@ def test_a_fit_that_is_here_with_another_run_is_told(full, other, tmp_path, by):
     assert stored == mine and stored.tags == []
     xr.testing.assert_identical(stored.tree(), make_tree(7))
     assert not other.layout.quarantine.exists()
+
+
+def write_with(monkeypatch, **changes):
+    """Have manifests written that no version of ours writes."""
+    sound = FitRecord.to_manifest
+    monkeypatch.setattr(
+        FitRecord, "to_manifest", lambda record: json.dumps(json.loads(sound(record)) | changes)
+    )
+
+
+POISON = [
+    {"n_nonfinite": None},
+    {"divergences": 2.5},
+    {"grid_index": 0.5},
+    {"parameters": [{"path": "a", "role": "free", "prior": {"a": 1}}]},
+    {"parameters": [{"path": "a", "role": "free", "prior": "\ud800"}]},
+    {"parameters": [{"path": "\ud800", "role": "free"}]},
+    {"created": 5},
+]
+
+
+@pytest.mark.parametrize("poison", POISON, ids=str)
+def test_a_manifest_that_no_column_holds_is_set_aside_and_harms_nobody(
+    catalog, other, tmp_path, monkeypatch, poison
+):
+    with monkeypatch.context() as patch:
+        write_with(patch, **poison)
+        stored = other.file(make_record(7), make_tree())
+        other.export(tmp_path / "a.zip")
+    catalog.file(make_record(0), make_tree())
+    assert catalog.import_zip(tmp_path / "a.zip").set_aside == [stored.path.name]
+    # As an earlier version left it: named, without a row, and with its part.
+    path = catalog.layout.fit_path(stored.fit_key, stored.run_id)
+    for use in ("__len__", "recover", "verify", "rebuild"):
+        catalog.close()
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(stored.path.read_bytes())
+        part = catalog.layout.part_path(stored.fit_key, stored.run_id)
+        part.with_name(part.name.replace(f".{os.getpid()}.", ".999999999.")).touch()
+        with Catalog(catalog.location) as again:
+            getattr(again, use)()
+            assert len(again) == 1
+        assert not path.exists()
+        assert "cannot be filed" in (catalog.layout.quarantine / f"{path.name}.reason.txt").read_text()
+
+
+@pytest.fixture
+def refusing(monkeypatch):
+    """An index that does not take the rows of one fit, whatever its record is checked for."""
+    sound = rows._fit_row
+
+    def fit_row(record, written):
+        row = sound(record, written)
+        return row | {"n_nonfinite": None} if record.fit_key == make_key(1) else row
+
+    monkeypatch.setattr(rows, "_fit_row", fit_row)
+
+
+def test_a_fit_that_the_index_does_not_take_is_set_aside_and_the_others_are_entered(
+    full, other, tmp_path, refusing
+):
+    path = full.find(make_key(1)).path
+    full.export(tmp_path / "a.zip")
+    report = other.import_zip(tmp_path / "a.zip")
+    assert (len(report.adopted), report.set_aside) == (2, [path.name])
+    report = full.rebuild()
+    assert (len(report.adopted), report.set_aside) == (2, [path.name])
+    assert len(full) == len(other) == 2
+    for catalog in (full, other):
+        assert "NOT NULL" in (catalog.layout.quarantine / f"{path.name}.reason.txt").read_text()
+    path.write_bytes((full.layout.quarantine / path.name).read_bytes())
+    assert full.recover().set_aside == [path.name]
+    with pytest.raises(CatalogError, match="does not take this fit"):
+        full.file(make_record(1), make_tree())
+    with pytest.raises(CatalogError, match="does not take this fit"):
+        full.file_many([(make_record(number), make_tree()) for number in (1, 5)])
+    assert len(full) == 3, "the fits that came along are filed"
+
+
+def test_a_file_is_not_set_aside_because_the_index_cannot_be_asked(full, monkeypatch):
+    stored = full.find(make_key(1))
+
+    def locked(*arguments):
+        raise CatalogError("The index was locked by another process.")
+
+    monkeypatch.setattr(filing, "_filed_hash", locked)
+    with pytest.raises(CatalogError, match="locked"):
+        filing.adopt(full.database, full.layout, stored.path)
+    assert stored.path.exists()
+
+
+def test_of_a_folder_whose_process_was_killed_the_run_that_took_the_place_is_taken(catalog, other):
+    old = catalog.file(make_record(0, run_id="0" * 32, info={"v": "old"}), make_tree(0))
+    content = old.path.read_bytes()
+    new = catalog.file(
+        make_record(0, run_id="f" * 32, info={"v": "new"}), make_tree(1), instead_of=old.run_id
+    )
+    # As a kill after the commit leaves it.
+    old.path.write_bytes(content)
+    catalog.layout.part_path(new.fit_key, new.run_id).touch()
+    report = other.import_folder(catalog.layout.files)
+    assert (report.adopted, report.other_run) == ([new.fit_key], [])
+    (stored,) = other
+    assert (stored.run_id, stored.info["v"]) == (new.run_id, "new")
+
+
+def test_the_same_zip_undoes_nothing_also_if_its_clock_was_ahead(full, other, tmp_path):
+    key = make_key(0)
+    ahead = "9999-01-01T00:00:00.00000{}+00:00"
+    changes = [
+        notes.Change(key, action, name, value, ahead.format(number))
+        for number, (action, name, value) in enumerate(
+            [("tag", "good", None), ("note", "n", 1), ("tag", "best", None), ("untag", "best", None)]
+        )
+    ]
+    lines = notes.lines_of([change._replace(at="") for change in changes])
+    for change in changes:
+        start, _, rest = lines.partition(b'"at":"2')
+        lines = start + f'"at":"{change.at}'.encode() + rest[rest.index(b'"') :]
+    (full.layout.files / notes.FILE).write_bytes(lines)
+    full.export(tmp_path / "a.zip")
+    other.import_zip(tmp_path / "a.zip")
+    fit = other.find(key)
+    assert (fit.tags, fit.info["n"]) == (["good"], 1)
+    fit.untag("good")
+    fit.note("n", 2)
+    content = notes.path_in(other.layout.files).read_bytes()
+    for _ in range(2):
+        other.import_zip(tmp_path / "a.zip")
+    assert (fit.tags, fit.info["n"]) == ([], 2)
+    assert notes.path_in(other.layout.files).read_bytes() == content

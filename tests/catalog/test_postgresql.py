@@ -29,9 +29,11 @@ from classy_pm.catalog import (
     filing,
     migrations,
     postgresql,
+    rows,
     tables,
 )
 from classy_pm.catalog.faults import STEPS
+from classy_pm.catalog.records import to_json
 from classy_pm.errors import CatalogError, MissingPackageError
 
 from .test_catalog import (  # noqa: F401
@@ -395,17 +397,26 @@ def test_an_older_catalogue_is_brought_up_to_date(catalog, again, server, locati
 
 def test_a_catalogue_of_schema_1_is_brought_up_to_date(catalog, again, server, location):
     number, apart = 2**53 + 1, "cafe\u0301"
-    catalog.file(make_record(info={"id": number}, tags=("café", "a")), make_tree())
+    info = {"id": number, "é": 1, "b": 2, "t": "é"}
+    catalog.file(make_record(info=info, tags=("café", "a")), make_tree())
     schema = schema_of(location)
     server.execute(f"DROP VIEW {schema}.fits")
     server.execute(f"DROP VIEW {schema}.parameters")
     for table in ("info", "parameter"):
         server.execute(f"ALTER TABLE {schema}.{table} DROP COLUMN exact")
     server.execute(f"UPDATE {schema}.tag SET tag = '{apart}' WHERE tag = 'a'")
+    server.execute(f"UPDATE {schema}.info SET key = 'e\u0301' WHERE key = 'b'")
+    apart_json = f"text = '{apart[-2:]}', json = '{to_json(apart[-2:])}'"
+    server.execute(f"UPDATE {schema}.info SET {apart_json} WHERE key = 't'")
     server.execute(f"UPDATE {schema}.meta SET value = '1' WHERE key = 'schema_version'")
     (stored,) = again()
     assert stored.tags == ["café"]
+    assert stored.info == {"id": number, "é": 1, "é (2)": 2, "t": "é"}
     assert server.execute(f"SELECT exact FROM {schema}.info WHERE key = 'id'") == [(str(number),)]
+    mark = f"SELECT count(*) FROM {schema}.meta WHERE key = 'old_parameters'"
+    assert server.execute(mark) == [(1,)]
+    again().rebuild()
+    assert server.execute(mark) == [(0,)]
     assert server.execute(f"SELECT count(medians) FROM {schema}.fits") == [(1,)]
 
 
@@ -591,3 +602,25 @@ def test_a_database_that_cannot_keep_every_text_is_refused(server, tmp_path):
         pytest.raises(CatalogError, match=r"encoding LATIN1.*\n.*createdb"),
     ):
         catalog.file(make_record(), make_tree())
+
+
+@pytest.mark.parametrize("divergences", [1.5, None, 2**53 + 1])
+def test_a_number_that_would_be_kept_as_another_is_refused(catalog, divergences):
+    with pytest.raises(CatalogError, match="cannot be filed"):
+        catalog.file(make_record(0, n_nonfinite=divergences), make_tree())
+    assert len(catalog) == 0
+
+
+def test_a_fit_that_the_index_does_not_take_is_set_aside_and_the_others_are_entered(catalog, monkeypatch):
+    for number in range(3):
+        catalog.file(make_record(number), make_tree())
+    sound = rows._fit_row
+
+    def fit_row(record, written):
+        row = sound(record, written)
+        return row | {"n_nonfinite": {"a": 1}} if record.fit_key == make_key(1) else row
+
+    monkeypatch.setattr(rows, "_fit_row", fit_row)
+    report = catalog.rebuild()
+    assert (len(report.adopted), len(report.set_aside)) == (2, 1)
+    assert len(catalog) == 2

@@ -9,6 +9,7 @@ import pytest
 from builders import make_record
 
 from classy_pm.catalog import ComponentRecord, FitRecord, ParameterRecord, check_info
+from classy_pm.catalog.former import MOST_PLACES, aliases_of
 from classy_pm.catalog.records import DEEPEST_MANIFEST, LARGEST_MANIFEST, exact_digits, from_json, to_json
 from classy_pm.errors import CatalogError
 
@@ -293,3 +294,102 @@ def test_a_further_path_must_be_one_and_belong_to_a_parameter(aliases):
 def test_further_paths_survive_the_manifest():
     record = make_record(aliases={"other.centre": "profile.centre"})
     assert FitRecord.from_manifest(record.to_manifest()).aliases == record.aliases
+
+
+NO_COLUMN_HOLDS = {
+    "n_nonfinite": [None, 1.5, True, "1", 2**53 + 1, 2**63],
+    "divergences": [2.5, float("nan"), 2**53 + 1, [], 10**5000],
+    "grid_index": [0.5, 2**63 - 1, {}],
+    "log_evidence": ["1", True, 2**53 + 1, 10**5000],
+    "seconds": [{}],
+    "name": [None, 5, 10**5000, "a\0b"],
+    "search": [None, {"a": 1}, "\ud800"],
+    "created": [None, 5, "a\0b"],
+    "kind": [None, ["fit"], 10**5000],
+    "parent_key": [5, "A" * 64, "\ud800"],
+    "model_hash": [{"a": 1}],
+    "tags": [[5], [None], ["\ud800"], 5],
+    "components": [[["a", 5, []]], [["a", "m:A", [5]]], [[5, "m:A", []]], [["a"]], 5],
+}
+NO_PARAMETER_HOLDS = {
+    "prior": [{"a": 1}, 5, "\ud800"],
+    "path": [5, None, ["a"]],
+    "role": [["free"], None, 5],
+    "median": ["1", True, 2**53 + 1, {}],
+    "value": [{"a": 1}, 10**5000],
+}
+WRONG = [(name, value) for name, values in NO_COLUMN_HOLDS.items() for value in values]
+WRONG += [(f"parameters {name}", value) for name, values in NO_PARAMETER_HOLDS.items() for value in values]
+
+
+@pytest.mark.parametrize("number", range(len(WRONG)))
+def test_what_no_column_holds_is_refused_when_a_record_is_made_or_read(number):
+    name, value = WRONG[number]
+    of_parameter = name.removeprefix("parameters ")
+    inside = of_parameter != name
+    with pytest.raises(CatalogError):
+        if inside:
+            make_record(parameters=(ParameterRecord(**{"path": "a", of_parameter: value}),))
+        else:
+            make_record(**{name: value})
+    content = json.loads(make_record().to_manifest())
+    (content["parameters"][0] if inside else content)[of_parameter] = value if value != 10**5000 else 10**4250
+    with pytest.raises(CatalogError):
+        FitRecord.from_manifest(json.dumps(content))
+
+
+def test_whole_numbers_may_be_written_with_a_point():
+    record = make_record(divergences=2.0, grid_index=2**62)
+    assert (type(record.divergences), record.divergences, record.grid_index) == (int, 2, 2**62)
+
+
+def test_parameters_are_records():
+    with pytest.raises(CatalogError, match="not a ParameterRecord"):
+        make_record(parameters=("a",))
+
+
+@pytest.mark.parametrize("where", ["settings", "payload", "extra", "versions"])
+def test_an_integer_without_end_is_refused_in_words(where):
+    with pytest.raises(CatalogError, match=rf"{where}\.a is an integer of \d+ bits"):
+        make_record(**{where: {"a": 10**5000}}).to_manifest()
+
+
+def test_an_old_note_under_two_spellings_of_a_key_is_kept_under_two_keys():
+    content = json.loads(make_record().to_manifest())
+    content["info"] = {APART: 1, COMPOSED: [{APART: 2, COMPOSED: 3}], "other": APART}
+    expected = {f"{COMPOSED} (2)": 1, COMPOSED: [{f"{COMPOSED} (2)": 2, COMPOSED: 3}], "other": COMPOSED}
+    record = FitRecord.from_manifest(json.dumps(content))
+    assert record.info == expected
+    assert FitRecord.from_manifest(record.to_manifest()).info == expected
+
+
+def shared_model():
+    prior = {"id": 3, "type": "prior", "family": "UniformPrior", "arguments": [], "shape": [2]}
+    first = {"id": 2, "type": "model", "children": [["x", prior], ["y", {"id": 4, "type": "prior"}]]}
+    again = {"id": 5, "type": "model", "children": [["x", {"type": "same", "id": 3}], ["y", 1.5]]}
+    children = [["a", first], ["b", again], ["c", {"type": "same", "id": 2}]]
+    return {"root": {"id": 0, "type": "collection", "children": children}}
+
+
+def test_a_manifest_without_further_paths_has_them_from_its_model():
+    paths = ["a.x[0]", "a.x[1]", "a.y"]
+    content = json.loads(
+        make_record(model=shared_model(), parameters=map(ParameterRecord, paths)).to_manifest()
+    )
+    assert content.pop("aliases") == {}
+    assert FitRecord.from_manifest(json.dumps(content)).aliases == {
+        "b.x[0]": "a.x[0]",
+        "b.x[1]": "a.x[1]",
+        "c.x[0]": "a.x[0]",
+        "c.x[1]": "a.x[1]",
+        "c.y": "a.y",
+    }
+
+
+def test_a_model_without_end_has_no_further_paths():
+    same = [[name, {"type": "same", "id": 0}] for name in "ab"]
+    prior = ["x", {"id": 1, "type": "prior"}]
+    for children in ([prior, *same], same, [[n, prior[1]] for n in map(str, range(2 * MOST_PLACES))]):
+        assert aliases_of({"root": {"id": 0, "type": "collection", "children": children}}, ["x", "0"]) == {}
+    for odd in ({}, None, 5, {"root": {"type": "same", "id": []}}, {"root": {"id": 0, "type": "model"}}):
+        assert aliases_of(odd, ["x"]) == {}

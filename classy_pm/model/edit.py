@@ -88,6 +88,9 @@ def empty_like(node: Node) -> Node:
         object.__setattr__(new, "_extras", list(node._extras))
     elif isinstance(node, Collection):
         object.__setattr__(new, "_container", node._container)
+        for name in ("_factors", "_parents"):  # of a graph of factors
+            if name in node.__dict__:
+                object.__setattr__(new, name, node.__dict__[name])
     return new
 
 

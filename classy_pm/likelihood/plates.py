@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -22,14 +23,14 @@ from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.likelihood.trace import Trace, trace
 from classy_pm.likelihood.trace.proof import quick_function
-from classy_pm.model import Expression, PlateLayout
+from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.model.plates import Plate
 from classy_pm.plan import Plan
 
 __all__ = ["trace_plates"]
 
-# In how many draws from the prior a trace looks for a valid point of each branch, and at how many the graph is
-# compared with the function factor by factor.
+# In how many draws from the prior a trace looks for a valid point of each branch, and at how many of them the
+# graph is compared with the function factor by factor.
 WITNESSES = 200
 COMPARED = 3
 # How well, relatively.
@@ -105,7 +106,10 @@ def _variable(plan: Plan, column: Any, inputs: Sequence[Any]) -> Any:
     if not isinstance(column, Expression):
         return pt.constant(column)
     places = plan.layout.position
-    return inputs[places[column]] if column in places else build_expression(plan, column, inputs)
+    if column in places:
+        return inputs[places[column]]
+    assert isinstance(column, Derived)
+    return build_expression(plan, column, inputs)
 
 
 def _batches(plate: Plate, joint: JointAnalysis) -> Iterator[Batch]:
@@ -123,10 +127,7 @@ def _batches(plate: Plate, joint: JointAnalysis) -> Iterator[Batch]:
         data = {}
         for path in found[places[0]][1]:
             stacked = np.stack([np.asarray(found[place][1][path]) for place in places])
-            if any(
-                not np.array_equal(stacked[0], other, equal_nan=stacked.dtype.kind == "f")
-                for other in stacked
-            ):
+            if not all(np.array_equal(stacked[0], other, equal_nan=True) for other in stacked[1:]):
                 data[path] = stacked
         yield Batch(np.array(places), analyses, data)
 
@@ -143,16 +144,9 @@ def _form(item: Any, path: str, numbers: dict[str, Any]) -> Any:
         return type(item), tuple(_form(part, f"{path}[{place}]", numbers) for place, part in enumerate(item))
     if isinstance(item, dict):
         return dict, tuple((key, _form(part, f"{path}[{key!r}]", numbers)) for key, part in item.items())
-    if isinstance(item, Analysis) or (
-        type(item).__module__ != "builtins"
-        and type(item).__dict__.get("__slots__") is None
-        and hasattr(item, "__dict__")
-        and not callable(item)
-    ):
-        attributes = vars(item)
-        return type(item), tuple(
-            (name, _form(part, f"{path}.{name}", numbers)) for name, part in attributes.items()
-        )
+    if hasattr(item, "__dict__") and not callable(item) and not isinstance(item, (type, ModuleType)):
+        parts = vars(item).items()
+        return type(item), tuple((name, _form(part, f"{path}.{name}", numbers)) for name, part in parts)
     try:
         hash(item)
     except TypeError:
@@ -179,7 +173,16 @@ def _with_data(item: Any, path: str, data: dict[str, Any]) -> Any:
 def _spread(
     layout: PlateLayout, plate: Plate, batch: Batch, columns: list[Any], draws: list[list[Any]]
 ) -> tuple[Any, Any, str]:
-    """Trace the first factor of a batch, and return the log likelihoods, the terms of all and why there are none."""
+    """Trace the first factor of a batch, and spread the graph over all.
+
+    Returns
+    -------
+    value : TensorVariable, shape (factors,)
+        Their log likelihoods.
+    terms : TensorVariable, shape (factors * terms,), or None
+    reason : str
+        Why there are no terms.
+    """
     count, first = len(batch.places), batch.analyses[0]
     along = [column in layout.along if isinstance(column, Expression) else True for column in plate.columns]
     slots = [

@@ -262,6 +262,16 @@ def test_verify_enters_a_file_without_a_row(run, location):
     assert f"adopted  {make_key(1)}  (had no row and has one now)" in run("verify")
 
 
+@pytest.mark.parametrize("left", [None, b""])
+def test_verify_makes_a_lost_index_again(run, location, left):
+    location.unlink()
+    if left is not None:
+        location.write_bytes(left)
+    assert "There is no catalogue" in run("verify", code=1)
+    assert run("verify", "--rebuild").count("adopted") == 3
+    assert run("verify") == "3 files looked at.\n"
+
+
 def test_verify_makes_a_broken_index_again(run, location):
     for suffix in ("-wal", "-shm"):
         location.with_name(location.name + suffix).unlink(missing_ok=True)

@@ -52,6 +52,12 @@ def open_to_write(given: argparse.Namespace) -> Catalog:
     return _existing(open_catalog(given, create=False))
 
 
+def open_to_rebuild(given: argparse.Namespace) -> Catalog:
+    """Return a catalogue whose index may be lost, if its files are there."""
+    catalog = open_catalog(given)
+    return catalog if any(True for _ in catalog.layout.all_files()) else open_to_write(given)
+
+
 def _existing(catalog: Catalog) -> Catalog:
     try:
         catalog.is_there()

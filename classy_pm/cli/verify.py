@@ -36,7 +36,7 @@ def run(given: argparse.Namespace) -> int:
     """Verify a catalogue."""
     from classy_pm.catalog.listing import list_fits
 
-    with common.open_to_write(given) as catalog:
+    with common.open_to_rebuild(given) if given.rebuild else common.open_to_write(given) as catalog:
         rebuilt = catalog.rebuild() if given.rebuild else None
         report = catalog.verify()
         if rebuilt is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import unicodedata
 from functools import cached_property
 from typing import Any
 
@@ -167,5 +168,7 @@ class DerivedQuantities:
 
 
 def can_name_a_variable(name: str) -> bool:
-    """Whether a file can have a variable with this name."""
-    return 0 < len(name) <= 200 and name == name.strip() and not set(name) & set("/\0")
+    """Whether a file can have a variable with this name, and keeps it as it is."""
+    composed = unicodedata.normalize("NFC", name)  # which NetCDF makes of it
+    possible = name == composed.strip() and not set(name) & set("/\0")
+    return 0 < len(name) <= 200 and possible and name == name.encode("utf-8", "replace").decode()

@@ -6,6 +6,7 @@ import copy
 import inspect
 import itertools
 import json
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
@@ -381,6 +382,11 @@ def check_name(name: str) -> None:
         raise ModelError(
             f"`{name}` cannot be the name of a part or a parameter.",
             cure="Names are Python identifiers; dots join them to paths.",
+        )
+    if not unicodedata.is_normalized("NFC", name):
+        raise ModelError(
+            f"The letters of `{name}` have accents as characters of their own, which no file keeps.",
+            cure='Compose them: unicodedata.normalize("NFC", name).',
         )
 
 

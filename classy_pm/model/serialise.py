@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.errors import Faults, ModelError
+from classy_pm.errors import Faults, ModelError, UnknownNameError
 from classy_pm.model.collection import Collection
 from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.foreign import Prior
@@ -53,7 +53,29 @@ class Stranger:
 
     def __repr__(self) -> str:
         attributes = ", ".join(f"{name}={value!r}" for name, value in vars(self).items())
-        return f"{type(self).__name__}({attributes})"
+        return f"<stranger {self.class_reference}: {attributes}>"
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise UnknownNameError(
+            f"Of this object of {self.class_reference} only the attributes {', '.join(vars(self))} are known, "
+            f"not `{name}`.",
+            cure=self._cure(),
+        )
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        raise UnknownNameError(
+            f"The class {self.class_reference} is known by its name alone, so its objects cannot be called.",
+            cure=self._cure(),
+        )
+
+    def _cure(self) -> str:
+        name = self.class_reference.rpartition(":")[2]
+        return (
+            f"Hand your class over: aggregator = aggregator.register({name}), or where it has another name, "
+            f'aggregator.alias("{self.class_reference}", {name}).'
+        )
 
 
 def model_from_dict(data: Any, classes: Iterable[Callable[..., Any]] = ()) -> Any:

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from strategies import Branch, Leaf, models
 
-from classy_pm.errors import ModelError
+from classy_pm.errors import ModelError, UnknownNameError
 from classy_pm.model import (
     Array,
     Collection,
@@ -18,6 +18,7 @@ from classy_pm.model import (
     Instance,
     Model,
     UniformPrior,
+    model_of_strangers,
 )
 from classy_pm.plan import make_plan
 
@@ -215,3 +216,22 @@ def test_data_of_an_object_hide_no_method_of_its_class():
     attributes.append(["deflection", 1.0])
     with pytest.raises(ModelError, match=r"`deflection` would hide the method of .*Lens"):
         Collection.from_dict(data)
+
+
+def test_what_is_known_by_name_alone_says_how_to_make_it_known():
+    model = model_of_strangers(Collection(lens=Model(Lens, mass=UniformPrior())).to_dict(), {})
+    lens = model.instance_from_vector([0.5]).lens
+    assert lens.mass == 0.5 and repr(lens).startswith("<stranger ") and "mass" in repr(lens)
+    with pytest.raises(UnknownNameError, match=r"not `deflection`(.|\n)*register\(Lens\)"):
+        lens.deflection()
+    with pytest.raises(UnknownNameError, match="only the attributes mass are known"):
+        _ = lens.mas
+    with pytest.raises(UnknownNameError, match="cannot be called"):
+        lens(1.0)
+    assert pickle.dumps(vars(lens)) and not hasattr(lens, "__array__")
+
+
+@pytest.mark.parametrize("name", ["e\u0301", "a\u0308_b"])
+def test_a_name_that_no_file_keeps_is_refused(name):
+    with pytest.raises(ModelError, match="Compose them"):
+        Collection(**{name: UniformPrior()})

@@ -268,6 +268,8 @@ BAD_NAMES = {
     "log_weight": "cannot be the name",
     "a/b": "cannot be the name",
     "nul\0": "cannot be the name",
+    "de\u0301": "cannot be the name",
+    "half\ud800": "cannot be the name",
     " blank": "cannot be the name",
     "x" * 201: "cannot be the name",
 }

@@ -11,7 +11,7 @@ from classy_pm.model import FactorGraphModel
 
 __all__ = ["JointAnalysis", "analysis_of"]
 
-# What an analysis may have besides its log likelihood that is not asked of the factors of a graph.
+# What an analysis may have besides its log likelihood, and is not asked for in a graph of factors.
 LEFT_OUT = ("simulate", "derived", "visualize", "save_attributes")
 
 
@@ -51,6 +51,16 @@ class JointAnalysis(Analysis):
             except Exception as error:
                 faults.add(name, str(error))
         faults.raise_as(LikelihoodError, "Some factors of the graph cannot be fitted.")
+
+    def notices(self) -> list[str]:
+        """Say which methods of the factors' analyses are not called."""
+        classes = dict.fromkeys(type(analysis) for analysis in self.analyses.values())
+        found = {
+            name: [cls.__name__ for cls in classes if getattr(cls, name) is not getattr(Analysis, name)]
+            for name in LEFT_OUT
+        }
+        told = [f"`{name}` of {', '.join(owners)}" for name, owners in found.items() if owners]
+        return [f"In a graph of factors these are not called: {'; '.join(told)}."] if told else []
 
 
 def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:

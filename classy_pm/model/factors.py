@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import Any, override
 
 from classy_pm.errors import Faults, ModelError
@@ -78,6 +79,13 @@ class HierarchicalFactor:
         self.prior = distribution(**arguments)
         self.drawn_variables: list[AbstractPrior] = []
 
+    @classmethod
+    def of(cls, prior: AbstractPrior, parent: AbstractPrior) -> HierarchicalFactor:
+        """Return the parent of one parameter."""
+        factor = object.__new__(cls)
+        factor.prior, factor.drawn_variables = parent, [prior]
+        return factor
+
     def add_drawn_variable(self, prior: AbstractPrior) -> None:
         """Let a parameter, given by its prior, be drawn from this distribution.
 
@@ -129,13 +137,14 @@ class FactorGraphModel(Collection):
                 faults.add(name, f"is the name of {count} factors")
         faults.raise_as(ModelError, "Each factor of a graph needs a name of its own.")
         super().__init__()
-        object.__setattr__(self, "_factors", tuple(own))
-        object.__setattr__(
-            self, "_parents", tuple(item for item in factors if isinstance(item, HierarchicalFactor))
-        )
+        self._set_factors(own, [item for item in factors if isinstance(item, HierarchicalFactor)])
         for name, factor in zip(names, own, strict=True):
             self._set(name, factor.prior_model)
         self.drawn_from()
+
+    def _set_factors(self, factors: Sequence[AnalysisFactor], parents: Sequence[HierarchicalFactor]) -> None:
+        object.__setattr__(self, "_factors", tuple(factors))
+        object.__setattr__(self, "_parents", tuple(parents))
 
     @property
     def factors(self) -> tuple[AnalysisFactor, ...]:

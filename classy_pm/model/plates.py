@@ -278,7 +278,9 @@ class _Reader:
         key = (dim, *(id(item) if isinstance(item, Expression) else item for item in items))
         if key not in self.made:
             self.made[key] = made = self._made(items, dim)
-            self.along[made] = dim
+            # Arithmetic on what is shared is shared.
+            if made.__class__ is not Derived or any(part in self.along for _, part in made.inputs()):
+                self.along[made] = dim
         return self.made[key]
 
     def _made(self, items: tuple[Any, ...], dim: str) -> Expression:

@@ -23,7 +23,7 @@ from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
 from classy_pm.likelihood.infinite import check_infinite
-from classy_pm.likelihood.joint import analysis_of
+from classy_pm.likelihood.joint import JointAnalysis, analysis_of
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import Result
@@ -309,6 +309,7 @@ class Search(Settings):
             notices += position_notices(plan, draws.vectors)
         notices += _flat_notice(draws)
         notices += identity.changes(self, plan, analysis)
+        notices += analysis.notices() if isinstance(analysis, JointAnalysis) else []
         assert draws.log_likelihood is not None
         tree = make_tree(
             variables,

@@ -90,5 +90,6 @@ def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:
         joint.check()
         return joint
     if analysis is None:
-        raise SettingError("The analysis is missing.", cure=f"Write {call}.")
+        name = call.partition("(")[0]
+        raise SettingError(f"{name} cannot be called like this.", ["analysis: is missing"], f"Write {call}.")
     return analysis

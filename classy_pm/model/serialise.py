@@ -60,12 +60,13 @@ class Stranger:
         if name.startswith("__"):
             raise AttributeError(name)
         raise UnknownNameError(
-            f"Of this object of {self.class_reference} only the attributes {', '.join(vars(self))} are known, "
-            f"not `{name}`.",
+            f"Of this object of {self.class_reference} only the attributes {', '.join(vars(self))} are "
+            f"known, not `{name}`.",
             cure=self._cure(),
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Refuse, with the cure."""
         raise UnknownNameError(
             f"The class {self.class_reference} is known by its name alone, so its objects cannot be called.",
             cure=self._cure(),

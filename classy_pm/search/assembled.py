@@ -32,8 +32,8 @@ def assembled(plan: Plan, joint: JointAnalysis, vectors: np.ndarray) -> np.ndarr
     Returns
     -------
     numpy.ndarray, shape (ranks, size)
-        In the first one each data set has its parameters from the draw at which its log likelihood is largest,
-        in the second from the second best draw, and so on. What is shared is of the draw that is best in all.
+        In the first one each data set has its parameters from the draw that suits it best, in the second from
+        the second best, and so on. What is shared is of the draw that is best in all.
     """
     layout = plan.layout
     assert isinstance(layout, PlateLayout)

@@ -131,9 +131,9 @@ def test_a_graph_has_its_analyses_and_a_model_needs_one():
     graph = make_graph()
     with pytest.raises(SettingError, match="have their analyses already"):
         cpm.Emcee().fit(graph, Exposures(DATA[0]))
-    with pytest.raises(SettingError, match="The analysis is missing"):
+    with pytest.raises(SettingError, match="analysis: is missing"):
         cpm.Emcee().fit(graph["a"])
-    with pytest.raises(SettingError, match="The analysis is missing"):
+    with pytest.raises(SettingError, match="analysis: is missing"):
         cpm.to_pymc(graph["a"])
 
 

@@ -77,7 +77,7 @@ def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:
     Raises
     ------
     SettingError
-        If a graph is given with an analysis, or another model without one.
+        If a graph is given with an analysis, or another model with None.
     """
     if isinstance(model, FactorGraphModel):
         if analysis is not None:
@@ -90,6 +90,5 @@ def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:
         joint.check()
         return joint
     if analysis is None:
-        name = call.partition("(")[0]
-        raise SettingError(f"{name} cannot be called like this.", ["analysis: is missing"], f"Write {call}.")
+        raise SettingError("The analysis is None.", cure=f"Write {call}.")
     return analysis

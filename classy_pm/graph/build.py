@@ -9,12 +9,13 @@ import pymc as pm
 import pytensor.tensor as pt
 
 from classy_pm.graph.derived import build_derived_quantities
-from classy_pm.graph.expressions import build_expression
 from classy_pm.graph.priors import build_prior
 from classy_pm.likelihood import Analysis, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.derived import DerivedQuantities
+from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.infinite import check_infinite
+from classy_pm.likelihood.joint import analysis_of
 from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood, make_symbolic
 from classy_pm.model import Derived, Expression, Node
 from classy_pm.plan import Plan, make_plan
@@ -26,7 +27,9 @@ LIKELIHOOD_NAME = "likelihood"
 
 
 @checked_call("Write to_pymc(model, analysis); likelihood= can be given besides, by name.")
-def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "auto") -> pm.Model:
+def to_pymc(
+    model: Node, analysis: Analysis | None = None, *, likelihood: LikelihoodKind = "auto"
+) -> pm.Model:
     """Turn a model and an analysis into a PyMC model.
 
     Parameters
@@ -65,6 +68,7 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
     """
     check_order("to_pymc(model, analysis)", model, analysis)
     plan = make_plan(model)
+    analysis = analysis_of(model, analysis, "to_pymc(model, analysis)")
     check_analysis(analysis)
     check_infinite(plan, analysis)
     pymc_model = build_model(plan, make_symbolic(plan, analysis, likelihood))
@@ -77,7 +81,7 @@ def to_pymc(model: Node, analysis: Analysis, *, likelihood: LikelihoodKind = "au
 
 def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
     """Build the PyMC model of a plan and its log likelihood."""
-    with pm.Model() as pymc_model:
+    with pm.Model(coords=plan.layout.coords) as pymc_model:
         variables = build_parameters(plan)
         build_derived(plan, variables)
         build_assertions(plan, variables)
@@ -100,7 +104,9 @@ def build_parameters(plan: Plan) -> list[Any]:
                 assert isinstance(value, Derived)
                 known[value] = build_expression(plan, value, variables)
             arguments[name] = known[value]
-        variables.append(build_prior(parameter.name, parameter.prior, arguments))
+        variables.append(
+            build_prior(parameter.name, parameter.prior, arguments, plan.layout.dims_of(parameter.prior))
+        )
         known[parameter.prior] = variables[-1]
     return variables
 
@@ -108,7 +114,8 @@ def build_parameters(plan: Plan) -> list[Any]:
 def build_derived(plan: Plan, variables: list[Any]) -> None:
     """Add the parameters that are computed from others."""
     for path, derived in plan.derived:
-        pm.Deterministic(".".join(path), build_expression(plan, derived, variables))
+        value = build_expression(plan, derived, variables)
+        pm.Deterministic(".".join(path), value, dims=plan.layout.dims_of(derived) or None)
 
 
 def build_assertions(plan: Plan, variables: list[Any]) -> None:

@@ -16,7 +16,9 @@ from classy_pm.model.expressions import is_number
 __all__ = ["build_prior"]
 
 
-def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> Any:
+def build_prior(
+    name: str, prior: AbstractPrior, arguments: dict[str, Any], dims: tuple[str, ...] = ()
+) -> Any:
     """Add one parameter to the model on the context stack.
 
     Parameters
@@ -26,6 +28,8 @@ def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> A
     prior : AbstractPrior
     arguments : dict
         The prior's arguments: numbers, or variables of the graph for those that are parameters.
+    dims : tuple of str
+        The dims of its leading axes.
 
     Returns
     -------
@@ -39,11 +43,13 @@ def build_prior(name: str, prior: AbstractPrior, arguments: dict[str, Any]) -> A
         build = getattr(pm, prior.pymc_name)
     # A plain float that single precision can hold would become one.
     arguments = {key: np.float64(value) if is_number(value) else value for key, value in arguments.items()}
-    shape = {"shape": prior.shape} if prior.shape else {}
-    return build(name, **prior.pymc_arguments(**arguments), **shape)
+    size: dict[str, Any] = {"shape": prior.shape} if prior.shape else {}
+    if dims:
+        size["dims"] = (*dims, *(None for _ in prior.shape[len(dims) :]))
+    return build(name, **prior.pymc_arguments(**arguments), **size)
 
 
-def _log_uniform(name: str, lower: Any, upper: Any, shape: Any = None) -> Any:
+def _log_uniform(name: str, lower: Any, upper: Any, shape: Any = None, dims: Any = None) -> Any:
     """Add a log-uniform variable.
 
     The sampler sees it on the logistic scale of the logarithm, where its density is smooth. Written
@@ -59,6 +65,7 @@ def _log_uniform(name: str, lower: Any, upper: Any, shape: Any = None) -> Any:
         support_point=_log_uniform_median,
         signature="(),()->()",
         shape=shape,
+        dims=dims,
         class_name="LogUniform",
         transform=transforms.Chain([transforms.log, transforms.Interval(bounds_fn=_log_bounds)]),
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import wraps
 from typing import Any
 
 from classy_pm.errors import Faults, LikelihoodError, SettingError, did_you_mean
-from classy_pm.model import Node
+from classy_pm.model import FactorGraphModel, Node
 
 __all__ = ["check_methods", "check_order", "checked_call"]
 
@@ -44,19 +44,28 @@ def checked_call[**P, R](
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
             try:
-                signature.bind(*args, **kwargs)
+                given = signature.bind(*args, **kwargs).arguments
+                complete = not (_needed(signature, given) - set(given))
             except TypeError:
+                complete = False
+            if not complete:
                 faults = Faults()
                 for name, text in _faults_of_call(signature, args, kwargs, explain):
                     faults.add(name, text)
-                raise SettingError(
-                    f"{function.__name__} cannot be called like this.", faults.lines, cure
-                ) from None
+                raise SettingError(f"{function.__name__} cannot be called like this.", faults.lines, cure)
             return function(*args, **kwargs)
 
         return call
 
     return decorate
+
+
+def _needed(signature: inspect.Signature, given: Mapping[str, Any]) -> set[str]:
+    """Return the arguments that must be given: an analysis for all models but graphs of factors."""
+    parameters = signature.parameters
+    needed = {name for name, item in parameters.items() if item.default is item.empty}
+    graph = isinstance(given.get("model"), FactorGraphModel)
+    return needed if graph else needed | ({"analysis"} & set(parameters))
 
 
 def _faults_of_call(
@@ -76,8 +85,9 @@ def _faults_of_call(
             yield name, f"is no argument. {told or did_you_mean(name, known)}"
         elif name in by_place[: len(args)]:
             yield name, "is given twice"
+    needed = _needed(signature, {**dict(zip(by_place, args, strict=False)), **kwargs})
     for name in by_place[len(args) :]:
-        if name not in kwargs and parameters[name].default is inspect.Parameter.empty:
+        if name not in kwargs and name in needed:
             yield name, "is missing"
     for place, value in enumerate(args[len(by_place) :]):
         free = by_name[place] if place < len(by_name) else ""

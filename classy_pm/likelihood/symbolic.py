@@ -15,7 +15,9 @@ from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
 from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
-from classy_pm.likelihood.trace import Proof, prove, trace
+from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.likelihood.plates import trace_plates
+from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.warn import warn
 from classy_pm.plan import Plan
 
@@ -117,6 +119,17 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
     return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)
 
 
+def _traced(plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], draws: np.ndarray) -> Trace:
+    if isinstance(analysis, JointAnalysis):
+        return trace_plates(plan, analysis, inputs)
+    return trace(
+        lambda values: analysis.log_likelihood_function(plan.build(list(values))),
+        inputs,
+        limit=analysis.branch_limit,
+        witnesses=[tuple(plan.split(draw)) for draw in draws],
+    )
+
+
 def _prove(
     kind: LikelihoodKind, plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
 ) -> SymbolicLogLikelihood:
@@ -125,12 +138,7 @@ def _prove(
     compiled = None
     if kind != "jax":
         try:
-            traced = trace(
-                lambda values: analysis.log_likelihood_function(plan.build(list(values))),
-                inputs,
-                limit=analysis.branch_limit,
-                witnesses=[tuple(plan.split(draw)) for draw in draws],
-            )
+            traced = _traced(plan, analysis, inputs, draws)
         except WrittenInJaxError:
             if kind != "auto":
                 raise

@@ -5,10 +5,12 @@ This floor knows classes and numbers; it imports neither PyMC nor PyTensor.
 
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.factors import AnalysisFactor, FactorGraphModel, HierarchicalFactor
 from classy_pm.model.foreign import Prior
 from classy_pm.model.layout import FreeParameter, Layout
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
+from classy_pm.model.plates import PlateLayout
 from classy_pm.model.prior import AbstractPrior, Array, MissingPrior
 from classy_pm.model.priors import (
     BetaPrior,
@@ -26,16 +28,19 @@ from classy_pm.model.signature import REQUIRED
 __all__ = [
     "REQUIRED",
     "AbstractPrior",
+    "AnalysisFactor",
     "Array",
     "Assertion",
     "BetaPrior",
     "Collection",
     "Derived",
     "Expression",
+    "FactorGraphModel",
     "FreeParameter",
     "GammaPrior",
     "GaussianPrior",
     "HalfGaussianPrior",
+    "HierarchicalFactor",
     "Instance",
     "Layout",
     "LogGaussianPrior",
@@ -44,6 +49,7 @@ __all__ = [
     "Model",
     "Node",
     "Path",
+    "PlateLayout",
     "Prior",
     "Stranger",
     "StudentTPrior",

@@ -8,6 +8,7 @@ from typing import Any
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.factors import FactorGraphModel, HierarchicalFactor
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
 from classy_pm.model.prior import AbstractPrior, MissingPrior
@@ -76,7 +77,11 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
                 new._assertions.append((label, copier.assertion(assertion)))
         return nodes[id(node)]
 
-    return copied(root)
+    new_root = copied(root)
+    if isinstance(root, FactorGraphModel):
+        pairs = [tuple(map(copier.expression, pair)) for pair in root.drawn_from().items()]
+        new_root._set_factors(root.factors, [HierarchicalFactor.of(*pair) for pair in pairs])
+    return new_root
 
 
 def empty_like(node: Node) -> Node:
@@ -88,6 +93,8 @@ def empty_like(node: Node) -> Node:
         object.__setattr__(new, "_extras", list(node._extras))
     elif isinstance(node, Collection):
         object.__setattr__(new, "_container", node._container)
+    if isinstance(node, FactorGraphModel):
+        new._set_factors(node.factors, ())
     return new
 
 

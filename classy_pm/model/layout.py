@@ -201,6 +201,15 @@ class Layout:
         """Where in the list of values each prior's value is."""
         return {parameter.prior: index for index, parameter in enumerate(self.parameters)}
 
+    @property
+    def coords(self) -> dict[str, list[str]]:
+        """The coordinates of each dim that parameters have."""
+        return {}
+
+    def dims_of(self, expression: Expression) -> tuple[str, ...]:
+        """Return the dims of a parameter's leading axes."""
+        return ()
+
     # -- values -----------------------------------------------------------------------------------
 
     def split(self, vectors: np.ndarray) -> list[Any]:

@@ -120,9 +120,12 @@ class Node:
     def _layout(self) -> Any:
         from classy_pm.model.layout import Layout  # layout.py reads nodes, so it imports this module
 
+        return self._cached_layout_of(Layout.of)
+
+    def _cached_layout_of(self, read: Callable[[Self], Any]) -> Any:
         cached = self.__dict__.get("_cached_layout")
         if cached is None or cached[0] != _LastChange.number:
-            cached = (_LastChange.number, Layout.of(self))
+            cached = (_LastChange.number, read(self))
             object.__setattr__(self, "_cached_layout", cached)
         return cached[1]
 

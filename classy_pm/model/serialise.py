@@ -19,6 +19,7 @@ import numpy as np
 from classy_pm.errors import Faults, ModelError, UnknownNameError
 from classy_pm.model.collection import Collection
 from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.factors import FactorGraphModel, HierarchicalFactor
 from classy_pm.model.foreign import Prior
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node
@@ -142,6 +143,9 @@ class _Writer:
         }
         if isinstance(node, Model):
             return {"type": "model", "class": reference_of(node.cls), "extras": list(node._extras), **common}
+        if isinstance(node, FactorGraphModel):
+            drawn = [[self.value(one, path), self.value(new, path)] for one, new in node.drawn_from().items()]
+            return {"type": "collection", "container": "factors", **common, "drawn": drawn}
         return {"type": "collection", "container": node._container, **common}
 
     def assertion(self, item: Assertion, path: str) -> list[Any]:
@@ -234,12 +238,15 @@ class _Reader:
         return self.constant(kind, data)
 
     def node(self, data: dict[str, Any]) -> Node:
-        node: Any = object.__new__(Model if data["type"] == "model" else Collection)
+        kinds = {"model": Model, "factors": FactorGraphModel}
+        node: Any = object.__new__(kinds.get(data.get("container", data["type"]), Collection))
         Node.__init__(node)
         self.made[data["id"]] = node
         if isinstance(node, Model):
             object.__setattr__(node, "_cls", self.classes[data["class"]])
             object.__setattr__(node, "_extras", [str(name) for name in data["extras"]])
+        elif isinstance(node, FactorGraphModel):
+            node._set_factors((), ())
         else:
             if data["container"] not in ("instance", "list", "tuple", "dict"):
                 raise ModelError(f"A collection cannot be a {data['container']!r}.")
@@ -250,6 +257,8 @@ class _Reader:
             object.__setattr__(node, "_extras", [name for name, _ in node.children()])
         elif isinstance(node, Model):
             _check_arguments(node)
+        if isinstance(node, FactorGraphModel):
+            node._set_factors((), [HierarchicalFactor.of(*map(self.value, pair)) for pair in data["drawn"]])
         for name, parts in data["assertions"]:
             node.add_assertion(self.assertion(parts), name)
         return node

@@ -210,7 +210,7 @@ def make_plan(model: Node) -> Plan:
             f"{model!r} is not a model.",
             cure="The model comes first, fit(model, analysis): Model(MyClass) or Collection(name=MyClass).",
         )
-    layout = Layout.of(model)
+    layout: Layout = model._layout()
     layout.require_priors("fitted")
     if layout.size == 0:
         raise ModelError("The model has no free parameter.", cure="Give at least one parameter a prior.")

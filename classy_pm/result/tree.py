@@ -65,6 +65,8 @@ def make_tree(
     log_prior: np.ndarray,
     *,
     free: Sequence[str],
+    dims: Mapping[str, Sequence[str]] | None = None,
+    coords: Mapping[str, Sequence[str]] | None = None,
     stats: Mapping[str, np.ndarray] | None = None,
     pointwise: np.ndarray | None = None,
     pointwise_step: int = 1,
@@ -81,6 +83,10 @@ def make_tree(
     log_likelihood, log_prior : numpy.ndarray, shape (chain, draw)
     free : sequence of str
         The free parameters' names, in the order of the vector.
+    dims : mapping of str to sequence of str, optional
+        Of parameters whose leading axes have names.
+    coords : mapping of str to sequence of str, optional
+        The coordinates along these dims.
     stats : mapping of str to numpy.ndarray, shape (chain, draw)
         What the sampler tells of each draw.
     pointwise : numpy.ndarray, shape (chain, draw, term), optional
@@ -105,26 +111,44 @@ def make_tree(
         POSTERIOR: dict(posterior),
         SAMPLE_STATS: {**(stats or {}), LOG_LIKELIHOOD: log_likelihood, LOG_PRIOR: log_prior},
     }
-    dims = {}
+    named = {name: list(of_variable) for name, of_variable in (dims or {}).items()}
     if pointwise is not None:
         arrays[POINTWISE] = {"likelihood": pointwise}
-        dims["likelihood"] = [TERM]
+        named["likelihood"] = [TERM]
     # An ensemble has many chains: no reason for ArviZ to ask whether they are the draws.
-    tree = arviz_base.from_dict(arrays, dims=dims, check_conventions=False)
+    tree = arviz_base.from_dict(
+        arrays, dims=_whole(arrays[POSTERIOR], named), coords=dict(coords or {}), check_conventions=False
+    )
     if pointwise is not None and pointwise_step > 1:
         terms = tree[POINTWISE].to_dataset()
         tree[POINTWISE] = xr.DataTree(terms.assign_coords(draw=terms["draw"] * pointwise_step))
     if weighted is not None:
         flat = {
-            name: ([SAMPLE, *(f"{name}_dim_{axis}" for axis in range(values.ndim - 1))], values)
+            name: ([SAMPLE, *_dims_of(name, values.ndim - 1, named)], values)
             for name, values in weighted.items()
         }
-        tree[WEIGHTED] = xr.DataTree(xr.Dataset(flat))
+        tree[WEIGHTED] = xr.DataTree(
+            xr.Dataset(flat, coords={dim: list(c) for dim, c in (coords or {}).items()})
+        )
     for name, dataset in (groups or {}).items():
         tree[name] = xr.DataTree(dataset)
     tree.attrs["free_parameters"] = json.dumps(list(free))
     tree.attrs["fit"] = json.dumps(dict(attributes or {}), sort_keys=True)
     return tree
+
+
+def _dims_of(name: str, ndim: int, named: Mapping[str, Sequence[str]]) -> list[str]:
+    """Return the dims of a variable, of which the first ones may have names."""
+    known = list(named.get(name, ()))
+    return known + [f"{name}_dim_{axis}" for axis in range(len(known), ndim)]
+
+
+def _whole(posterior: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
+    """Return the dims of all variables of which some have names."""
+    return {
+        name: _dims_of(name, np.ndim(posterior[name]) - 2, named) if name in posterior else list(dims)
+        for name, dims in named.items()
+    }
 
 
 def attributes_of(tree: xr.DataTree) -> dict[str, Any]:

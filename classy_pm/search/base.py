@@ -23,6 +23,7 @@ from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
 from classy_pm.likelihood.infinite import check_infinite
+from classy_pm.likelihood.joint import JointAnalysis, analysis_of
 from classy_pm.model import Node
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import Result
@@ -131,7 +132,7 @@ class Search(Settings):
     def fit(
         self,
         model: Node,
-        analysis: Analysis,
+        analysis: Analysis | None = None,
         *,
         catalog: Catalog | str | Path | None = None,
         info: dict[str, Any] | None = None,
@@ -141,8 +142,9 @@ class Search(Settings):
 
         Parameters
         ----------
-        model : Model or Collection
+        model : Model, Collection or FactorGraphModel
         analysis : Analysis
+            Of a graph of factors none: they have theirs.
         catalog : Catalog or path of a sqlite file, optional
             Where the fit is looked up and filed; without one it is in memory alone.
         info : dict, optional
@@ -173,6 +175,7 @@ class Search(Settings):
                 f"on_change={on_change!r} is not known.", cure=did_you_mean(str(on_change), choices)
             )
         plan = make_plan(model)
+        analysis = analysis_of(model, analysis, "fit(model, analysis)")
         check_analysis(analysis)
         check_infinite(plan, analysis)
         info = check_info(info or {})
@@ -306,12 +309,15 @@ class Search(Settings):
             notices += position_notices(plan, draws.vectors)
         notices += _flat_notice(draws)
         notices += identity.changes(self, plan, analysis)
+        notices += analysis.notices() if isinstance(analysis, JointAnalysis) else []
         assert draws.log_likelihood is not None
         tree = make_tree(
             variables,
             draws.log_likelihood,
             plan.log_prior(draws.vectors),
             free=plan.names,
+            dims=variable_dims(plan),
+            coords=plan.layout.coords,
             stats=draws.stats,
             pointwise=pointwise.terms,
             pointwise_step=pointwise.step,
@@ -337,6 +343,13 @@ class Search(Settings):
         )
         forget_other_precision()
         return diagnose(tree, notices)
+
+
+def variable_dims(plan: Plan) -> dict[str, tuple[str, ...]]:
+    """Return the dims of the parameters along plates, by their names."""
+    free = {parameter.name: plan.layout.dims_of(parameter.prior) for parameter in plan.parameters}
+    derived = {".".join(path): plan.layout.dims_of(item) for path, item in plan.derived}
+    return {name: dims for name, dims in {**free, **derived}.items() if dims}
 
 
 def _complete(draws: Draws, problem: Problem, pointwise: Pointwise) -> Draws:

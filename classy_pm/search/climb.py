@@ -37,6 +37,8 @@ FLAT = 1e-8
 # How often a simplex is made anew, how large it then is, and what rise is worth another one.
 MAX_SIMPLICES = 10
 SIMPLEX_SIZES = (0.3, 0.03)
+# In more dimensions than this a simplex gets nowhere.
+MAX_DIMENSIONS = 50
 RISE = 1e-5
 # How far a density shall fall within the steps that its curvature is taken from.
 FALL = 0.05
@@ -119,7 +121,8 @@ class GradientClimber:
             if length < REACHED or not ahead >= height:
                 break
             point, height = point + step, ahead
-        if length > STUCK and any(self.value(point + share * step) == -np.inf for share in EDGE):
+        lost = length > STUCK and point.size <= MAX_DIMENSIONS
+        if lost and any(self.value(point + share * step) == -np.inf for share in EDGE):
             return SimplexClimber(self.value, self._scale).refine(point)
         return point
 

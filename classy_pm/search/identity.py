@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from classy_pm.catalog import analysis_identity, describe, fit_key, part_key
 from classy_pm.errors import IdentityError
 from classy_pm.likelihood import Analysis
+from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.plan import Plan
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ class Identity:
         """
         payload = {
             "model": plan.identity,
-            "data": analysis_identity(analysis, Analysis),
-            "likelihood": {"likelihood": type(analysis)},
+            "data": _identity_of(analysis),
+            "likelihood": {"likelihood": _class_of(analysis)},
             "search": {"search": type(search).__name__, "settings": search.identifying_settings(plan)},
             "extra": {"random_seed": search.random_seed, "unique_tag": search.unique_tag},
         }
@@ -57,7 +58,7 @@ class Identity:
     def changes(self, search: Search, plan: Plan, analysis: Analysis) -> list[str]:
         """Say whether the analysis is another one now than when the identity was taken."""
         try:
-            same = part_key(analysis_identity(analysis, Analysis)) == self.hashes["data"]
+            same = part_key(_identity_of(analysis)) == self.hashes["data"]
         except IdentityError:
             same = False
         if same:
@@ -69,6 +70,29 @@ class Identity:
         return [text]
 
 
+def _identity_of(analysis: Analysis) -> dict[str, Any]:
+    """Return what the answer of an analysis depends on; of a joint one, what that of each factor does."""
+    if isinstance(analysis, JointAnalysis):
+        return {name: analysis_identity(part, Analysis) for name, part in analysis.analyses.items()}
+    return analysis_identity(analysis, Analysis)
+
+
+def _class_of(analysis: Analysis) -> Any:
+    if isinstance(analysis, JointAnalysis):
+        return list(dict.fromkeys(type(part) for part in analysis.analyses.values()))
+    return type(analysis)
+
+
 def _observed(data: dict[str, Any]) -> str:
     """Return the hash of the data alone, whatever class of analysis they are in."""
-    return part_key({name: part for name, part in data.items() if name not in ("class", "references")})
+    left_out = ("class", "references")
+    return part_key(
+        {
+            name: _without(part, left_out) if isinstance(part, dict) else part
+            for name, part in _without(data, left_out).items()
+        }
+    )
+
+
+def _without(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: part for name, part in data.items() if name not in names}

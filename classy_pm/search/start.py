@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classy_pm.errors import SearchError
+from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.search.assembled import assembled
 from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, root
 from classy_pm.search.own_gradient import check_own_gradient_at_prior
 
@@ -36,6 +38,8 @@ __all__ = [
 # How many draws from the prior are looked at, and from how many of the best of them it is climbed.
 PRIOR_DRAWS = 400
 STARTS = 12
+# In more dimensions than this the best optimum found is taken: to tell them apart would take too long.
+MANY = 200
 # At how many of them the user's own function is called, to see whether it is NaN.
 PLAIN_DRAWS = 50
 # Two optima are one if the log density between them falls by no more than this below the lower of them,
@@ -151,6 +155,8 @@ def prior_points(
     vectors = problem.plan.draws(draws, problem.rng(0))
     if plain:
         problem.log_likelihood.many(vectors[:PLAIN_DRAWS])
+    if isinstance(problem.analysis, JointAnalysis):
+        vectors = np.concatenate([assembled(problem.plan, problem.analysis, vectors), vectors])
     return points_of(vectors)
 
 
@@ -189,6 +195,8 @@ def find_modes(
     """
     value = (lambda point: log_density(point)[0]) if gradient else log_density
     best = best_points(value, points, max(starts, 50))
+    many = points.shape[1] > MANY
+    starts = min(starts, 4) if many else starts
     scale = np.std(best, axis=0)
     scale = np.where(scale > 0.0, scale, 1.0)
     climber: Climber = (GradientClimber if gradient else SimplexClimber)(log_density, scale)
@@ -196,6 +204,8 @@ def find_modes(
     for climbed, point in enumerate(best[:starts], 1):
         tops.append(climber.climb(point))
         on_climb(climbed)
+    if many:
+        return [_mode(climber, max(tops, key=climber.value))]
     tops = _distinct(climber, tops)
     tops = _distinct(climber, [climber.refine(point) for point in tops])
     return [_mode(climber, point) for point in tops]

@@ -1,0 +1,94 @@
+"""`JointAnalysis`: the analyses of all factors of a graph as one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, override
+
+from classy_pm.errors import Faults, LikelihoodError, SettingError
+from classy_pm.likelihood.analysis import Analysis, check_analysis
+from classy_pm.model import FactorGraphModel
+
+__all__ = ["JointAnalysis", "analysis_of"]
+
+# What an analysis may have besides its log likelihood, and is not asked for in a graph of factors.
+LEFT_OUT = ("simulate", "derived", "visualize", "save_attributes")
+
+
+class JointAnalysis(Analysis):
+    """The data sets of a graph of factors: its log likelihood is the sum of theirs.
+
+    Parameters
+    ----------
+    analyses : mapping of str to Analysis
+        By the factors' names, in order.
+    """
+
+    def __init__(self, analyses: Mapping[str, Any]) -> None:
+        self.analyses = dict(analyses)
+
+    @override
+    def log_likelihood_function(self, instance: Any) -> float:
+        total = 0.0
+        for name, analysis in self.analyses.items():
+            total += analysis.log_likelihood_function(instance[name])
+        return total
+
+    @property
+    def branch_limit(self) -> int:  # type: ignore[override]
+        """In how many ways a likelihood may branch."""
+        return max(analysis.branch_limit for analysis in self.analyses.values())
+
+    # Each factor's own analysis says whether its data may hold NaN.
+    allow_nan = True
+
+    def check(self) -> None:
+        """Check the analysis of each factor, and tell all faults with the factors' names."""
+        faults = Faults()
+        for name, analysis in self.analyses.items():
+            try:
+                check_analysis(analysis)
+            except Exception as error:
+                faults.add(name, str(error))
+        faults.raise_as(LikelihoodError, "Some factors of the graph cannot be fitted.")
+
+    def notices(self) -> list[str]:
+        """Say which methods of the factors' analyses are not called."""
+        classes = dict.fromkeys(type(analysis) for analysis in self.analyses.values())
+        found = {
+            name: [cls.__name__ for cls in classes if getattr(cls, name) is not getattr(Analysis, name)]
+            for name in LEFT_OUT
+        }
+        told = [f"`{name}` of {', '.join(owners)}" for name, owners in found.items() if owners]
+        return [f"In a graph of factors these are not called: {'; '.join(told)}."] if told else []
+
+
+def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:
+    """Return the analysis of a model; of a graph of factors, that of all of them.
+
+    Parameters
+    ----------
+    model : Model, Collection or FactorGraphModel
+    analysis : Analysis or None
+        What was handed over besides it.
+    call : str
+        What to write, for a model of one data set.
+
+    Raises
+    ------
+    SettingError
+        If a graph is given with an analysis, or another model with None.
+    """
+    if isinstance(model, FactorGraphModel):
+        if analysis is not None:
+            raise SettingError(
+                "The factors of a graph have their analyses already.", cure=f"Write {call.split(',')[0]})."
+            )
+        joint = JointAnalysis(
+            dict(zip(model.factor_names, (item.analysis for item in model.factors), strict=True))
+        )
+        joint.check()
+        return joint
+    if analysis is None:
+        raise SettingError("The analysis is None.", cure=f"Write {call}.")
+    return analysis

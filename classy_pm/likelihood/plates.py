@@ -1,0 +1,261 @@
+"""The log likelihood of a graph of factors as one graph whose size does not grow with their number.
+
+The likelihood of one factor is traced with its data as inputs, and the graph is then spread over all factors
+of the plate. Data sets whose arrays have other shapes, or whose settings (texts, integers, booleans) differ,
+are batches of their own.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+from pytensor.graph.replace import vectorize_graph
+
+from classy_pm.errors import FitException, TraceError
+from classy_pm.likelihood.analysis import Analysis
+from classy_pm.likelihood.expressions import build_expression
+from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.likelihood.trace import Trace, trace
+from classy_pm.likelihood.trace.proof import quick_function
+from classy_pm.model import Derived, Expression, PlateLayout
+from classy_pm.model.plates import Plate
+from classy_pm.plan import Plan
+
+__all__ = ["trace_plates"]
+
+# In how many draws from the prior a trace looks for a valid point of each branch, and at how many of them the
+# graph is compared with the function factor by factor.
+WITNESSES = 200
+COMPARED = 3
+# How well, relatively.
+TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Factors of a plate whose data are of one form.
+
+    Attributes
+    ----------
+    places : numpy.ndarray of int
+        Where along the plate they are.
+    analyses : list of Analysis
+    data : dict of str to numpy.ndarray, shape (factors, ...)
+        What differs between them, by path.
+    """
+
+    places: np.ndarray
+    analyses: list[Analysis]
+    data: dict[str, np.ndarray]
+
+
+def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> Trace:
+    """Trace the likelihoods of a graph's factors, plate by plate.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of a graph of factors.
+    joint : JointAnalysis
+    inputs : sequence of TensorVariable
+        One a parameter, arrays along plates among them.
+
+    Returns
+    -------
+    Trace
+        Of the sum over all factors, with the terms of all where all have them.
+
+    Raises
+    ------
+    TraceError
+        If a likelihood cannot be traced, or if the graph differs from the function of a factor.
+    """
+    layout = plan.layout
+    assert isinstance(layout, PlateLayout)
+    draws = [plan.split(draw) for draw in plan.draws(WITNESSES, random_seed=0)]
+    names: list[str] = []
+    values, terms, reasons = [], [], []
+    for plate in layout.plates:
+        columns = [_variable(plan, column, inputs) for column in plate.columns]
+        for batch in _batches(plate, joint):
+            value, term, reason = _spread(layout, plate, batch, columns, draws)
+            names += [plate.names[place] for place in batch.places]
+            values.append(value)
+            terms.append(term)
+            reasons += [reason] if term is None else []
+    each = pt.concatenate(values)
+    _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
+    length = 0 if reasons else sum(term.type.shape[0] for term in terms)
+    return Trace(
+        value=pt.sum(each),
+        terms=None if reasons else pt.specify_shape(pt.concatenate(terms), (length,)),
+        terms_reason=reasons[0] if reasons else None,
+        paths=(),
+        conditions=(),
+    )
+
+
+def _variable(plan: Plan, column: Any, inputs: Sequence[Any]) -> Any:
+    """Return the variable of what stands in a slot of all factors."""
+    if not isinstance(column, Expression):
+        return pt.constant(column)
+    places = plan.layout.position
+    if column in places:
+        return inputs[places[column]]
+    assert isinstance(column, Derived)
+    return build_expression(plan, column, inputs)
+
+
+def _batches(plate: Plate, joint: JointAnalysis) -> Iterator[Batch]:
+    """Yield the factors of a plate by the form of their data."""
+    kinds: dict[Any, list[int]] = {}
+    found = []
+    for place, name in enumerate(plate.names):
+        analysis = joint.analyses[name]
+        numbers: dict[str, Any] = {}
+        form = _form(analysis, "", numbers)
+        kinds.setdefault(form, []).append(place)
+        found.append((analysis, numbers))
+    for places in kinds.values():
+        analyses = [found[place][0] for place in places]
+        data = {}
+        for path in found[places[0]][1]:
+            stacked = np.stack([np.asarray(found[place][1][path]) for place in places])
+            if not all(np.array_equal(stacked[0], other, equal_nan=True) for other in stacked[1:]):
+                data[path] = stacked
+        yield Batch(np.array(places), analyses, data)
+
+
+def _form(item: Any, path: str, numbers: dict[str, Any]) -> Any:
+    """Return what of an analysis must be equal in a batch; put what may differ into `numbers` by its path."""
+    if isinstance(item, np.ndarray) and type(item) is np.ndarray and item.dtype.kind in "fiub" and item.ndim:
+        numbers[path] = item
+        return item.dtype.str, item.shape
+    if isinstance(item, (float, np.floating)):
+        numbers[path] = item
+        return "float"
+    if isinstance(item, (list, tuple)):
+        return type(item), tuple(_form(part, f"{path}[{place}]", numbers) for place, part in enumerate(item))
+    if isinstance(item, dict):
+        return dict, tuple((key, _form(part, f"{path}[{key!r}]", numbers)) for key, part in item.items())
+    if hasattr(item, "__dict__") and not callable(item) and not isinstance(item, (type, ModuleType)):
+        parts = vars(item).items()
+        return type(item), tuple((name, _form(part, f"{path}.{name}", numbers)) for name, part in parts)
+    try:
+        hash(item)
+    except TypeError:
+        return type(item), id(item)
+    return type(item), item
+
+
+def _with_data(item: Any, path: str, data: dict[str, Any]) -> Any:
+    """Return a copy of an analysis with other things at the paths of its data."""
+    if path in data:
+        return data[path]
+    if not any(other.startswith(path) for other in data):
+        return item
+    if isinstance(item, (list, tuple)):
+        parts = [_with_data(part, f"{path}[{place}]", data) for place, part in enumerate(item)]
+        return type(item)(parts)
+    if isinstance(item, dict):
+        return {key: _with_data(part, f"{path}[{key!r}]", data) for key, part in item.items()}
+    new = copy.copy(item)
+    vars(new).update({name: _with_data(part, f"{path}.{name}", data) for name, part in vars(item).items()})
+    return new
+
+
+def _spread(
+    layout: PlateLayout, plate: Plate, batch: Batch, columns: list[Any], draws: list[list[Any]]
+) -> tuple[Any, Any, str]:
+    """Trace the first factor of a batch, and spread the graph over all.
+
+    Returns
+    -------
+    value : TensorVariable, shape (factors,)
+        Their log likelihoods.
+    terms : TensorVariable, shape (factors * terms,), or None
+    reason : str
+        Why there are no terms.
+    """
+    count, first = len(batch.places), batch.analyses[0]
+    along = [column in layout.along if isinstance(column, Expression) else True for column in plate.columns]
+    slots = [
+        pt.tensor(dtype="float64", shape=variable.type.shape[1:] if varies else variable.type.shape)
+        for variable, varies in zip(columns, along, strict=True)
+    ]
+    data = [pt.tensor(dtype=array.dtype.name, shape=array.shape[1:]) for array in batch.data.values()]
+    size = len(slots)
+
+    def function(values: list[Any]) -> Any:
+        analysis = _with_data(first, "", dict(zip(batch.data, values[size:], strict=True)))
+        return analysis.log_likelihood_function(plate.build_one(list(values[:size])))
+
+    def witness(number: int, draw: list[Any]) -> tuple[Any, ...]:
+        place = number % count
+        taken = layout.columns_of(plate, layout.evaluator(draw))
+        values = [value[batch.places[place]] if varies else value for value, varies in taken]
+        return (*values, *(array[place] for array in batch.data.values()))
+
+    traced = trace(
+        function,
+        [*slots, *data],
+        limit=first.branch_limit,
+        witnesses=[witness(number, draw) for number, draw in enumerate(draws)],
+    )
+    replace = {
+        slot: variable[batch.places] if varies and count < len(plate.names) else variable
+        for slot, variable, varies in zip(slots, columns, along, strict=True)
+    }
+    replace |= {
+        variable: pt.constant(array) for variable, array in zip(data, batch.data.values(), strict=True)
+    }
+    outputs = [traced.value] if traced.terms is None else [traced.value, traced.terms]
+    value, *terms = vectorize_graph(outputs, replace)
+    value = pt.broadcast_to(value, (count,))
+    if not terms:
+        return value, None, traced.terms_reason or ""
+    (length,) = traced.terms.type.shape
+    flat = pt.broadcast_to(terms[0], (count, length)).ravel()
+    return value, pt.specify_shape(flat, (count * length,)), ""
+
+
+def _compare(plan: Plan, joint: JointAnalysis, names: list[str], each: Any, draws: list[list[Any]]) -> None:
+    """Compare the graph with the users' functions, factor by factor.
+
+    Raises
+    ------
+    TraceError
+        If they differ for some factor; it is named.
+    """
+    for draw in draws:
+        instances = plan.build(list(draw))
+        with np.errstate(all="ignore"):
+            found = each(*draw)
+            for name, value in zip(names, found, strict=True):
+                expected = _plain(joint.analyses[name], instances[name])
+                if not (
+                    np.isclose(value, expected, rtol=TOLERANCE, atol=TOLERANCE)
+                    or _impossible(value, expected)
+                ):
+                    raise TraceError(
+                        f"The graph gives {float(value)!r} for {name}, and its function {float(expected)!r}.",
+                        cure='Fit with likelihood="blackbox".',
+                    )
+
+
+def _plain(analysis: Any, instance: Any) -> float:
+    try:
+        return float(analysis.log_likelihood_function(instance))
+    except FitException:
+        return -np.inf
+
+
+def _impossible(value: float, expected: float) -> bool:
+    """Whether neither is a possible log likelihood."""
+    return not np.isfinite(value) and not np.isfinite(expected) and value != np.inf and expected != np.inf

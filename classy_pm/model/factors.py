@@ -1,0 +1,184 @@
+"""Many data sets at once: models paired with analyses, and the graph of them."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, override
+
+from classy_pm.errors import Faults, ModelError
+from classy_pm.model.collection import Collection
+from classy_pm.model.node import Node, as_child, check_name
+from classy_pm.model.prior import AbstractPrior
+
+__all__ = ["AnalysisFactor", "FactorGraphModel", "HierarchicalFactor"]
+
+FACTOR = "Write AnalysisFactor(prior_model=model, analysis=analysis)."
+
+
+class AnalysisFactor:
+    """A model paired with the analysis of one data set.
+
+    Parameters
+    ----------
+    prior_model : Model or Collection
+    analysis : Analysis
+    name : str, optional
+        The data set's name in the graph and in the results; by default ``dataset_0``, ``dataset_1``, ...
+
+    Examples
+    --------
+    >>> AnalysisFactor(model, analysis, name="sdss_j0946")  # doctest: +SKIP
+    """
+
+    def __init__(self, prior_model: Any, analysis: Any, name: str | None = None) -> None:
+        prior_model = as_child(prior_model, path=name or "prior_model")
+        if not isinstance(prior_model, Node):
+            raise ModelError(f"{prior_model!r} is not a model.", cure=FACTOR)
+        if isinstance(analysis, Node) or not hasattr(analysis, "log_likelihood_function"):
+            raise ModelError(f"{analysis!r} is not an analysis.", cure=FACTOR)
+        if name is not None:
+            check_name(name)
+        self.prior_model = prior_model
+        self.analysis = analysis
+        self.name = name
+
+    def __repr__(self) -> str:
+        name = "" if self.name is None else f", name={self.name!r}"
+        return f"AnalysisFactor({self.prior_model!r}, {type(self.analysis).__name__}(){name})"
+
+
+class HierarchicalFactor:
+    """A parent distribution from which parameters of many data sets are drawn.
+
+    A parameter that is drawn from it has this prior alone, whatever prior it had before.
+
+    Parameters
+    ----------
+    distribution : type
+        A family of priors, such as `GaussianPrior`.
+    **arguments : prior or float
+        Its arguments; those that are priors are inferred.
+
+    Examples
+    --------
+    >>> from classy_pm.model import GaussianPrior, UniformPrior
+    >>> parent = HierarchicalFactor(
+    ...     GaussianPrior, mean=GaussianPrior(50.0, 20.0), sigma=UniformPrior(0.0, 9.0)
+    ... )
+    >>> centre = UniformPrior(0.0, 100.0)
+    >>> parent.add_drawn_variable(centre)
+    """
+
+    def __init__(self, distribution: type[AbstractPrior], **arguments: Any) -> None:
+        if not (isinstance(distribution, type) and issubclass(distribution, AbstractPrior)):
+            raise ModelError(
+                f"{distribution!r} is no family of priors.",
+                cure="Write for example HierarchicalFactor(GaussianPrior, mean=..., sigma=...).",
+            )
+        self.prior = distribution(**arguments)
+        self.drawn_variables: list[AbstractPrior] = []
+
+    @classmethod
+    def of(cls, prior: AbstractPrior, parent: AbstractPrior) -> HierarchicalFactor:
+        """Return the parent of one parameter."""
+        factor = object.__new__(cls)
+        factor.prior, factor.drawn_variables = parent, [prior]
+        return factor
+
+    def add_drawn_variable(self, prior: AbstractPrior) -> None:
+        """Let a parameter, given by its prior, be drawn from this distribution.
+
+        Parameters
+        ----------
+        prior : Prior
+            As it stands in the model of a factor; that prior is no longer looked at.
+        """
+        if not isinstance(prior, AbstractPrior) or prior.shape:
+            raise ModelError(
+                f"{prior!r} is not the prior of one number.",
+                cure="Write for example add_drawn_variable(model.gaussian.centre).",
+            )
+        self.drawn_variables.append(prior)
+
+    def __repr__(self) -> str:
+        return f"HierarchicalFactor({self.prior!r}, {len(self.drawn_variables)} drawn variables)"
+
+
+class FactorGraphModel(Collection):
+    """The joint model of many data sets: factors that share parameters, or draw them from a parent.
+
+    Factors of the same structure form a plate: each parameter of their own is one vector along the dim
+    ``dataset``, whose coordinates are the factors' names, so that the size of the graph does not grow with
+    their number. With several kinds of factor there are several plates, named ``plate_0``, ``plate_1``, ...;
+    these names are then the first part of their parameters' names.
+
+    Parameters
+    ----------
+    *factors : AnalysisFactor or HierarchicalFactor
+
+    Examples
+    --------
+    >>> graph = FactorGraphModel(*factors)  # doctest: +SKIP
+    >>> result = NUTS().fit(graph)  # doctest: +SKIP
+    """
+
+    def __init__(self, *factors: AnalysisFactor | HierarchicalFactor) -> None:
+        for factor in factors:
+            if not isinstance(factor, (AnalysisFactor, HierarchicalFactor)):
+                raise ModelError(f"{factor!r} is not a factor.", cure=FACTOR)
+        own = [factor for factor in factors if isinstance(factor, AnalysisFactor)]
+        if not own:
+            raise ModelError("The graph has no data set.", cure=FACTOR)
+        names = [factor.name or f"dataset_{place}" for place, factor in enumerate(own)]
+        faults = Faults()
+        for name, count in Counter(names).items():
+            if count > 1:
+                faults.add(name, f"is the name of {count} factors")
+        faults.raise_as(ModelError, "Each factor of a graph needs a name of its own.")
+        super().__init__()
+        self._set_factors(own, [item for item in factors if isinstance(item, HierarchicalFactor)])
+        for name, factor in zip(names, own, strict=True):
+            self._set(name, factor.prior_model)
+        self.drawn_from()
+
+    def _set_factors(self, factors: Sequence[AnalysisFactor], parents: Sequence[HierarchicalFactor]) -> None:
+        object.__setattr__(self, "_factors", tuple(factors))
+        object.__setattr__(self, "_parents", tuple(parents))
+
+    @property
+    def factors(self) -> tuple[AnalysisFactor, ...]:
+        """The data sets, in order."""
+        factors: tuple[AnalysisFactor, ...] = self.__dict__["_factors"]
+        return factors
+
+    @property
+    def factor_names(self) -> tuple[str, ...]:
+        """The names of the data sets, in order."""
+        return tuple(self._children)
+
+    def drawn_from(self) -> dict[AbstractPrior, AbstractPrior]:
+        """Return the prior from a parent of each parameter that is drawn from one.
+
+        Raises
+        ------
+        ModelError
+            If a parameter is drawn from two parents.
+        """
+        drawn: dict[AbstractPrior, tuple[HierarchicalFactor, AbstractPrior]] = {}
+        for parent in self.__dict__["_parents"]:
+            for prior in parent.drawn_variables:
+                if drawn.setdefault(prior, (parent, parent.prior.copy()))[0] is not parent:
+                    raise ModelError(f"{prior!r} is drawn from two parents.", cure="Draw it from one.")
+        return {prior: new for prior, (_, new) in drawn.items()}
+
+    @override
+    def _layout(self) -> Any:
+        from classy_pm.model.plates import PlateLayout  # it reads layouts, which read nodes
+
+        return self._cached_layout_of(PlateLayout.of_graph)
+
+    def __repr__(self) -> str:
+        return (
+            f"FactorGraphModel({len(self._children)} data sets; {self.total_free_parameters} free parameters)"
+        )

@@ -1,0 +1,431 @@
+"""A graph of factors read as a model of arrays: one plate for all factors of a structure.
+
+What stands at one place of a plate's factors is a column. A column of one and the same parameter stays that
+parameter; of equal numbers, that number. A column of parameters of their own becomes one parameter, an array
+with an element a factor, whose arguments are columns again. A column of arithmetic is that arithmetic on
+columns. Whatever else there can be in a column is stacked, element by element: always right, but as large as
+the plate.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, override
+
+import numpy as np
+
+from classy_pm.errors import ModelError
+from classy_pm.model.collection import Collection, Instance
+from classy_pm.model.edit import empty_like
+from classy_pm.model.expressions import Assertion, Derived, Expression, is_number
+from classy_pm.model.factors import FactorGraphModel
+from classy_pm.model.instances import compile_instances
+from classy_pm.model.layout import Layout, walk
+from classy_pm.model.model import Model
+from classy_pm.model.node import Node, Path
+from classy_pm.model.prior import AbstractPrior, MissingPrior
+
+__all__ = ["Plate", "PlateLayout"]
+
+# The dim of a graph with one plate, and what those of several are called.
+DIM, DIMS = "dataset", "plate_{}"
+
+
+class Stacked(Derived):
+    """An array along a plate, of numbers and parameters, one by one."""
+
+    def __init__(self, operands: Sequence[Any]) -> None:
+        self.function: Any = stack
+        self.operands = tuple(operands)
+        self.operations = self.depth = 1
+
+    @override
+    def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
+        if not any(isinstance(item, Expression) for item in self.operands):
+            return np.array(self.operands, dtype=float)
+        return stack(*(value_of(item) if isinstance(item, Expression) else item for item in self.operands))
+
+
+class Element(Derived):
+    """One factor's element of a parameter along a plate."""
+
+    def __init__(self, array: Expression, place: int) -> None:
+        self.function: Any = element
+        self.operands = (array, place)
+        self.operations = self.depth = 1
+
+
+def stack(*items: Any) -> Any:
+    """Return an array of numbers."""
+    return np.stack([np.asarray(item) if is_number(item) else item for item in items])
+
+
+def element(array: Any, place: Any) -> Any:
+    """Return an element along the first axis."""
+    return array[place]
+
+
+@dataclass(frozen=True)
+class Plate:
+    """Factors of one structure.
+
+    Attributes
+    ----------
+    dim : str
+    places : tuple of int
+        Which of the graph's factors they are.
+    names : tuple of str
+        Their names: the dim's coordinates.
+    structure : Node
+        The model of each, with a place-holder wherever something may differ or is a parameter.
+    slots : tuple of MissingPrior
+        The place-holders, in order.
+    columns : tuple
+        What stands in each slot: an expression, shared or along the plate, or numbers of shape (factors,).
+    """
+
+    dim: str
+    places: tuple[int, ...]
+    names: tuple[str, ...]
+    structure: Node
+    slots: tuple[MissingPrior, ...]
+    columns: tuple[Any, ...]
+
+    @cached_property
+    def build_one(self) -> Callable[[list[Any]], Any]:
+        """The function from the values in the slots to the objects of one factor."""
+        return compile_instances(self.structure, {slot: place for place, slot in enumerate(self.slots)})
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "build_one"}
+
+
+@dataclass(frozen=True)
+class PlateLayout(Layout):
+    """A graph of factors read once: a layout whose parameters may be arrays along plates.
+
+    Attributes
+    ----------
+    plates : tuple of Plate
+    along : dict of Expression to str
+        The dim of each expression that has one.
+    """
+
+    plates: tuple[Plate, ...] = ()
+    along: dict[Expression, str] = None  # type: ignore[assignment]
+
+    @classmethod
+    def of_graph(cls, graph: FactorGraphModel) -> PlateLayout:
+        """Read a graph."""
+        return _Reader(graph).layout()
+
+    @cached_property
+    def coords(self) -> dict[str, list[str]]:
+        """The names of the factors along each dim."""
+        return {plate.dim: list(plate.names) for plate in self.plates}
+
+    def dims_of(self, expression: Expression) -> tuple[str, ...]:
+        """Return the dims of a parameter's leading axes."""
+        return (self.along[expression],) if expression in self.along else ()
+
+    def columns_of(self, plate: Plate, value_of: Callable[[Expression], Any]) -> list[tuple[Any, bool]]:
+        """Return the values in each slot of a plate, and whether they are along it or shared."""
+        return [
+            (value_of(column), column in self.along) if isinstance(column, Expression) else (column, True)
+            for column in plate.columns
+        ]
+
+    @cached_property
+    def build(self) -> Callable[[list[Any]], Instance]:
+        """The function from a list of the free parameters' values to the objects of each factor, by name."""
+        faults = self._missing_arguments()
+        faults.raise_as(ModelError, "The model gives no instance yet.", cure="Set each of them.")
+        named = sorted(
+            itertools.chain(*(zip(plate.places, plate.names, strict=True) for plate in self.plates))
+        )
+        names = [name for _, name in named]
+
+        def build(values: list[Any]) -> Instance:
+            value_of = self.evaluator(values)
+            made = dict.fromkeys(names)
+            for plate in self.plates:
+                columns, make = self.columns_of(plate, value_of), plate.build_one
+                for place, name in enumerate(plate.names):
+                    made[name] = make([value[place] if varies else value for value, varies in columns])
+            return Instance(made)
+
+        return build
+
+
+class _Reader:
+    """Reads a graph: first which parameters are elements of which array, then the arrays."""
+
+    def __init__(self, graph: FactorGraphModel) -> None:
+        self.graph = graph
+        self.drawn = graph.drawn_from()
+        # Of each parameter that is an element of an array: all parameters of that array, its place
+        # and the dim.
+        self.element: dict[AbstractPrior, tuple[tuple[AbstractPrior, ...], int, str]] = {}
+        self.made: dict[Any, Any] = {}
+        self.along: dict[Expression, str] = {}
+
+    def layout(self) -> PlateLayout:
+        """Return the graph's layout."""
+        models = [self.graph[name] for name in self.graph.factor_names]
+        kinds: dict[Any, list[int]] = {}
+        for place, model in enumerate(models):
+            kinds.setdefault(_structure(model), []).append(place)
+        dims = [DIM] if len(kinds) == 1 else [DIMS.format(number) for number in range(len(kinds))]
+        tables = {
+            dim: _table([models[place] for place in kind])
+            for dim, kind in zip(dims, kinds.values(), strict=True)
+        }
+        for dim, table in tables.items():
+            for items in table.values():
+                self._claim(tuple(map(self._own, items)), dim)
+        plates, parts = [], {}
+        for (dim, table), kind in zip(tables.items(), kinds.values(), strict=True):
+            columns = {path: self._column(items, dim) for path, items in table.items()}
+            first = models[kind[0]]
+            slots = {
+                path: MissingPrior()
+                for path, column in columns.items()
+                if isinstance(column, (Expression, np.ndarray))
+            }
+            plates.append(
+                Plate(
+                    dim,
+                    tuple(kind),
+                    tuple(self.graph.factor_names[place] for place in kind),
+                    _with_leaves(first, {**columns, **slots}),
+                    tuple(slots.values()),
+                    tuple(columns[path] for path in slots),
+                )
+            )
+            parts[dim] = _with_leaves(first, columns)
+            self._add_assertions(parts[dim], [models[place] for place in kind], dim)
+        root = parts[DIM] if len(parts) == 1 else Collection(parts)
+        for name, assertion in self.graph._assertions:
+            root.add_assertion(
+                _assertion(
+                    assertion, [(self._single(p.left), self._single(p.right)) for p in assertion.parts]
+                ),
+                name,
+            )
+        read = Layout.of(root)
+        fields = {name: getattr(read, name) for name in Layout.__dataclass_fields__}
+        return PlateLayout(**fields, plates=tuple(plates), along=self.along)
+
+    def _add_assertions(self, part: Node, models: list[Node], dim: str) -> None:
+        """Give the model of arrays the assertions of the factors' models, column by column."""
+        nodes = [dict(_nodes(model)) for model in models]
+        for path, node in dict(_nodes(part)).items():
+            for number, (name, assertion) in enumerate(nodes[0][path]._assertions):
+                alike = [of_factor[path]._assertions[number][1].parts for of_factor in nodes]
+                sides = [
+                    tuple(
+                        self._operand(tuple(getattr(parts[place], side) for parts in alike), dim)
+                        for side in ("left", "right")
+                    )
+                    for place in range(len(assertion.parts))
+                ]
+                node.add_assertion(_assertion(assertion, sides), name)
+
+    def _own(self, item: Any) -> Any:
+        return self.drawn.get(item, item) if isinstance(item, AbstractPrior) else item
+
+    # -- which parameters are elements of arrays ---------------------------------------------------
+
+    def _claim(self, items: tuple[Any, ...], dim: str) -> None:
+        """Make an array of a column of parameters of their own, and look at what they depend on."""
+        first = items[0]
+        if not isinstance(first, Expression) or all(item is first for item in items):
+            return
+        if self._are_own(items):
+            for place, prior in enumerate(items):
+                self.element[prior] = (items, place, dim)
+            for name in first.arguments:  # type: ignore[attr-defined]
+                self._claim(tuple(self._own(prior.arguments[name]) for prior in items), dim)
+        elif _are_alike(items):
+            for operands in zip(*(item.operands for item in items), strict=True):
+                self._claim(tuple(map(self._own, operands)), dim)
+
+    def _are_own(self, items: tuple[Any, ...]) -> bool:
+        """Whether these are parameters that differ in nothing but their arguments, each here alone."""
+        first = items[0]
+        return (
+            all(isinstance(item, AbstractPrior) for item in items)
+            and len(set(items)) == len(items)
+            and all(_family(item) == _family(first) for item in items)
+            and not any(item in self.element for item in items)
+        )
+
+    # -- columns ------------------------------------------------------------------------------------
+
+    def _column(self, items: tuple[Any, ...], dim: str) -> Any:
+        """Return what stands for a column: an expression, a constant, or an array of numbers."""
+        items = tuple(map(self._own, items))
+        first = items[0]
+        if all(item is first for item in items):
+            return self._single(first)
+        if all(is_number(item) for item in items):
+            return first if all(item == first for item in items) else np.array(items, dtype=float)
+        if not any(isinstance(item, Expression) for item in items):
+            return first  # equal, or they were not of one structure
+        key = (dim, *(id(item) if isinstance(item, Expression) else item for item in items))
+        if key not in self.made:
+            self.made[key] = made = self._made(items, dim)
+            # Arithmetic on what is shared is shared.
+            if made.__class__ is not Derived or any(part in self.along for _, part in made.inputs()):
+                self.along[made] = dim
+        return self.made[key]
+
+    def _made(self, items: tuple[Any, ...], dim: str) -> Expression:
+        first = items[0]
+        if isinstance(first, AbstractPrior) and self.element.get(first, (None,))[0] == items:
+            arguments = {
+                name: _of_shape(
+                    self._column(tuple(prior.arguments[name] for prior in items), dim), first.shape
+                )
+                for name in first.arguments
+            }
+            array = first.with_arguments(arguments)
+            array.shape = (len(items), *first.shape)
+            return array
+        if _are_alike(items):
+            columns = zip(*(item.operands for item in items), strict=True)
+            return Derived(first.function, tuple(self._operand(column, dim) for column in columns))
+        return Stacked([self._single(item) for item in items])
+
+    def _operand(self, items: tuple[Any, ...], dim: str) -> Any:
+        """Return a column that arithmetic can be done on."""
+        column = self._column(items, dim)
+        return self._constants(column, dim) if isinstance(column, np.ndarray) else column
+
+    def _constants(self, numbers: np.ndarray, dim: str) -> Expression:
+        column = Stacked(numbers.tolist())
+        self.along[column] = dim
+        return column
+
+    def _single(self, item: Any) -> Any:
+        """Return what stands for one expression of the user's."""
+        item = self._own(item)
+        if not isinstance(item, Expression):
+            return item
+        if item not in self.made:
+            if isinstance(item, AbstractPrior):
+                self.made[item] = self._single_prior(item)
+            else:
+                assert isinstance(item, Derived)
+                operands = tuple(self._single(part) for part in item.operands)
+                same = all(new is old for new, old in zip(operands, item.operands, strict=True))
+                self.made[item] = item if same else Derived(item.function, operands)
+        return self.made[item]
+
+    def _single_prior(self, prior: AbstractPrior) -> Any:
+        if prior in self.element:
+            items, place, dim = self.element[prior]
+            return Element(self._column(items, dim), place)
+        arguments = {name: self._single(value) for name, value in prior.arguments.items()}
+        same = all(arguments[name] is value for name, value in prior.arguments.items())
+        return prior if same else prior.with_arguments(arguments)
+
+
+def _table(models: list[Node]) -> dict[Path, tuple[Any, ...]]:
+    """Return what stands at each place of models of one structure, an item a model."""
+    walked = [[(path, item) for path, item in walk(model) if not isinstance(item, Node)] for model in models]
+    paths = [path for path, _ in walked[0]]
+    return dict(
+        zip(paths, zip(*([item for _, item in leaves] for leaves in walked), strict=True), strict=True)
+    )
+
+
+def _nodes(root: Node) -> list[tuple[Path, Node]]:
+    return [(path, item) for path, item in walk(root) if isinstance(item, Node)]
+
+
+def _structure(model: Node) -> tuple[Any, ...]:
+    """Return what two models have in common that can be one plate; parameters and floats may differ."""
+    first_seen: dict[int, int] = {}
+    key: list[Any] = []
+    for path, item in walk(model):
+        if isinstance(item, Node):
+            seen = first_seen.setdefault(id(item), len(first_seen))
+            kind = (
+                (item.cls, *item._extras) if isinstance(item, Model) else (getattr(item, "_container", ""),)
+            )
+            asserted = tuple(
+                (name, *(part.comparison.__name__ for part in assertion.parts))
+                for name, assertion in item._assertions
+            )
+            key.append((path, seen, kind, asserted))
+        elif isinstance(item, Expression):
+            key.append((path, getattr(item, "shape", ())))
+        elif isinstance(item, (float, np.floating)):
+            key.append((path, ()))
+        else:
+            key.append((path, _constant(item)))
+    return tuple(key)
+
+
+def _constant(item: Any) -> Any:
+    """Return a key that is equal for equal constants; of what cannot be compared, for the same object."""
+    if isinstance(item, np.ndarray) and item.dtype != object:
+        return item.dtype.str, item.shape, item.tobytes()
+    try:
+        hash(item)
+    except TypeError:
+        return type(item), id(item)
+    return type(item), item
+
+
+def _with_leaves(model: Node, leaves: dict[Path, Any]) -> Any:
+    """Return a model of the same structure, without assertions, with other things at its places."""
+    made: dict[int, Node] = {}
+
+    def replaced(node: Node, path: Path) -> Node:
+        if id(node) not in made:
+            new = made[id(node)] = empty_like(node)
+            for name, child in node.children():
+                place = (*path, name)
+                new._set(name, replaced(child, place) if isinstance(child, Node) else leaves[place])
+        return made[id(node)]
+
+    return replaced(model, ())
+
+
+def _assertion(like: Assertion, sides: Sequence[tuple[Any, Any]]) -> Assertion:
+    """Return an assertion about other things."""
+    parts = [Assertion(part.comparison, *both) for part, both in zip(like.parts, sides, strict=True)]
+    parts[0].others = tuple(parts[1:])
+    return parts[0]
+
+
+def _family(prior: AbstractPrior) -> tuple[Any, ...]:
+    """Return what priors have in common that can be one array."""
+    frozen = id(prior) if getattr(prior, "frozen", None) is not None else None
+    # Arguments along the plate have no axes for those of the prior.
+    varies = id(prior) if prior.shape and any(True for _ in prior.inputs()) else None
+    return type(prior), prior.pymc_name, prior.shape, tuple(prior.arguments), frozen, varies
+
+
+def _are_alike(items: tuple[Any, ...]) -> bool:
+    """Whether these are the same arithmetic, each on things of its own."""
+    first = items[0]
+    return isinstance(first, Derived) and all(
+        isinstance(item, Derived)
+        and item.function is first.function
+        and len(item.operands) == len(first.operands)
+        for item in items
+    )
+
+
+def _of_shape(column: Any, shape: tuple[int, ...]) -> Any:
+    """Return numbers along the plate for each element of an array."""
+    if not shape or not isinstance(column, np.ndarray):
+        return column
+    spread = column.reshape(-1, *(1 for _ in shape))
+    return np.broadcast_to(spread, (len(column), *shape)).copy()

@@ -1,0 +1,247 @@
+"""A graph of factors, read as a model of arrays, is the collection of its factors' models."""
+
+import numpy as np
+import pytest
+
+from classy_pm.errors import ModelError
+from classy_pm.model import (
+    AnalysisFactor,
+    Array,
+    Collection,
+    FactorGraphModel,
+    GaussianPrior,
+    HierarchicalFactor,
+    LogUniformPrior,
+    Model,
+    Node,
+    UniformPrior,
+)
+from classy_pm.plan import make_plan
+
+
+class Line:
+    def __init__(self, centre, width, flux=1.0):
+        self.centre, self.width, self.flux = centre, width, flux
+
+
+class Likelihood:
+    def log_likelihood_function(self, instance):
+        return 0.0
+
+
+def graph_of(models, *parents, names=()):
+    names = names or [None] * len(models)
+    factors = [AnalysisFactor(model, Likelihood(), name) for model, name in zip(models, names, strict=True)]
+    return FactorGraphModel(*factors, *parents)
+
+
+def own(**given):
+    parts = {"centre": UniformPrior(0.0, 100.0), "width": LogUniformPrior(0.1, 10.0), "flux": 1.0, **given}
+    return Collection(line=Model(Line, **parts))
+
+
+def shared_by_all():
+    centre = GaussianPrior(50.0, 30.0)
+    return [own(centre=centre) for _ in range(3)]
+
+
+def different_priors():
+    return [own(centre=GaussianPrior(10.0 * place, 1.0 + place)) for place in range(3)]
+
+
+def hierarchy():
+    mean, sigma = GaussianPrior(50.0, 20.0), GaussianPrior(10.0, 10.0, lower_limit=0.0)
+    return [own(centre=GaussianPrior(mean, sigma)) for _ in range(4)]
+
+
+def shared_by_some():
+    first, second, third = own(), own(), own()
+    second.line.centre = first.line.centre
+    return [first, second, third]
+
+
+def crosswise():
+    first, second = own(), own()
+    second.line.flux = first.line.centre
+    first.line.flux = second.line.centre
+    return [first, second]
+
+
+def derived():
+    scale = UniformPrior(1.0, 2.0)
+    models = [own() for _ in range(3)]
+    for place, model in enumerate(models):
+        model.scale = scale
+        model.line.flux = model.line.width * (scale + 0.5 * place)
+    return models
+
+
+def derived_of_what_is_shared():
+    scale = UniformPrior(1.0, 2.0)
+    models = [own(width=scale / 10.0) for _ in range(3)]
+    models[1].scale = models[0].scale = models[2].scale = scale
+    return models
+
+
+def constants():
+    return [own(flux=0.5 * place) for place in range(3)]
+
+
+def fixed_in_one():
+    return [own(), own(centre=5.0), own()]
+
+
+def other_families():
+    return [own(), own(centre=GaussianPrior(50.0, 1.0)), own()]
+
+
+def arrays():
+    return [own(flux=Array(2, GaussianPrior(float(place), 1.0))) for place in range(3)]
+
+
+def asserted():
+    models = [own() for _ in range(3)]
+    for place, model in enumerate(models):
+        model.add_assertion(model.line.centre > 10.0 * model.line.width - place, name="narrow")
+    return models
+
+
+def of_two_kinds():
+    return [own(), Collection(offset=UniformPrior(0.0, 1.0)), own()]
+
+
+CASES = [
+    *(shared_by_all, different_priors, hierarchy, shared_by_some, crosswise, derived),
+    *(derived_of_what_is_shared, constants, fixed_in_one, other_families, arrays, asserted, of_two_kinds),
+]
+
+
+def numbers(item):
+    """All numbers in an object, by path."""
+    if isinstance(item, (int, float, np.ndarray)):
+        return {"": np.asarray(item, dtype=float)}
+    parts = dict(item.items()) if hasattr(item, "items") else vars(item)
+    return {f".{name}{path}": value for name, part in parts.items() for path, value in numbers(part).items()}
+
+
+def flat_vector(flat, instances):
+    """The vector of the collection of all models that has these objects."""
+    known = numbers(instances)
+    vector = []
+    for parameter in make_plan(flat).parameters:
+        vector.append(np.ravel(known[f".{parameter.name}"]))
+    return np.concatenate(vector)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_graph_is_the_collection_of_its_models(case):
+    models = case()
+    graph = graph_of(models)
+    flat = Collection({f"dataset_{place}": model for place, model in enumerate(models)})
+    assert graph.total_free_parameters == flat.total_free_parameters
+    plan, flat_plan = make_plan(graph), make_plan(flat)
+    for vector in plan.draws(5, random_seed=1):
+        instances = plan.instance(vector)
+        assert list(dict(instances.items())) == [f"dataset_{place}" for place in range(len(models))]
+        if case is hierarchy:  # the parents stand in no object
+            continue
+        expected = flat_vector(flat, instances)
+        assert plan.log_prior(vector) == pytest.approx(flat_plan.log_prior(expected), rel=1e-12)
+        there = numbers(flat_plan.instance(expected))
+        assert numbers(instances).keys() == there.keys()
+        for path, value in numbers(instances).items():
+            np.testing.assert_allclose(value, there[path], rtol=1e-12)
+    outside = plan.draws(1, random_seed=1)[0] + 1e6
+    assert plan.log_prior(outside) == -np.inf
+
+
+def test_parameters_of_their_own_are_arrays_along_the_data_sets():
+    plan = make_plan(graph_of(hierarchy(), names=["a", "b", "c", "d"]))
+    names = ["line.centre.mean", "line.centre.sigma", "line.centre", "line.width"]
+    assert list(plan.names) == names and plan.size == 10
+    assert [plan.layout.dims_of(parameter.prior) for parameter in plan.parameters] == [
+        *((), ()),
+        *(("dataset",), ("dataset",)),
+    ]
+    assert plan.layout.coords == {"dataset": ["a", "b", "c", "d"]}
+
+
+def test_the_density_of_a_hierarchy_is_that_of_its_parents_and_members():
+    plan = make_plan(graph_of(hierarchy()))
+    mean, sigma, centres, widths = 40.0, 5.0, np.array([30.0, 41.0, 44.0, 52.0]), np.full(4, 2.0)
+    found = plan.log_prior(np.array([mean, sigma, *centres, *widths]))
+    expected = GaussianPrior(50.0, 20.0).logpdf(mean)
+    expected += GaussianPrior(10.0, 10.0, lower_limit=0.0).logpdf(sigma)
+    expected += np.sum(GaussianPrior(mean, sigma).logpdf(centres)) + np.sum(
+        LogUniformPrior(0.1, 10.0).logpdf(widths)
+    )
+    assert found == pytest.approx(expected, rel=1e-12)
+
+
+def test_several_kinds_are_several_plates():
+    plan = make_plan(graph_of(of_two_kinds()))
+    assert list(plan.names) == ["plate_0.line.centre", "plate_0.line.width", "plate_1.offset"]
+    assert plan.layout.coords == {"plate_0": ["dataset_0", "dataset_2"], "plate_1": ["dataset_1"]}
+
+
+def test_the_number_of_parameters_does_not_change_the_number_of_variables():
+    models = [own() for _ in range(500)]
+    assert len(make_plan(graph_of(models)).parameters) == 2
+
+
+def test_what_is_drawn_from_a_parent_has_that_prior_alone():
+    mean = GaussianPrior(50.0, 20.0)
+    parent = HierarchicalFactor(GaussianPrior, mean=mean, sigma=2.0)
+    models = [own() for _ in range(3)]
+    for model in models:
+        parent.add_drawn_variable(model.line.centre)
+    graph = graph_of(models, parent)
+    for read in (graph, graph.copy(), Node.from_dict(graph.to_dict())):
+        plan = make_plan(read)
+        assert plan.names[:2] == ("line.centre.mean", "line.centre")
+        # 300 is outside of the uniform prior that the centres had.
+        vector = np.array([290.0, 300.0, 290.0, 291.0, 1.0, 1.0, 1.0])
+        widths = 3 * LogUniformPrior(0.1, 10.0).logpdf(1.0)
+        centres = np.sum(GaussianPrior(290.0, 2.0).logpdf(vector[1:4]))
+        assert plan.log_prior(vector) == pytest.approx(mean.logpdf(290.0) + centres + widths, rel=1e-12)
+
+
+def test_assertions_between_data_sets_hold():
+    models = [own() for _ in range(3)]
+    graph = graph_of(models)
+    graph.add_assertion(models[0].line.centre < models[2].line.centre, name="ordered")
+    plan = make_plan(graph)
+    draws = plan.draws(200, random_seed=1)
+    centres = draws[:, :3]
+    assert np.all(centres[:, 0] < centres[:, 2]) and not np.all(centres[:, 0] < centres[:, 1])
+
+
+MISTAKES = {
+    "nothing": (lambda: FactorGraphModel(), "no data set"),
+    "a model": (lambda: FactorGraphModel(own()), "is not a factor"),
+    "in the other order": (lambda: AnalysisFactor(Likelihood(), own()), "is not"),
+    "one name twice": (lambda: graph_of([own(), own()], names=["a", "a"]), "a: is the name of 2 factors"),
+    "no family": (lambda: HierarchicalFactor(UniformPrior()), "no family of priors"),
+    "an array": (
+        lambda: HierarchicalFactor(GaussianPrior, mean=0.0, sigma=1.0).add_drawn_variable(
+            Array(2, UniformPrior())
+        ),
+        "not the prior of one number",
+    ),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_mistakes_are_told(mistake):
+    make, text = MISTAKES[mistake]
+    with pytest.raises(ModelError, match=text):
+        make()
+
+
+def test_nothing_is_drawn_from_two_parents():
+    model = own()
+    parents = [HierarchicalFactor(GaussianPrior, mean=0.0, sigma=UniformPrior()) for _ in range(2)]
+    for parent in parents:
+        parent.add_drawn_variable(model.line.centre)
+    with pytest.raises(ModelError, match="drawn from two parents"):
+        make_plan(graph_of([model], *parents))

@@ -8,20 +8,20 @@ are batches of their own.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytensor.tensor as pt
-from pytensor.graph.replace import vectorize_graph
+from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from classy_pm.errors import FitException, TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.trace import Trace, trace
+from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.model.plates import Plate
@@ -33,6 +33,7 @@ __all__ = ["trace_plates"]
 # graph is compared with the function factor by factor.
 WITNESSES = 200
 COMPARED = 3
+PROOF_POINTS = 8
 # How well, relatively.
 TOLERANCE = 1e-8
 
@@ -55,8 +56,11 @@ class Batch:
     data: dict[str, np.ndarray]
 
 
-def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> Trace:
-    """Trace the likelihoods of a graph's factors, plate by plate.
+def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[Trace, Proof]:
+    """Trace the likelihoods of a graph's factors, plate by plate, and prove the trace.
+
+    Value and gradient are proved for one data set in the middle of each batch, as those of a fit of one data
+    set are; the values of all data sets are then compared with their functions.
 
     Parameters
     ----------
@@ -68,8 +72,9 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> Tra
 
     Returns
     -------
-    Trace
+    trace : Trace
         Of the sum over all factors, with the terms of all where all have them.
+    proof : Proof
 
     Raises
     ------
@@ -80,11 +85,14 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> Tra
     assert isinstance(layout, PlateLayout)
     draws = [plan.split(draw) for draw in plan.draws(WITNESSES, random_seed=0)]
     names: list[str] = []
+    proofs: list[Proof] = []
     values, terms, reasons = [], [], []
     for plate in layout.plates:
         columns = [_variable(plan, column, inputs) for column in plate.columns]
         for batch in _batches(plate, joint):
-            value, term, reason = _spread(layout, plate, batch, columns, draws)
+            one = _trace_one(layout, plate, batch, columns, draws)
+            proofs.append(_prove_one(plate, batch, one))
+            value, term, reason = _spread(plate, batch, columns, one)
             names += [plate.names[place] for place in batch.places]
             values.append(value)
             terms.append(term)
@@ -92,12 +100,20 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> Tra
     each = pt.concatenate(values)
     _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
     length = 0 if reasons else sum(term.type.shape[0] for term in terms)
-    return Trace(
+    found = Trace(
         value=pt.sum(each),
         terms=None if reasons else pt.specify_shape(pt.concatenate(terms), (length,)),
         terms_reason=reasons[0] if reasons else None,
         paths=(),
         conditions=(),
+    )
+    return found, Proof(
+        points=sum(proof.points for proof in proofs) + COMPARED,
+        worst_error=max(proof.worst_error for proof in proofs),
+        gradient_points=sum(proof.gradient_points for proof in proofs),
+        worst_gradient_error=max(proof.worst_gradient_error for proof in proofs),
+        branches_reached=max(proof.branches_reached for proof in proofs),
+        branches=max(proof.branches for proof in proofs),
     )
 
 
@@ -170,10 +186,88 @@ def _with_data(item: Any, path: str, data: dict[str, Any]) -> Any:
     return new
 
 
-def _spread(
+@dataclass(frozen=True)
+class One:
+    """The trace of one data set.
+
+    Attributes
+    ----------
+    trace : Trace
+    slots, data : list of TensorVariable
+        Its inputs: what stands in the plate's slots, and the data by the order of the batch's.
+    along : list of bool
+        Whether what stands in a slot is along the plate.
+    function : callable
+        The plain function of the values of all inputs.
+    witnesses : list of tuple
+        Values of all inputs, of one data set after the other.
+    """
+
+    trace: Trace
+    slots: list[Any]
+    data: list[Any]
+    along: list[bool]
+    function: Callable[[list[Any]], Any]
+    witnesses: list[tuple[Any, ...]]
+
+
+def _trace_one(
     layout: PlateLayout, plate: Plate, batch: Batch, columns: list[Any], draws: list[list[Any]]
-) -> tuple[Any, Any, str]:
-    """Trace the first factor of a batch, and spread the graph over all.
+) -> One:
+    """Trace the first data set of a batch, with its data as inputs."""
+    count, first = len(batch.places), batch.analyses[0]
+    along = [column in layout.along if isinstance(column, Expression) else True for column in plate.columns]
+    slots = [
+        pt.tensor(dtype="float64", shape=variable.type.shape[1:] if varies else variable.type.shape)
+        for variable, varies in zip(columns, along, strict=True)
+    ]
+    data = [pt.tensor(dtype=array.dtype.name, shape=array.shape[1:]) for array in batch.data.values()]
+
+    def function(values: list[Any]) -> Any:
+        analysis = _with_data(first, "", dict(zip(batch.data, values[len(slots) :], strict=True)))
+        return analysis.log_likelihood_function(plate.build_one(list(values[: len(slots)])))
+
+    witnesses = []
+    for number, draw in enumerate(draws):
+        place = number % count
+        taken = layout.columns_of(plate, layout.evaluator(draw))
+        values = [value[batch.places[place]] if varies else value for value, varies in taken]
+        witnesses.append((*values, *(array[place] for array in batch.data.values())))
+    traced = trace(function, [*slots, *data], limit=first.branch_limit, witnesses=witnesses)
+    return One(traced, slots, data, along, function, witnesses)
+
+
+def _prove_one(plate: Plate, batch: Batch, one: One) -> Proof:
+    """Prove value and gradient of the trace for a data set in the middle of a batch."""
+    place = len(batch.places) // 2
+    arrays = [array[place] for array in batch.data.values()]
+    traced = one.trace
+    conditions = [condition for condition, _ in traced.conditions]
+    given = dict(zip(one.data, map(pt.constant, arrays), strict=True))
+    value, *fixed = graph_replace([traced.value, *conditions], given, strict=False)
+    renamed = dict(zip(conditions, fixed, strict=True))
+    of_one = replace(
+        traced,
+        value=value,
+        conditions=tuple((renamed[condition], where) for condition, where in traced.conditions),
+        paths=tuple(
+            replace(path, conditions=tuple((renamed[asked], answer) for asked, answer in path.conditions))
+            for path in traced.paths
+        ),
+    )
+
+    def plain(*values: Any) -> float:
+        try:
+            return float(one.function([*values, *arrays]))
+        except FitException:
+            return -np.inf
+
+    points = [witness[: len(one.slots)] for witness in one.witnesses[:PROOF_POINTS]]
+    return prove(of_one, one.slots, plain, points)
+
+
+def _spread(plate: Plate, batch: Batch, columns: list[Any], one: One) -> tuple[Any, Any, str]:
+    """Spread the graph of one data set over all of a batch.
 
     Returns
     -------
@@ -183,43 +277,18 @@ def _spread(
     reason : str
         Why there are no terms.
     """
-    count, first = len(batch.places), batch.analyses[0]
-    along = [column in layout.along if isinstance(column, Expression) else True for column in plate.columns]
-    slots = [
-        pt.tensor(dtype="float64", shape=variable.type.shape[1:] if varies else variable.type.shape)
-        for variable, varies in zip(columns, along, strict=True)
-    ]
-    data = [pt.tensor(dtype=array.dtype.name, shape=array.shape[1:]) for array in batch.data.values()]
-    size = len(slots)
-
-    def function(values: list[Any]) -> Any:
-        analysis = _with_data(first, "", dict(zip(batch.data, values[size:], strict=True)))
-        return analysis.log_likelihood_function(plate.build_one(list(values[:size])))
-
-    def witness(number: int, draw: list[Any]) -> tuple[Any, ...]:
-        place = number % count
-        taken = layout.columns_of(plate, layout.evaluator(draw))
-        values = [value[batch.places[place]] if varies else value for value, varies in taken]
-        return (*values, *(array[place] for array in batch.data.values()))
-
-    traced = trace(
-        function,
-        [*slots, *data],
-        limit=first.branch_limit,
-        witnesses=[witness(number, draw) for number, draw in enumerate(draws)],
-    )
-    replace = {
+    count, traced = len(batch.places), one.trace
+    spread = {
         slot: variable[batch.places] if varies and count < len(plate.names) else variable
-        for slot, variable, varies in zip(slots, columns, along, strict=True)
+        for slot, variable, varies in zip(one.slots, columns, one.along, strict=True)
     }
-    replace |= {
-        variable: pt.constant(array) for variable, array in zip(data, batch.data.values(), strict=True)
-    }
+    spread |= zip(one.data, map(pt.constant, batch.data.values()), strict=True)
     outputs = [traced.value] if traced.terms is None else [traced.value, traced.terms]
-    value, *terms = vectorize_graph(outputs, replace)
+    value, *terms = vectorize_graph(outputs, spread)
     value = pt.broadcast_to(value, (count,))
     if not terms:
         return value, None, traced.terms_reason or ""
+    assert traced.terms is not None
     (length,) = traced.terms.type.shape
     flat = pt.broadcast_to(terms[0], (count, length)).ravel()
     return value, pt.specify_shape(flat, (count * length,)), ""

@@ -17,7 +17,7 @@ from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.likelihood.plates import trace_plates
-from classy_pm.likelihood.trace import Proof, Trace, prove, trace
+from classy_pm.likelihood.trace import Proof, prove, trace
 from classy_pm.likelihood.warn import warn
 from classy_pm.plan import Plan
 
@@ -119,15 +119,12 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
     return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)
 
 
-def _traced(plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], draws: np.ndarray) -> Trace:
-    if isinstance(analysis, JointAnalysis):
-        return trace_plates(plan, analysis, inputs)
-    return trace(
-        lambda values: analysis.log_likelihood_function(plan.build(list(values))),
-        inputs,
-        limit=analysis.branch_limit,
-        witnesses=[tuple(plan.split(draw)) for draw in draws],
-    )
+def _of_plates(
+    plan: Plan, joint: JointAnalysis, inputs: tuple[Any, ...], plain: LogLikelihood
+) -> SymbolicLogLikelihood:
+    traced, proof = trace_plates(plan, joint, inputs)
+    reason = traced.terms_reason or ""
+    return SymbolicLogLikelihood("trace", inputs, traced.value, plain, traced.terms, reason, proof)
 
 
 def _prove(
@@ -138,7 +135,14 @@ def _prove(
     compiled = None
     if kind != "jax":
         try:
-            traced = _traced(plan, analysis, inputs, draws)
+            if isinstance(analysis, JointAnalysis):
+                return _of_plates(plan, analysis, inputs, plain)
+            traced = trace(
+                lambda values: analysis.log_likelihood_function(plan.build(list(values))),
+                inputs,
+                limit=analysis.branch_limit,
+                witnesses=[tuple(plan.split(draw)) for draw in draws],
+            )
         except WrittenInJaxError:
             if kind != "auto":
                 raise

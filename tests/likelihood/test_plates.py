@@ -100,7 +100,9 @@ def traced(analyses):
     plan = make_plan(graph)
     joint = analysis_of(graph, None, "fit(model, analysis)")
     inputs = [pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters]
-    return plan, joint, inputs, trace_plates(plan, joint, inputs)
+    found, proof = trace_plates(plan, joint, inputs)
+    assert proof.worst_error < 1e-8 and proof.gradient_points > 0
+    return plan, joint, inputs, found
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -1,0 +1,38 @@
+"""What a hierarchy of many data sets costs before it is sampled: it must not grow with their number.
+
+Each is read, traced, proved and compiled in a process of its own with an empty cache. Run it with
+
+    make bench ARGS="benchmarks/bench_graphs.py -s"
+"""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+# Times the seconds of the processor for three data sets.
+GOAL = 1.3
+COUNTS = (3, 30, 300, 1000, 10_000)
+
+
+def run(count, cache):
+    environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={cache}", "NUMBA_CACHE_DIR": str(cache)}
+    script = str(Path(__file__).with_name("compile_graph_once.py"))
+    command = [sys.executable, script, str(count)]
+    done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
+    return json.loads(done.stdout)
+
+
+def test_a_graph_costs_the_same_for_any_number_of_data_sets(benchmark, tmp_path):
+    took = {count: run(count, tmp_path / str(count)) for count in COUNTS[1:]}
+    took[3] = benchmark.pedantic(run, (3, tmp_path / "3"), rounds=1)
+    gradient = {count: 1e6 * seconds.pop("gradient") for count, seconds in took.items()}
+    total = {count: sum(seconds.values()) for count, seconds in took.items()}
+    for count in COUNTS:
+        ratio = total[count] / total[3]
+        parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in took[count].items())
+        print(f"\n{count:6} data sets: {total[count]:.1f} s ({parts}), {ratio:.2f} times")
+        print(f"       a gradient takes {gradient[count]:.0f} us")
+        benchmark.extra_info[f"{count} over 3, goal {GOAL} at 1,000"] = ratio
+    assert total[1000] <= GOAL * total[3]

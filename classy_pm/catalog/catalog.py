@@ -257,8 +257,7 @@ class Catalog:
         stored = self._row(record.fit_key)
         if stored is None:
             raise CatalogError(f"The fit {record.fit_key[:12]} was removed while it was being filed.")
-        # A note by hand gives way to what is said now.
-        news = [key for key in news if not notes.same_note(key, said, stored.info)]
+        # A note by hand gives way to what is said now; that it was said counts later.
         if news:
             self._change(stored, "note", {key: said[key] for key in news}, by="fit")
         return stored

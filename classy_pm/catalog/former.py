@@ -9,11 +9,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from classy_pm.catalog.validation import LONGEST_NAME, TAKEN, composed, is_path
+from classy_pm.catalog.validation import (
+    LONGEST_NAME,
+    LONGEST_PRIOR,
+    SUMMARY,
+    TAKEN,
+    composed,
+    exact_digits,
+    is_path,
+)
 
 #: A model of a stranger may name its parts so often that there is no end to its paths.
 MOST_PLACES = 20_000
 LONGEST_PATH = 2000
+LARGEST_FLOAT = 2**1000
 
 
 def updated(content: Mapping[str, Any]) -> dict[str, Any]:
@@ -21,12 +30,21 @@ def updated(content: Mapping[str, Any]) -> dict[str, Any]:
     content = {**content, "info": as_kept(content.get("info", {}))}
     parameters = content.get("parameters", ())
     content["parameters"] = [{**item, "prior": without_nul(item.get("prior"))} for item in parameters]
-    if "aliases" not in content:
+    if "aliases" not in content:  # of the first version
+        content["parameters"] = list(map(_within_limits, content["parameters"]))
         free = [item.get("path") for item in parameters if item.get("role", "free") == "free"]
         found = aliases_of(content.get("model"), free)
         others = {item.get("path") for item in parameters}
         content["aliases"] = {path: first for path, first in found.items() if path not in others}
     return content
+
+
+def _within_limits(item: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a parameter with its prior and its statistics within today's limits."""
+    prior = item["prior"]
+    large = [name for name in SUMMARY if exact_digits(item.get(name)) and abs(item[name]) < LARGEST_FLOAT]
+    shorter = prior[:LONGEST_PRIOR] if isinstance(prior, str) else prior
+    return {**item, **{name: float(item[name]) for name in large}, "prior": shorter}
 
 
 def as_kept(value: Any) -> Any:

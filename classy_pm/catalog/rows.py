@@ -24,6 +24,9 @@ from classy_pm.catalog.records import (
 )
 from classy_pm.errors import CatalogError
 
+#: Stands for a text that no column holds, as one with NUL: no query finds it, but it is not None.
+NO_COLUMN = "text"
+
 
 def insert_fits(
     connection: sa.Connection,
@@ -175,6 +178,11 @@ def _parameter_rows(record: FitRecord) -> Iterable[dict[str, Any]]:
     return [*found.values(), *shared]
 
 
+def _exact(value: Any, is_text: bool) -> str | None:
+    """Return the digits of an integer that no double holds, and a mark for a text that no column holds."""
+    return NO_COLUMN if isinstance(value, str) and not is_text else exact_digits(value)
+
+
 def _parameter_row(place: int, item: ParameterRecord) -> dict[str, Any]:
     row = {name: finite(getattr(item, name)) for name in SUMMARY}
     if item.role == "fixed" and isinstance(item.value, int | float):
@@ -187,6 +195,6 @@ def _parameter_row(place: int, item: ParameterRecord) -> dict[str, Any]:
         "role": item.role,
         "prior": item.prior,
         "text": composed(item.value) if is_text else None,
-        "exact": exact_digits(item.value) if item.role == "fixed" else None,
+        "exact": _exact(item.value, is_text) if item.role == "fixed" else None,
         **row,
     }

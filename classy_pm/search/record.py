@@ -147,7 +147,11 @@ def _can_be_queried(value: Any) -> bool:
 
 
 def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+    """Return a constant as a plain number, text, boolean or None, where it is one."""
+    if isinstance(value, np.generic):
+        return value.item()
+    kind = next((kind for kind in (bool, int, float, str) if isinstance(value, kind)), None)
+    return value if kind is None else kind(value)  # a member of an IntEnum is its number
 
 
 def _or_none(value: float) -> float | None:

@@ -744,6 +744,15 @@ def test_none_is_no_text_and_no_large_number(odd):
     assert indices(odd.query(odd.x.upper(3) == None)) == [2, 5]  # noqa: E711
 
 
+@pytest.mark.parametrize("text", ["x\0", "half\ud800", "x" * 100_001])
+def test_a_text_that_no_column_holds_is_not_none(catalog, text):
+    for number, value in enumerate([text, None]):
+        record = make_record(number, parameters=(ParameterRecord("a", role="fixed", value=value),))
+        catalog.file(record, make_tree())
+    agg = Aggregator(catalog)
+    assert [len(agg.query(condition)) for condition in (agg.a == None, agg.a != None)] == [1, 1]  # noqa: E711
+
+
 def test_a_constant_is_found_as_a_posterior_without_width(odd):
     assert indices(odd.query(odd.x.overlaps(0.4, 0.6))) == [0]
     assert indices(odd.query(odd.x.overlaps(0.4, 0.6, sigma=1))) == [0]

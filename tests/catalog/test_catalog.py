@@ -449,6 +449,21 @@ def test_what_the_last_call_says_counts_unless_it_was_changed_by_hand_after_it(c
     assert stored.info["z"] == 4
 
 
+@pytest.mark.parametrize("by_hand", [True, False])
+def test_what_a_new_run_was_filed_with_was_said_by_a_call(catalog, by_hand):
+    old = make_record(0, info={"a": 1})
+    stored = catalog.file(old, make_tree())
+    catalog.keep_info(stored, {"a": 3})
+    stored.note("a", 2)
+    stored = catalog.file(make_record(0, info={"a": 2}), make_tree(1), instead_of=old.run_id)
+    if by_hand:
+        stored.note("a", 5)
+        assert catalog.keep_info(stored, {"a": 2}) == [] and stored.info == {"a": 5}
+    assert catalog.keep_info(stored, {"a": 3}) == ["a"] and stored.info == {"a": 3}
+    catalog.rebuild()
+    assert stored.info == {"a": 3}
+
+
 def test_notes_and_tags_of_a_run_are_those_of_the_run_that_takes_its_place(catalog):
     info = {"survey": "A", "z": 1, "by hand": 1, "gone": 1, "kept": 1}
     old = catalog.file(make_record(0, info=info, tags=("birth", "bad")), make_tree())

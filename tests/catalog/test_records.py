@@ -371,6 +371,14 @@ def shared_model():
     return {"root": {"id": 0, "type": "collection", "children": children}}
 
 
+def test_an_old_parameter_comes_within_the_limits_of_today():
+    content = json.loads(make_record(parameters=[ParameterRecord("a")]).to_manifest())
+    del content["aliases"]
+    content["parameters"][0] |= {"prior": "x" * 1_200_000, "mean": 2**60 + 1}
+    (read,) = FitRecord.from_manifest(json.dumps(content)).parameters
+    assert len(read.prior) == 1_000_000 and read.mean == 2.0**60
+
+
 def test_a_manifest_without_further_paths_has_them_from_its_model():
     paths = ["a.x[0]", "a.x[1]", "a.y"]
     content = json.loads(

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+from enum import IntEnum
 
 import arviz_stats
 import numpy as np
@@ -11,7 +12,9 @@ from scipy.special import erf
 
 import classy_pm as cpm
 from classy_pm.catalog import tables
+from classy_pm.plan import make_plan
 from classy_pm.search.diagnose import _above
+from classy_pm.search.record import _constants
 
 
 class Part:
@@ -182,3 +185,13 @@ def test_every_path_of_what_is_shared_is_in_the_index(tmp_path):
         assert {item.path for item in stored.record.components} == {"one", "two.deep"}
         assert stored.n_free == 3
         assert (stored.variable("second") == stored.variable("first")).all()
+
+
+class Band(IntEnum):
+    R = 1
+
+
+def test_a_member_of_an_enumeration_is_filed_as_its_number():
+    plan = make_plan(cpm.Collection(x=cpm.UniformPrior(), band=Band.R, on=np.bool_(True), name=np.str_("a")))
+    assert {item.path: item.value for item in _constants(plan)} == {"band": 1, "on": True, "name": "a"}
+    assert all(type(item.value) in (int, bool, str) for item in _constants(plan))

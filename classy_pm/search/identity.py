@@ -53,7 +53,9 @@ class Identity:
         }
         description: Any = describe(payload)
         hashes = {name: part_key(part) for name, part in payload.items()}
-        return cls(fit_key(payload), description, {**hashes, "observed": _observed(payload["data"])})
+        return cls(
+            fit_key(payload), description, {**hashes, "observed": _observed(analysis, payload["data"])}
+        )
 
     def changes(self, search: Search, plan: Plan, analysis: Analysis) -> list[str]:
         """Say whether the analysis is another one now than when the identity was taken."""
@@ -83,16 +85,12 @@ def _class_of(analysis: Analysis) -> Any:
     return type(analysis)
 
 
-def _observed(data: dict[str, Any]) -> str:
-    """Return the hash of the data alone, whatever class of analysis they are in."""
-    left_out = ("class", "references")
-    return part_key(
-        {
-            name: _without(part, left_out) if isinstance(part, dict) else part
-            for name, part in _without(data, left_out).items()
-        }
-    )
+def _observed(analysis: Analysis, data: dict[str, Any]) -> str:
+    """Return the hash of the data alone, whatever classes of analysis they are in."""
 
+    def without_classes(identity: dict[str, Any]) -> dict[str, Any]:
+        return {name: part for name, part in identity.items() if name not in ("class", "references")}
 
-def _without(data: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: part for name, part in data.items() if name not in names}
+    if isinstance(analysis, JointAnalysis):
+        return part_key({name: without_classes(identity) for name, identity in data.items()})
+    return part_key(without_classes(data))

@@ -102,3 +102,18 @@ def test_the_keys_of_fits_do_not_depend_on_the_process_nor_on_what_it_did_before
             check=True,
         )
         assert done.stdout == f"{list(GOLDEN.values())}\n"
+
+
+def test_data_are_told_apart_whatever_their_attributes_are_called():
+    class Referenced(cpm.Analysis):
+        def __init__(self, references):
+            self.references = references
+
+        def log_likelihood_function(self, instance):
+            return 0.0
+
+    def observed(references):
+        plan = make_plan(make_model())
+        return Identity.of(cpm.Emcee(), plan, Referenced(references)).hashes["observed"]
+
+    assert observed([1.0]) == observed([1.0]) != observed([2.0])

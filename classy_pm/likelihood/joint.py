@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, override
 
-from classy_pm.errors import Faults, LikelihoodError, SettingError
+import numpy as np
+
+from classy_pm.errors import Faults, FitException, LikelihoodError, SettingError
 from classy_pm.likelihood.analysis import Analysis, check_analysis
 from classy_pm.model import FactorGraphModel
 
@@ -33,6 +35,12 @@ class JointAnalysis(Analysis):
         for name, analysis in self.analyses.items():
             total += analysis.log_likelihood_function(instance[name])
         return total
+
+    def each(self, instances: Any) -> np.ndarray:
+        """Return the log likelihood of each factor, shape (factors,); -inf where it is impossible."""
+        return np.array(
+            [or_impossible(analysis, instances[name]) for name, analysis in self.analyses.items()]
+        )
 
     @property
     def branch_limit(self) -> int:  # type: ignore[override]
@@ -63,6 +71,14 @@ class JointAnalysis(Analysis):
         return [f"In a graph of factors these are not called: {'; '.join(told)}."] if told else []
 
 
+def or_impossible(analysis: Any, instance: Any) -> float:
+    """Return a log likelihood, -inf where the user's function says that the point is impossible."""
+    try:
+        return float(analysis.log_likelihood_function(instance))
+    except FitException:
+        return -np.inf
+
+
 def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:
     """Return the analysis of a model; of a graph of factors, that of all of them.
 
@@ -84,9 +100,13 @@ def analysis_of(model: Any, analysis: Analysis | None, call: str) -> Analysis:
             raise SettingError(
                 "The factors of a graph have their analyses already.", cure=f"Write {call.split(',')[0]})."
             )
-        joint = JointAnalysis(
-            dict(zip(model.factor_names, (item.analysis for item in model.factors), strict=True))
-        )
+        if len(model.factors) < len(model.factor_names):
+            raise SettingError(
+                "The graph was read from plain data, which has no analyses.",
+                cure="Make it anew: FactorGraphModel(AnalysisFactor(graph.dataset_0, analysis), ...).",
+            )
+        analyses = (factor.analysis for factor in model.factors)
+        joint = JointAnalysis(dict(zip(model.factor_names, analyses, strict=True)))
         joint.check()
         return joint
     if analysis is None:

@@ -17,10 +17,10 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace, vectorize_graph
 
-from classy_pm.errors import FitException, TraceError
+from classy_pm.errors import TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.expressions import build_expression
-from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.likelihood.joint import JointAnalysis, or_impossible
 from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
@@ -89,9 +89,10 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
     values, terms, reasons = [], [], []
     for plate in layout.plates:
         columns = [_variable(plan, column, inputs) for column in plate.columns]
+        taken = [layout.columns_of(plate, layout.evaluator(draw)) for draw in draws]
         for batch in _batches(plate, joint):
-            one = _trace_one(layout, plate, batch, columns, draws)
-            proofs.append(_prove_one(plate, batch, one))
+            one = _trace_one(plate, batch, columns, taken)
+            proofs.append(_prove_one(batch, one))
             value, term, reason = _spread(plate, batch, columns, one)
             names += [plate.names[place] for place in batch.places]
             values.append(value)
@@ -197,8 +198,8 @@ class One:
         Its inputs: what stands in the plate's slots, and the data by the order of the batch's.
     along : list of bool
         Whether what stands in a slot is along the plate.
-    function : callable
-        The plain function of the values of all inputs.
+    parts : callable
+        Gives the analysis and the instance for the values of all inputs.
     witnesses : list of tuple
         Values of all inputs, of one data set after the other.
     """
@@ -207,37 +208,38 @@ class One:
     slots: list[Any]
     data: list[Any]
     along: list[bool]
-    function: Callable[[list[Any]], Any]
+    parts: Callable[[Sequence[Any]], tuple[Any, Any]]
     witnesses: list[tuple[Any, ...]]
 
 
-def _trace_one(
-    layout: PlateLayout, plate: Plate, batch: Batch, columns: list[Any], draws: list[list[Any]]
-) -> One:
-    """Trace the first data set of a batch, with its data as inputs."""
-    count, first = len(batch.places), batch.analyses[0]
-    along = [column in layout.along if isinstance(column, Expression) else True for column in plate.columns]
+def _trace_one(plate: Plate, batch: Batch, columns: list[Any], taken: list[list[tuple[Any, bool]]]) -> One:
+    """Trace the first data set of a batch, with its data as inputs; `taken` are the columns at draws."""
+    first = batch.analyses[0]
+    along = [varies for _, varies in taken[0]]
     slots = [
         pt.tensor(dtype="float64", shape=variable.type.shape[1:] if varies else variable.type.shape)
         for variable, varies in zip(columns, along, strict=True)
     ]
     data = [pt.tensor(dtype=array.dtype.name, shape=array.shape[1:]) for array in batch.data.values()]
 
-    def function(values: list[Any]) -> Any:
+    def parts(values: Sequence[Any]) -> tuple[Any, Any]:
         analysis = _with_data(first, "", dict(zip(batch.data, values[len(slots) :], strict=True)))
-        return analysis.log_likelihood_function(plate.build_one(list(values[: len(slots)])))
+        return analysis, plate.build_one(list(values[: len(slots)]))
+
+    def function(values: list[Any]) -> Any:
+        analysis, instance = parts(values)
+        return analysis.log_likelihood_function(instance)
 
     witnesses = []
-    for number, draw in enumerate(draws):
-        place = number % count
-        taken = layout.columns_of(plate, layout.evaluator(draw))
-        values = [value[batch.places[place]] if varies else value for value, varies in taken]
+    for number, at_draw in enumerate(taken):
+        place = number % len(batch.places)
+        values = [value[batch.places[place]] if varies else value for value, varies in at_draw]
         witnesses.append((*values, *(array[place] for array in batch.data.values())))
     traced = trace(function, [*slots, *data], limit=first.branch_limit, witnesses=witnesses)
-    return One(traced, slots, data, along, function, witnesses)
+    return One(traced, slots, data, along, parts, witnesses)
 
 
-def _prove_one(plate: Plate, batch: Batch, one: One) -> Proof:
+def _prove_one(batch: Batch, one: One) -> Proof:
     """Prove value and gradient of the trace for a data set in the middle of a batch."""
     place = len(batch.places) // 2
     arrays = [array[place] for array in batch.data.values()]
@@ -257,10 +259,7 @@ def _prove_one(plate: Plate, batch: Batch, one: One) -> Proof:
     )
 
     def plain(*values: Any) -> float:
-        try:
-            return float(one.function([*values, *arrays]))
-        except FitException:
-            return -np.inf
+        return or_impossible(*one.parts([*values, *arrays]))
 
     points = [witness[: len(one.slots)] for witness in one.witnesses[:PROOF_POINTS]]
     return prove(of_one, one.slots, plain, points)
@@ -303,26 +302,16 @@ def _compare(plan: Plan, joint: JointAnalysis, names: list[str], each: Any, draw
         If they differ for some factor; it is named.
     """
     for draw in draws:
-        instances = plan.build(list(draw))
         with np.errstate(all="ignore"):
-            found = each(*draw)
-            for name, value in zip(names, found, strict=True):
-                expected = _plain(joint.analyses[name], instances[name])
-                if not (
-                    np.isclose(value, expected, rtol=TOLERANCE, atol=TOLERANCE)
-                    or _impossible(value, expected)
-                ):
-                    raise TraceError(
-                        f"The graph gives {float(value)!r} for {name}, and its function {float(expected)!r}.",
-                        cure='Fit with likelihood="blackbox".',
-                    )
-
-
-def _plain(analysis: Any, instance: Any) -> float:
-    try:
-        return float(analysis.log_likelihood_function(instance))
-    except FitException:
-        return -np.inf
+            expected = dict(zip(joint.analyses, joint.each(plan.build(list(draw))), strict=True))
+            found = dict(zip(names, each(*draw), strict=True))
+        for name, value in found.items():
+            alike = np.isclose(value, expected[name], rtol=TOLERANCE, atol=TOLERANCE)
+            if not alike and not _impossible(value, expected[name]):
+                raise TraceError(
+                    f"The graph gives {float(value)!r} for {name}, and its function {expected[name]!r}.",
+                    cure='Fit with likelihood="blackbox".',
+                )
 
 
 def _impossible(value: float, expected: float) -> bool:

@@ -80,7 +80,7 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
     new_root = copied(root)
     if isinstance(root, FactorGraphModel):
         pairs = [tuple(map(copier.expression, pair)) for pair in root.drawn_from().items()]
-        new_root._set_factors(root.factors, [HierarchicalFactor.of(*pair) for pair in pairs])
+        new_root._set_factors(root._factors, [HierarchicalFactor.of(*pair) for pair in pairs])
     return new_root
 
 
@@ -94,7 +94,7 @@ def empty_like(node: Node) -> Node:
     elif isinstance(node, Collection):
         object.__setattr__(new, "_container", node._container)
     if isinstance(node, FactorGraphModel):
-        new._set_factors(node.factors, ())
+        new._set_factors(node._factors, node._parents)
     return new
 
 

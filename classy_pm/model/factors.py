@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, override
 
 from classy_pm.errors import Faults, ModelError
@@ -137,20 +137,23 @@ class FactorGraphModel(Collection):
                 faults.add(name, f"is the name of {count} factors")
         faults.raise_as(ModelError, "Each factor of a graph needs a name of its own.")
         super().__init__()
-        self._set_factors(own, [item for item in factors if isinstance(item, HierarchicalFactor)])
+        parents = [item for item in factors if isinstance(item, HierarchicalFactor)]
+        self._set_factors(dict(zip(names, own, strict=True)), parents)
         for name, factor in zip(names, own, strict=True):
             self._set(name, factor.prior_model)
         self.drawn_from()
 
-    def _set_factors(self, factors: Sequence[AnalysisFactor], parents: Sequence[HierarchicalFactor]) -> None:
-        object.__setattr__(self, "_factors", tuple(factors))
+    def _set_factors(
+        self, factors: Mapping[str, AnalysisFactor], parents: Iterable[HierarchicalFactor]
+    ) -> None:
+        object.__setattr__(self, "_factors", dict(factors))
         object.__setattr__(self, "_parents", tuple(parents))
 
     @property
     def factors(self) -> tuple[AnalysisFactor, ...]:
         """The data sets, in order."""
-        factors: tuple[AnalysisFactor, ...] = self.__dict__["_factors"]
-        return factors
+        known: dict[str, AnalysisFactor] = self.__dict__["_factors"]
+        return tuple(known[name] for name in self.factor_names if name in known)
 
     @property
     def factor_names(self) -> tuple[str, ...]:

@@ -245,9 +245,7 @@ class _Reader:
         if isinstance(node, Model):
             object.__setattr__(node, "_cls", self.classes[data["class"]])
             object.__setattr__(node, "_extras", [str(name) for name in data["extras"]])
-        elif isinstance(node, FactorGraphModel):
-            node._set_factors((), ())
-        else:
+        elif not isinstance(node, FactorGraphModel):
             if data["container"] not in ("instance", "list", "tuple", "dict"):
                 raise ModelError(f"A collection cannot be a {data['container']!r}.")
             object.__setattr__(node, "_container", data["container"])
@@ -258,7 +256,7 @@ class _Reader:
         elif isinstance(node, Model):
             _check_arguments(node)
         if isinstance(node, FactorGraphModel):
-            node._set_factors((), [HierarchicalFactor.of(*map(self.value, pair)) for pair in data["drawn"]])
+            node._set_factors({}, [HierarchicalFactor.of(*map(self.value, pair)) for pair in data["drawn"]])
         for name, parts in data["assertions"]:
             node.add_assertion(self.assertion(parts), name)
         return node

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from classy_pm.errors import FitException
 from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
+from classy_pm.search.climb import IMPOSSIBLE
 
 __all__ = ["assembled"]
 
@@ -55,15 +55,6 @@ def assembled(plan: Plan, joint: JointAnalysis, vectors: np.ndarray) -> np.ndarr
 
 def _log_likelihoods(plan: Plan, joint: JointAnalysis, vectors: np.ndarray) -> np.ndarray:
     """Return the log likelihood of each data set at each vector, shape (vectors, factors)."""
-    found = np.full((len(vectors), len(joint.analyses)), -1e300)
     with np.errstate(all="ignore"):
-        for row, vector in enumerate(vectors):
-            instances = plan.instance(vector)
-            for place, (name, analysis) in enumerate(joint.analyses.items()):
-                try:
-                    value = float(analysis.log_likelihood_function(instances[name]))
-                except FitException:
-                    continue
-                if np.isfinite(value):
-                    found[row, place] = value
-    return found
+        found = np.array([joint.each(plan.instance(vector)) for vector in vectors])
+    return np.where(np.isfinite(found), found, -IMPOSSIBLE)

@@ -8,7 +8,7 @@ from pytensor.graph.traversal import ancestors
 
 import classy_pm as cpm
 from classy_pm.errors import TraceError
-from classy_pm.likelihood import plates
+from classy_pm.likelihood import joint
 from classy_pm.likelihood.joint import analysis_of
 from classy_pm.likelihood.plates import trace_plates
 from classy_pm.likelihood.trace.proof import quick_function
@@ -98,21 +98,21 @@ def graph_of(analyses):
 def traced(analyses):
     graph = graph_of(analyses)
     plan = make_plan(graph)
-    joint = analysis_of(graph, None, "fit(model, analysis)")
+    together = analysis_of(graph, None, "fit(model, analysis)")
     inputs = [pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters]
-    found, proof = trace_plates(plan, joint, inputs)
+    found, proof = trace_plates(plan, together, inputs)
     assert proof.worst_error < 1e-8 and proof.gradient_points > 0
-    return plan, joint, inputs, found
+    return plan, together, inputs, found
 
 
 @pytest.mark.parametrize("case", CASES)
 def test_the_graph_is_the_sum_of_the_likelihoods(case):
-    plan, joint, inputs, found = traced(CASES[case]())
+    plan, together, inputs, found = traced(CASES[case]())
     outputs = [found.value, *pytensor.grad(found.value, inputs, disconnected_inputs="ignore")]
     function = quick_function(inputs, outputs if found.terms is None else [*outputs, found.terms.sum()])
     for vector in plan.draws(3, random_seed=2):
         value, *rest = function(*plan.split(vector))
-        plain = lambda at: joint.log_likelihood_function(plan.instance(at))  # noqa: E731
+        plain = lambda at: together.log_likelihood_function(plan.instance(at))  # noqa: E731
         assert value == pytest.approx(plain(vector), rel=1e-10)
         gradient = np.concatenate([np.ravel(part) for part in rest[: len(inputs)]])
         steps = 1e-6 * np.eye(plan.size)
@@ -131,9 +131,11 @@ def test_the_graph_does_not_grow_with_the_number_of_data_sets():
 
 
 def test_a_graph_that_is_not_the_likelihood_of_a_data_set_is_refused_by_its_name(monkeypatch):
-    plain = plates._plain
+    plain = joint.or_impossible
     monkeypatch.setattr(
-        plates, "_plain", lambda analysis, instance: plain(analysis, instance) + (analysis.data[0] == 7.0)
+        joint,
+        "or_impossible",
+        lambda analysis, instance: plain(analysis, instance) + (analysis.data[0] == 7.0),
     )
     with pytest.raises(TraceError, match="for dataset_1"):
         traced([Spectrum(noise()), Spectrum(np.full(20, 7.0)), Spectrum(noise())])

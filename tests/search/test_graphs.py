@@ -6,6 +6,9 @@ import pytest
 
 import classy_pm as cpm
 from classy_pm.errors import SettingError
+from classy_pm.likelihood.joint import analysis_of
+from classy_pm.plan import make_plan
+from classy_pm.search.identity import Identity
 
 NAMES = ("a", "b", "c", "d", "e")
 DATA = [np.random.default_rng(place).normal(3.0 * place, 1.0, 4 + place % 2) for place in range(5)]
@@ -14,7 +17,7 @@ SCATTER, WIDTH = 2.0, 10.0
 
 
 class Source:
-    def __init__(self, flux):
+    def __init__(self, flux=0.0):
         self.flux = flux
 
 
@@ -115,10 +118,6 @@ def test_a_graph_is_filed_found_and_read_again(tmp_path):
 
 
 def test_other_data_of_one_data_set_are_another_fit():
-    from classy_pm.likelihood.joint import analysis_of
-    from classy_pm.plan import make_plan
-    from classy_pm.search.identity import Identity
-
     def key(graph):
         return Identity.of(cpm.Emcee(), make_plan(graph), analysis_of(graph, None, "")).key
 
@@ -146,6 +145,25 @@ def test_what_is_not_called_in_a_graph_is_told():
     graph.factors[0].analysis = Simulating(DATA[0])
     result = cpm.MAP(random_seed=1, progress=False).fit(graph)
     assert any("`simulate` of Simulating" in notice for notice in result.notices)
+
+
+def test_a_part_of_a_graph_is_the_graph_of_those_data_sets():
+    graph = make_graph()
+    population = cpm.HierarchicalFactor(cpm.GaussianPrior, mean=cpm.GaussianPrior(0.0, 1.0), sigma=1.0)
+    for name in NAMES:
+        population.add_drawn_variable(graph[name].source.flux)
+    whole = cpm.FactorGraphModel(*graph.factors, population)
+    part = whole.with_paths(["b", "d"])
+    assert list(make_plan(part).names) == ["source.flux.mean", "source.flux"]
+    assert make_plan(part).parameters[1].prior.arguments["sigma"] == 1.0
+    joint = analysis_of(part, None, "fit(model, analysis)")
+    assert [joint.analyses[name].data is DATA[NAMES.index(name)] for name in ("b", "d")] == [True, True]
+    assert list(joint.analyses) == ["b", "d"]
+
+
+def test_a_graph_of_plain_data_has_no_analyses():
+    with pytest.raises(SettingError, match="has no analyses"):
+        cpm.Emcee().fit(cpm.Collection.from_dict(make_graph().to_dict()))
 
 
 def test_a_fault_of_a_data_set_is_told_with_its_name():

@@ -473,7 +473,8 @@ class Aggregator:
 
     def _tell_namesakes(self, classes: Iterable[type]) -> None:
         """Warn of a class that is in no fit, where one of the same name from elsewhere is."""
-        if not self.catalog.is_there():
+        classes = tuple(classes)
+        if not classes or not self.catalog.is_there():
             return
         with self.catalog.database.reading() as connection:
             for cls, others in selection.namesakes(self._known(connection), classes):

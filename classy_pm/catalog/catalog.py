@@ -434,7 +434,10 @@ class Catalog:
         info : dict
             As it is given to a fit.
         """
-        said, present = check_info(info), fit.info
+        said = check_info(info)
+        if not said:
+            return []
+        present = fit.info
         news = self._said_anew(fit, said)
         told = [key for key in news if not notes.same_note(key, said, present)]
         # That it was said counts later, also where the note is there already.
@@ -525,8 +528,6 @@ class Catalog:
 
     def _said_anew(self, fit: StoredFit, said: Mapping[str, Any]) -> list[str]:
         """Return the keys of notes about which the last call did not say this."""
-        if not said:
-            return []
         later = notes.read(self.layout.files, {fit.fit_key}).get(fit.fit_key, [])
         return notes.said_anew(said, fit.info, later, lambda: self._filed_with(fit)[0])
 

@@ -15,7 +15,7 @@ from typing import IO
 from classy_pm.catalog import files, filing, guard, layout, notes
 from classy_pm.catalog.database import Database
 from classy_pm.catalog.faults import RefusedFit, UntrustedFile
-from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout
+from classy_pm.catalog.layout import FIT_FILE, Layout, runs_on_their_way
 from classy_pm.catalog.notes import Change
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.stored import StoredFit
@@ -107,8 +107,7 @@ def import_folder(database: Database, place: Layout, source: Path) -> Report:
     if not source.is_dir():
         raise CatalogError(f"There is no folder {str(source)!r}.")
     # Of two runs of a fit, one that was on its way in when its process died took the place of the other.
-    parts = filter(None, (PART_FILE.fullmatch(path.name) for path in source.rglob("*.part")))
-    on_its_way = {match.group(1, 2) for match in parts}
+    on_its_way = runs_on_their_way(source.rglob("*.part"))
     replaced = {fit_key for fit_key, _ in on_its_way}
     found = [(FIT_FILE.fullmatch(path.name), path) for path in sorted(source.rglob("*.nc"))]
     found.sort(key=lambda item: item[0] is None or item[0].group(1, 2) not in on_its_way)

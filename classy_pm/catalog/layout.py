@@ -18,6 +18,7 @@ import os
 import re
 import secrets
 import socket
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -205,3 +206,9 @@ def unwritable(place: Path, error: OSError) -> CatalogError:
         f"Nothing can be written at {str(place)!r}: {error.strerror or error}.",
         cure="Give `catalog=` a path in a folder that you may write to, such as Path.home() / 'fits.sqlite'.",
     )
+
+
+def runs_on_their_way(parts: Iterable[Path]) -> set[tuple[str, str]]:
+    """Return fit and run of each file that is a part; those of a dead process were on their way in."""
+    matches = filter(None, (PART_FILE.fullmatch(path.name) for path in parts))
+    return {(match[1], match[2]) for match in matches}

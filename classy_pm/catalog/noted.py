@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 import sqlalchemy as sa
 
 from classy_pm.catalog.expressions import Condition, Expression, fit, info
-from classy_pm.catalog.quantities import Descending, Quantity, check_text, listed
+from classy_pm.catalog.quantities import Compared, Descending, Quantity, check_text, listed
 from classy_pm.catalog.records import to_json
 from classy_pm.errors import CatalogError, UnknownNameError
 
@@ -34,7 +34,7 @@ class Notes:
         )
 
 
-class NoteQuantity:
+class NoteQuantity(Compared):
     """One key of `info`: numbers and booleans are compared as numbers, texts as texts."""
 
     def __init__(self, key: str) -> None:
@@ -60,22 +60,7 @@ class NoteQuantity:
             unknown = info.c.json.in_([to_json(value) for value in UNKNOWN])
             query = self._fits(sa.and_(info.c.num.is_(None), unknown))
             return Expression(f"({self!r} == None)", selects=(lambda known: query,))
-        return self._as(other) == other
-
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
-        return ~(self == other)
-
-    def __lt__(self, other: float | str) -> Expression:
-        return self._as(other) < other
-
-    def __le__(self, other: float | str) -> Expression:
-        return self._as(other) <= other
-
-    def __gt__(self, other: float | str) -> Expression:
-        return self._as(other) > other
-
-    def __ge__(self, other: float | str) -> Expression:
-        return self._as(other) >= other
+        return super().__eq__(other)
 
     __hash__ = object.__hash__
 

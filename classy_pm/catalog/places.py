@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from classy_pm.catalog.expressions import Classes, Expression, Kind, Place, component, fit, parameter, tag
 from classy_pm.catalog.quantities import (
+    Compared,
     Descending,
     Quantity,
     array_condition,
@@ -66,7 +67,7 @@ def method[F: Callable[..., Any]](function: F) -> F:
     return cast(F, property(lambda path: Method(path, function), doc=function.__doc__))
 
 
-class Path:
+class Path(Compared):
     """A place in the models of the fits: a component, or a parameter.
 
     Attributes go deeper: `aggregator.lens.bulge.centre`. A name that is also the name of a method
@@ -108,7 +109,7 @@ class Path:
     def _quantity(self, column: str, label: str, statistic: str | None = None) -> Quantity:
         return parameter_quantity(self._place("number", statistic), column, f"{self!r}{label}")
 
-    def _value(self, other: object) -> Quantity:
+    def _as(self, other: object) -> Quantity:
         return self._text if isinstance(other, str) else self._number
 
     @property
@@ -177,7 +178,7 @@ class Path:
     @method
     def between(self, low: float | str, high: float | str) -> Expression:
         """Match fits where the median, or the text, lies between two values, both included."""
-        return self._value(low).between(low, high)
+        return self._as(low).between(low, high)
 
     @method
     def in_(self, values: Iterable[Any]) -> Expression:
@@ -248,22 +249,7 @@ class Path:
     def __eq__(self, other: object) -> Expression:  # type: ignore[override]
         if isinstance(other, type):
             return self._of_class([other], subclasses=False)
-        return self._value(other) == other
-
-    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
-        return ~(self == other)
-
-    def __lt__(self, other: float | str) -> Expression:
-        return self._value(other) < other
-
-    def __le__(self, other: float | str) -> Expression:
-        return self._value(other) <= other
-
-    def __gt__(self, other: float | str) -> Expression:
-        return self._value(other) > other
-
-    def __ge__(self, other: float | str) -> Expression:
-        return self._value(other) >= other
+        return super().__eq__(other)
 
     __hash__ = object.__hash__
 

@@ -40,6 +40,34 @@ class Descending:
     of: Any
 
 
+class Compared:
+    """What is compared as a number with numbers and as a text with texts."""
+
+    def _as(self, other: object) -> Quantity:
+        """Return what is compared with a value of this type."""
+        raise NotImplementedError
+
+    def __eq__(self, other: object) -> Expression:  # type: ignore[override]
+        return self._as(other) == other
+
+    def __ne__(self, other: object) -> Expression:  # type: ignore[override]
+        return ~(self == other)
+
+    __hash__ = object.__hash__
+
+    def __lt__(self, other: float | str) -> Expression:
+        return self._as(other) < other
+
+    def __le__(self, other: float | str) -> Expression:
+        return self._as(other) <= other
+
+    def __gt__(self, other: float | str) -> Expression:
+        return self._as(other) > other
+
+    def __ge__(self, other: float | str) -> Expression:
+        return self._as(other) >= other
+
+
 @dataclass(frozen=True, eq=False)
 class Quantity:
     """Something of a fit that has a value: compare it, or order by it.

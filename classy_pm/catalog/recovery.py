@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from classy_pm.catalog import files, filing, guard, layout, notes, rows, tables
 from classy_pm.catalog.database import Database
 from classy_pm.catalog.faults import DamagedFile
-from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout
+from classy_pm.catalog.layout import FIT_FILE, PART_FILE, Layout, runs_on_their_way
 from classy_pm.catalog.migrations import OLD_PARAMETERS
 from classy_pm.errors import CatalogError, ClassyError
 
@@ -150,9 +150,7 @@ def rebuild(database: Database, place: Layout) -> Report:
     changed; an old index that is not sound is moved to another name, because it may be no index.
     """
     report = _settled(database, place)
-    on_its_way = {
-        match[2] for path in place.pending.glob("*.part") if (match := PART_FILE.fullmatch(path.name))
-    }
+    on_its_way = {run_id for _, run_id in runs_on_their_way(place.pending.glob("*.part"))}
     found: list[tuple[bool, str, str, Path]] = []
     faults: list[tuple[Path, str]] = []
     for path in place.all_files():

@@ -87,18 +87,24 @@ def insert_children(connection: sa.Connection, records: Mapping[int, FitRecord])
         tables.info: lambda record: (info_row(*item) for item in record.info.items()),
     }
     for table, rows_of in groups.items():
-        lines = [{"fit_id": fit_id, **row} for fit_id, record in records.items() for row in rows_of(record)]
-        if lines:
-            connection.execute(sa.insert(table), lines)
+        _insert(connection, table, records, rows_of)
 
 
 def renew_parameters(connection: sa.Connection, records: Mapping[int, FitRecord]) -> None:
     """Make the rows of parameters again, of fits by their numbers."""
     table = tables.parameter
     connection.execute(sa.delete(table).where(table.c.fit_id.in_(list(records))))
-    lines = [
-        {"fit_id": fit_id, **row} for fit_id, record in records.items() for row in _parameter_rows(record)
-    ]
+    _insert(connection, table, records, _parameter_rows)
+
+
+def _insert(
+    connection: sa.Connection,
+    table: sa.Table,
+    records: Mapping[int, FitRecord],
+    rows_of: Callable[[FitRecord], Iterable[dict[str, Any]]],
+) -> None:
+    """Enter the rows that fits have in a table, by the fits' numbers."""
+    lines = [{"fit_id": fit_id, **row} for fit_id, record in records.items() for row in rows_of(record)]
     if lines:
         connection.execute(sa.insert(table), lines)
 

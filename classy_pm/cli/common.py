@@ -55,7 +55,7 @@ def open_to_write(given: argparse.Namespace) -> Catalog:
 def open_to_rebuild(given: argparse.Namespace) -> Catalog:
     """Return a catalogue whose index may be lost, if its files are there."""
     catalog = open_catalog(given)
-    return catalog if any(True for _ in catalog.layout.all_files()) else open_to_write(given)
+    return catalog if catalog.layout.all_files() else open_to_write(given)
 
 
 def _existing(catalog: Catalog) -> Catalog:

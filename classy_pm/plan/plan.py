@@ -100,6 +100,13 @@ class Plan:
         """The name of each number of the vector; an array's elements are ``name[0]``, ``name[1]``, ..."""
         return tuple(".".join(path) for path in self.layout.element_paths)
 
+    @cached_property
+    def dims(self) -> dict[str, tuple[str, ...]]:
+        """The dims of the leading axes of free and derived parameters that have any, by their names."""
+        free = {parameter.name: self.layout.dims_of(parameter.prior) for parameter in self.parameters}
+        derived = {".".join(path): self.layout.dims_of(item) for path, item in self.derived}
+        return {name: dims for name, dims in {**free, **derived}.items() if dims}
+
     @property
     def size(self) -> int:
         """How many numbers are free: the length of the vector."""

@@ -111,13 +111,14 @@ def make_tree(
         POSTERIOR: dict(posterior),
         SAMPLE_STATS: {**(stats or {}), LOG_LIKELIHOOD: log_likelihood, LOG_PRIOR: log_prior},
     }
+    known = {dim: list(names) for dim, names in (coords or {}).items()}
     named = {name: list(of_variable) for name, of_variable in (dims or {}).items()}
     if pointwise is not None:
         arrays[POINTWISE] = {"likelihood": pointwise}
         named["likelihood"] = [TERM]
     # An ensemble has many chains: no reason for ArviZ to ask whether they are the draws.
     tree = arviz_base.from_dict(
-        arrays, dims=_whole(arrays[POSTERIOR], named), coords=dict(coords or {}), check_conventions=False
+        arrays, dims=_whole(arrays[POSTERIOR], named), coords=known, check_conventions=False
     )
     if pointwise is not None and pointwise_step > 1:
         terms = tree[POINTWISE].to_dataset()
@@ -127,9 +128,7 @@ def make_tree(
             name: ([SAMPLE, *_dims_of(name, values.ndim - 1, named)], values)
             for name, values in weighted.items()
         }
-        tree[WEIGHTED] = xr.DataTree(
-            xr.Dataset(flat, coords={dim: list(c) for dim, c in (coords or {}).items()})
-        )
+        tree[WEIGHTED] = xr.DataTree(xr.Dataset(flat, coords=known))
     for name, dataset in (groups or {}).items():
         tree[name] = xr.DataTree(dataset)
     tree.attrs["free_parameters"] = json.dumps(list(free))

@@ -316,7 +316,7 @@ class Search(Settings):
             draws.log_likelihood,
             plan.log_prior(draws.vectors),
             free=plan.names,
-            dims=variable_dims(plan),
+            dims=plan.dims,
             coords=plan.layout.coords,
             stats=draws.stats,
             pointwise=pointwise.terms,
@@ -343,13 +343,6 @@ class Search(Settings):
         )
         forget_other_precision()
         return diagnose(tree, notices)
-
-
-def variable_dims(plan: Plan) -> dict[str, tuple[str, ...]]:
-    """Return the dims of the parameters along plates, by their names."""
-    free = {parameter.name: plan.layout.dims_of(parameter.prior) for parameter in plan.parameters}
-    derived = {".".join(path): plan.layout.dims_of(item) for path, item in plan.derived}
-    return {name: dims for name, dims in {**free, **derived}.items() if dims}
 
 
 def _complete(draws: Draws, problem: Problem, pointwise: Pointwise) -> Draws:

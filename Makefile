@@ -60,7 +60,7 @@ docs: $(DEV) ## build the documentation, warnings being errors
 	@echo "The pages are in docs/_build/html."
 
 bench: $(DEV) ## run the benchmarks
-	$(BIN)/python -m pytest benchmarks $(ARGS)
+	$(BIN)/python -m pytest $(if $(findstring benchmarks/,$(ARGS)),,benchmarks) $(ARGS)
 
 clean: ## remove what the tools leave behind
 	rm -rf build dist docs/_build docs/reference/generated .benchmarks .hypothesis .import_linter_cache \

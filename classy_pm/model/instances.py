@@ -81,6 +81,8 @@ def compile_instances(
     node_slot(root)
     offset = size + len(constants)
     steps = [step(offset) for step in pending]
+    if len(steps) == 1 and not constants:
+        return steps[0]  # of one class with all its arguments free: the inner loop of many a fit
 
     def build(values: list[Any]) -> Any:
         slots = values + constants

@@ -8,6 +8,7 @@ import numpy as np
 import pymc as pm
 import pytensor.tensor as pt
 
+from classy_pm.graph.centring import Centring
 from classy_pm.graph.derived import build_derived_quantities
 from classy_pm.graph.priors import build_prior
 from classy_pm.likelihood import Analysis, check_analysis
@@ -79,10 +80,10 @@ def to_pymc(
     return pymc_model
 
 
-def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
-    """Build the PyMC model of a plan and its log likelihood."""
+def build_model(plan: Plan, symbolic: SymbolicLogLikelihood, centring: Centring | None = None) -> pm.Model:
+    """Build the PyMC model of a plan and its log likelihood; by default as PyMC itself would centre it."""
     with pm.Model(coords=plan.layout.coords) as pymc_model:
-        variables = build_parameters(plan)
+        variables = build_parameters(plan, centring)
         build_derived(plan, variables)
         build_assertions(plan, variables)
         build_likelihood(plan, symbolic, variables)
@@ -93,7 +94,7 @@ def build_model(plan: Plan, symbolic: SymbolicLogLikelihood) -> pm.Model:
     return pymc_model
 
 
-def build_parameters(plan: Plan) -> list[Any]:
+def build_parameters(plan: Plan, centring: Centring | None = None) -> list[Any]:
     """Add the free parameters, each after those that its prior depends on."""
     variables: list[Any] = []
     known: dict[Expression, Any] = {}
@@ -104,9 +105,9 @@ def build_parameters(plan: Plan) -> list[Any]:
                 assert isinstance(value, Derived)
                 known[value] = build_expression(plan, value, variables)
             arguments[name] = known[value]
-        variables.append(
-            build_prior(parameter.name, parameter.prior, arguments, plan.layout.dims_of(parameter.prior))
-        )
+        dims = plan.layout.dims_of(parameter.prior)
+        transform = None if centring is None else centring.transform_of(parameter.name)
+        variables.append(build_prior(parameter.name, parameter.prior, arguments, dims, transform))
         known[parameter.prior] = variables[-1]
     return variables
 

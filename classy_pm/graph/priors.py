@@ -17,7 +17,11 @@ __all__ = ["build_prior"]
 
 
 def build_prior(
-    name: str, prior: AbstractPrior, arguments: dict[str, Any], dims: tuple[str, ...] = ()
+    name: str,
+    prior: AbstractPrior,
+    arguments: dict[str, Any],
+    dims: tuple[str, ...] = (),
+    transform: Any = None,
 ) -> Any:
     """Add one parameter to the model on the context stack.
 
@@ -30,6 +34,8 @@ def build_prior(
         The prior's arguments: numbers, or variables of the graph for those that are parameters.
     dims : tuple of str
         The dims of its leading axes.
+    transform : Transform, optional
+        How a sampler sees it, instead of as PyMC has it.
 
     Returns
     -------
@@ -46,7 +52,13 @@ def build_prior(
     size: dict[str, Any] = {"shape": prior.shape} if prior.shape else {}
     if dims:
         size["dims"] = (*dims, *(None for _ in prior.shape[len(dims) :]))
-    return build(name, **prior.pymc_arguments(**arguments), **size)
+    given = prior.pymc_arguments(**arguments)
+    if transform is None:
+        return build(name, **given, **size)
+    # What a transform uses PyMC wants to find among what the variable depends on.
+    changed = next(key for key in ("sigma", "beta") if key in given)
+    given[changed] = given[changed] * pt.ones_like(transform.share)
+    return build(name, **given, **size, transform=transform, default_transform=None)
 
 
 def _log_uniform(name: str, lower: Any, upper: Any, shape: Any = None, dims: Any = None) -> Any:

@@ -82,7 +82,7 @@ class ADVI(Approximation):
         density = problem.density
         compiled(problem, density)
         with problem.report.stage("finding the mode"):
-            modes = modes_of(problem, density, density.points)
+            modes = modes_of(problem, density, density)
         start = comparable(modes)[0]
         full = self.method == "fullrank_advi"
         number = max(self.noise_draws, DRAWS_PER_PARAMETER * density.size if full else 0)

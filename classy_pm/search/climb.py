@@ -20,6 +20,7 @@ __all__ = [
     "GradientClimber",
     "SimplexClimber",
     "WithGradient",
+    "distinct",
     "root",
     "upside_down",
 ]
@@ -42,6 +43,11 @@ MAX_DIMENSIONS = 50
 RISE = 1e-5
 # How far a density shall fall within the steps that its curvature is taken from.
 FALL = 0.05
+
+# Two optima are one if the log density between them falls by no more than this below the lower of them,
+# at so many points.
+VALLEY = 1e-2
+BETWEEN = 7
 
 # What is minimised where the density is zero: an infinity would become NaN inside of SciPy.
 IMPOSSIBLE = 1e300
@@ -241,6 +247,23 @@ class SimplexClimber:
                 longer = np.sqrt(FALL / fall) if 0.0 < fall < np.inf else 0.1 if fall == np.inf else 10.0
                 steps[index] *= np.clip(longer, 0.1, 10.0)
         return steps, centre, ahead, behind
+
+
+def distinct(climber: Climber, tops: list[np.ndarray]) -> list[np.ndarray]:
+    """Return the tops that valleys divide, highest first."""
+    distinct: list[np.ndarray] = []
+    for top in sorted(tops, key=climber.value, reverse=True):
+        if not any(_connected(climber, top, other) for other in distinct):
+            distinct.append(top)
+    return distinct
+
+
+def _connected(climber: Climber, one: np.ndarray, other: np.ndarray) -> bool:
+    """Return whether no valley lies between two tops: then the lower is on the way to the higher."""
+    height = min(climber.value(one), climber.value(other))
+    floor = height - VALLEY * max(1.0, abs(height) * 1e-3)
+    shares = np.arange(1, BETWEEN + 1) / (BETWEEN + 1)
+    return all(climber.value(one + share * (other - one)) >= floor for share in shares)
 
 
 def upside_down(log_density: WithGradient) -> WithGradient:

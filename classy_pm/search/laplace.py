@@ -56,7 +56,7 @@ class Laplace(Approximation):
         density, gradient = problem.density, problem.symbolic.differentiable
         function = compiled(problem, density)
         with problem.report.stage("finding the mode"):
-            modes = comparable(modes_of(problem, function, density.points, gradient=gradient))
+            modes = comparable(modes_of(problem, function, density, gradient=gradient))
         if not modes:
             raise SearchError(
                 "No maximum was found: where the climbs ended, the posterior density or its curvature is not "

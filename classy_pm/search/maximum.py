@@ -90,7 +90,7 @@ class MAP(Search):
             modes = modes_of(
                 problem,
                 function,
-                density.points,
+                density,
                 gradient=gradient,
                 draws=self.prior_draws,
                 starts=self.starts,

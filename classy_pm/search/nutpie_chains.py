@@ -16,11 +16,12 @@ from classy_pm.search.checkpoint import Chain
 from classy_pm.search.own_gradient import check_own_gradient, check_own_gradient_at_prior
 from classy_pm.search.problem import Problem
 from classy_pm.search.start import STARTS, Mode, modes_of
+from classy_pm.search.start import compiled as compiled_density
 
 if TYPE_CHECKING:
     from classy_pm.search.progress import Stage
 
-__all__ = ["NutpieRunner", "compile_model", "in_order_of_plan", "modes_and_show"]
+__all__ = ["NutpieRunner", "NutpieScale", "compile_model", "modes_and_show"]
 
 # At how many draws of the prior, and how well, relatively, the machine code has to agree.
 CHECKED = 5
@@ -105,31 +106,56 @@ class NutpieRunner:
 
 
 def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
-    """Find the modes, best first, on nutpie's unconstrained scale, and have the best drawn."""
+    """Find the modes, best first, on nutpie's unconstrained scale, and have the best drawn.
 
-    def points_of(vectors: np.ndarray) -> np.ndarray:
-        return unconstrain(problem.pymc_model, problem.plan, vectors, _order(compiled))
-
+    The shares of the problem's centring are chosen there.
+    """
+    scale = NutpieScale(problem, compiled)
     with problem.report.stage("finding the mode", total=STARTS) as stage, raising_faults():
-        modes = modes_of(problem, _log_density(compiled), points_of, on_climb=stage.update)
-
-    def vectors_of(points: list[np.ndarray]) -> np.ndarray:
-        return problem.density.vectors(in_order_of_plan(problem, compiled, np.array(points)))
-
+        modes = modes_of(problem, _log_density(compiled), scale, on_climb=stage.update)
     if problem.evaluate.onlooker.draws:
-        problem.show(vectors_of([mode.point for mode in modes]))
+        problem.show(scale.vectors(np.array([mode.point for mode in modes])))
     if problem.symbolic.kind == "blackbox":
-        check_own_gradient(problem, vectors_of([modes[0].draw(problem.rng(4, draw)) for draw in range(2)]))
+        near = np.array([modes[0].draw(problem.rng(4, draw)) for draw in range(2)])
+        check_own_gradient(problem, scale.vectors(near))
     return modes
 
 
-def in_order_of_plan(problem: Problem, compiled: Any, points: np.ndarray) -> np.ndarray:
-    """Return points, shape (number, size), whose parts nutpie has put in an order of its own."""
-    names, slices, _ = compiled.shape_info
-    places = dict(zip(names, slices, strict=True))
-    model = problem.pymc_model
-    values = [model.rvs_to_values[model[name]].name for name in problem.plan.names]
-    return np.concatenate([points[:, places[value]] for value in values], axis=-1)
+class NutpieScale:
+    """Points whose parts nutpie has put in an order of its own.
+
+    Parameters
+    ----------
+    problem : Problem
+    compiled : nutpie.sample.CompiledModel
+
+    Attributes
+    ----------
+    size : int
+    places : dict of str to slice
+        Where each parameter is in a point, in the plan's order.
+    """
+
+    def __init__(self, problem: Problem, compiled: Any) -> None:
+        self._problem = problem
+        names, slices, _ = compiled.shape_info
+        places = dict(zip(names, slices, strict=True))
+        model = problem.pymc_model
+        self.size = compiled.n_dim
+        self.places = {name: places[model.rvs_to_values[model[name]].name] for name in problem.plan.names}
+        self._order = [name for name, place in places.items() if place.stop <= self.size]
+
+    def points(self, vectors: np.ndarray) -> np.ndarray:
+        """Map parameter values, shape (number, plan.size), to points, shape (number, size)."""
+        return unconstrain(self._problem.pymc_model, self._problem.plan, vectors, self._order)
+
+    def vectors(self, points: np.ndarray) -> np.ndarray:
+        """Map points to parameter values."""
+        return self._problem.density.vectors(self.in_order_of_plan(points))
+
+    def in_order_of_plan(self, points: np.ndarray) -> np.ndarray:
+        """Return points as `problem.density` has them."""
+        return np.concatenate([points[:, place] for place in self.places.values()], axis=-1)
 
 
 def compile_model(problem: Problem) -> Any:
@@ -142,12 +168,20 @@ def compile_model(problem: Problem) -> Any:
         if problem.symbolic.kind == "jax":
             from classy_pm.search.nutpie_jax import compile_by_jax
 
+            _settle(problem)
             return compile_by_jax(model, list(problem.plan.names))
-        compiled = compile_natively(model, list(problem.plan.names))
+        compiled = compile_natively(model, list(problem.plan.names), problem.centring)
         if not _is_right(problem, compiled):
             problem.report.say("The machine code does not give the density: PyTensor compiles it instead.")
+            _settle(problem)
             compiled = compile_by_nutpie(model, list(problem.plan.names))
     return compiled
+
+
+def _settle(problem: Problem) -> None:
+    """Have the shares of the centring chosen, before they become part of what is compiled."""
+    if problem.centring is not None:
+        modes_of(problem, compiled_density(problem, problem.density), problem.density)
 
 
 def _is_right(problem: Problem, compiled: Any) -> bool:
@@ -159,8 +193,9 @@ def _is_right(problem: Problem, compiled: Any) -> bool:
     plan, rng = problem.plan, problem.rng(3)
     vectors = plan.draws(CHECKED, rng)
     expected = problem.log_likelihood.many(vectors) + plan.log_prior(vectors)
-    points = unconstrain(problem.pymc_model, plan, vectors, _order(compiled))
-    expected += problem.density.log_jacobian(in_order_of_plan(problem, compiled, points))
+    scale = NutpieScale(problem, compiled)
+    points = scale.points(vectors)
+    expected += problem.density.log_jacobian(scale.in_order_of_plan(points))
     agreeing = []
     for point, there in zip(points, expected, strict=True):
         value, gradient = _log_density(compiled)(point)
@@ -175,12 +210,6 @@ def _is_right(problem: Problem, compiled: Any) -> bool:
         allowed = 1e-2 * np.sum(np.abs(gradient * step)) + 1e-12 * abs(value)
         agreeing.append(abs(0.5 * (ahead - behind) - gradient @ step) <= allowed)
     return np.mean(agreeing) >= 0.5 if agreeing else True
-
-
-def _order(compiled: Any) -> list[str]:
-    """Return the names of the unconstrained variables in the order of nutpie's vector."""
-    names, slices, _ = compiled.shape_info
-    return [name for name, place in zip(names, slices, strict=True) if place.stop <= compiled.n_dim]
 
 
 def _log_density(compiled: Any) -> Any:

@@ -21,6 +21,7 @@ import pytensor.tensor as pt
 from pytensor.graph import clone_replace, rewrite_graph
 from pytensor.scalar.basic import autocast_float_as
 
+from classy_pm.graph.centring import Centring
 from classy_pm.graph.native import Unsupported, c_function, rewritten
 
 __all__ = ["compile_by_nutpie", "compile_natively"]
@@ -29,7 +30,7 @@ __all__ = ["compile_by_nutpie", "compile_natively"]
 GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
 
 
-def compile_natively(model: pm.Model, names: Sequence[str]) -> Any:
+def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring | None = None) -> Any:
     """Return what nutpie samples.
 
     Parameters
@@ -37,6 +38,8 @@ def compile_natively(model: pm.Model, names: Sequence[str]) -> Any:
     model : pymc.Model
     names : sequence of str
         The variables that are stored.
+    centring : Centring, optional
+        Its settings are read whenever the density is asked for, and its volume is part of it.
 
     Returns
     -------
@@ -49,7 +52,7 @@ def compile_natively(model: pm.Model, names: Sequence[str]) -> Any:
     """
     try:
         with _undisturbed():
-            return _compile(model, names)
+            return _compile(model, names, centring)
     except Unsupported:
         return compile_by_nutpie(model, names)
 
@@ -82,8 +85,8 @@ def compile_by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
     return compiled
 
 
-def _compile(model: pm.Model, names: Sequence[str]) -> Any:
-    from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords, make_user_data
+def _compile(model: pm.Model, names: Sequence[str], centring: Centring | None) -> Any:
+    from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords
 
     values = [model.rvs_to_values[variable] for variable in model.free_RVs]
     shapes = _shapes(model, values)
@@ -93,12 +96,19 @@ def _compile(model: pm.Model, names: Sequence[str]) -> Any:
         value: pt.reshape(point[place], shape).astype(value.dtype)
         for value, place, shape in zip(values, places, shapes, strict=True)
     }
-    density = _density(model, values, point, parts)
+    inputs, settings = [point], np.zeros(0)
+    value = model.logp()
+    if centring is not None:
+        settings = centring.settings
+        inputs.append(pt.tensor("settings", dtype="float64", shape=settings.shape))
+        parts |= centring.of_settings(inputs[1])
+        value = value + centring.volume(model)
+    density = _density(value, values, inputs, parts)
     known = {value.name for value in values}
     others = [v for v in model.unobserved_value_vars if v.name not in known and v.name in names]
     others_there = clone_replace(others, parts)
     expanded = pt.concatenate([point, *(pt.flatten(pt.cast(item, "float64")) for item in others_there)])
-    graph = rewritten([point], [expanded])
+    graph = rewritten(inputs, [expanded])
     expand = c_function(graph, ["expanded"], counts=2)
     all_shapes = [*shapes, *(item.type.shape for item in others_there)]
     all_places, total = _places(all_shapes)
@@ -116,10 +126,10 @@ def _compile(model: pm.Model, names: Sequence[str]) -> Any:
         initial_point_func=_no_initial_point,
         shared_data={},
         shared_var_keys={},
-        user_data=make_user_data({}, {}),
+        user_data=settings,
         n_expanded=total,
         shape_info=shape_info,
-        logp_func=_Density(density, size),
+        logp_func=_Density(density, size, settings),
         expand_func=None,
         _n_dim=size,
         _shapes=dict(zip(shape_info[0], map(tuple, all_shapes), strict=True)),
@@ -131,8 +141,9 @@ def _compile(model: pm.Model, names: Sequence[str]) -> Any:
 class _Density:
     """The log density and its gradient, for Python to call."""
 
-    def __init__(self, compiled: Any, size: int) -> None:
+    def __init__(self, compiled: Any, size: int, settings: np.ndarray) -> None:
         self._compiled = compiled  # owns the machine code
+        self._settings = settings
         self._call = compiled.ctypes
         self._size = size
 
@@ -140,18 +151,18 @@ class _Density:
         point = np.ascontiguousarray(point, dtype=np.float64)
         gradient, value = np.zeros(self._size), np.zeros(1)
         pointer = ctypes.POINTER(ctypes.c_double)
-        arrays = (array.ctypes.data_as(pointer) for array in (point, gradient, value))
-        code = self._call(self._size, *arrays, None)
+        given = (point, gradient, value, self._settings)
+        code = self._call(self._size, *(array.ctypes.data_as(pointer) for array in given))
         if code not in (0, GRADIENT_NOT_FINITE, VALUE_NOT_FINITE):
             return -np.inf, np.zeros(self._size)
         return float(value[0]), gradient
 
 
-def _density(model: pm.Model, values: list[Any], point: Any, parts: dict[Any, Any]) -> Any:
-    value = rewrite_graph(model.logp(), include=["canonicalize", "stabilize"])
+def _density(value: Any, values: list[Any], inputs: list[Any], parts: dict[Any, Any]) -> Any:
+    value = rewrite_graph(value, include=["canonicalize", "stabilize"])
     slopes = pytensor.grad(value, values, disconnected_inputs="ignore")
     gradient = pt.concatenate([pt.flatten(pt.cast(slope, "float64")) for slope in slopes])
-    graph = rewritten([point], clone_replace([gradient, value], parts))
+    graph = rewritten(inputs, clone_replace([gradient, value], parts))
     checks = [(0, GRADIENT_NOT_FINITE), (1, VALUE_NOT_FINITE)]
     return c_function(graph, ["gradient", "value"], checks)
 

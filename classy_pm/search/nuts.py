@@ -11,6 +11,7 @@ import numpy as np
 
 from classy_pm.errors import MissingPackageError
 from classy_pm.search.base import Search
+from classy_pm.search.centring import centring_of, recorded, share_faults
 from classy_pm.search.chains import run_chains
 from classy_pm.search.gradient import require_gradient
 from classy_pm.search.modes import several_modes
@@ -43,6 +44,11 @@ class NUTS(Search):
     mass_matrix : {"auto", "diagonal", "low_rank"}
         What is adapted: a diagonal, or besides it the directions of strong correlation. "auto"
         decides by the correlations at the mode. For nutpie alone.
+    centring : {"auto", "centred", "noncentred"} or dict
+        How the sampler sees parameters that are drawn from a parent: as they are, as offsets in units of the
+        parent's scatter, or in between. "auto" decides for each by how much more the data know of it than its
+        parent does. A dict says it by the parameters' names, in these words or as a share from 0, noncentred,
+        to 1, centred; the others are "auto". The posterior is the same for all.
     sampler : {"nutpie", "pymc", "numpyro", "blackjax"}
         Whose it is; the last two need ``pip install "classy_pm[samplers]"``.
     **common
@@ -56,7 +62,9 @@ class NUTS(Search):
     Notes
     -----
     Hoffman and Gelman (2014), JMLR 15, 1593; Seyboldt et al. (2026) for nutpie's adaptation. The
-    chains start around the mode that an optimiser finds from the best of many prior draws.
+    chains start around the mode that an optimiser finds from the best of many prior draws; of a hierarchy it is
+    that of the parents' parameters. `result.attributes` has the shares of ``centring``: Papaspiliopoulos et al.
+    (2007), Statistical Science 22, 59.
 
     Examples
     --------
@@ -69,16 +77,19 @@ class NUTS(Search):
     chains: int = 4
     target_accept: float = 0.8
     mass_matrix: Literal["auto", "diagonal", "low_rank"] = "auto"
+    centring: Literal["auto", "centred", "noncentred"] | dict[str, Any] = "auto"
     sampler: Literal["nutpie", "pymc", "numpyro", "blackjax"] = "nutpie"
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         yield from positive(self, "draws", "tune", "chains", "number_of_cores")
         if not 0.0 < self.target_accept < 1.0:
             yield "target_accept", f"{self.target_accept} is not between 0 and 1"
+        yield from share_faults(self.centring)
         if self.sampler != "nutpie" and self.mass_matrix != "auto":
             yield "mass_matrix", f"{self.sampler} adapts its own"
 
     def _run(self, problem: Problem) -> Draws:
+        problem.centring = centring_of(problem.plan, self.centring)
         require_gradient(problem, "NUTS")
         if self.sampler != "nutpie":
             return self._run_with_pymc(problem)
@@ -106,6 +117,7 @@ class NUTS(Search):
                 "modes": [mode.log_density for mode in modes],
                 "correlation": modes[0].correlation,
                 "low_rank": low_rank,
+                "centring": None if problem.centring is None else recorded(problem.centring),
             },
             notices=several_modes(problem, _of_density(problem, compiled, modes), vectors),
         )
@@ -120,15 +132,10 @@ class NUTS(Search):
 
 def _of_density(problem: Problem, compiled: Any, modes: list[Mode]) -> list[Mode]:
     """Return modes on the scale of `problem.density`, whose parts nutpie has put in an order of its own."""
-    from classy_pm.search.nutpie_chains import in_order_of_plan
+    from classy_pm.search.nutpie_chains import NutpieScale
 
-    def ordered(points: np.ndarray) -> np.ndarray:
-        return in_order_of_plan(problem, compiled, points)
-
-    return [
-        replace(mode, point=ordered(mode.point[np.newaxis])[0], scatter=ordered(mode.scatter.T).T)
-        for mode in modes
-    ]
+    (order,) = NutpieScale(problem, compiled).in_order_of_plan(np.arange(compiled.n_dim)[np.newaxis])
+    return [replace(mode, point=mode.point[order], scatter=mode.scatter[order]) for mode in modes]
 
 
 def _require(sampler: str) -> None:

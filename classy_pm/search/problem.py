@@ -16,6 +16,7 @@ from classy_pm.search.evaluation import Evaluation
 from classy_pm.search.progress import Report
 
 if TYPE_CHECKING:
+    from classy_pm.graph.centring import Centring
     from classy_pm.graph.density import Density
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
 
@@ -39,6 +40,9 @@ class Problem:
         Where the fit may keep files while it runs.
     checkpoint_interval, visualize_interval : float
         Seconds between two writes of what is known, and between two pictures.
+    centring : Centring, optional
+        How far what is drawn from parents is centred in `pymc_model`, for a search that chooses it before it
+        asks for the model.
     """
 
     plan: Plan
@@ -50,6 +54,7 @@ class Problem:
     folder: Path | None = None
     checkpoint_interval: float = 10.0
     visualize_interval: float = 30.0
+    centring: Centring | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -89,14 +94,19 @@ class Problem:
         """The PyMC model."""
         from classy_pm.graph import build_model
 
-        return build_model(self.plan, self.symbolic)
+        return build_model(self.plan, self.symbolic, self.centring)
 
     @cached_property
     def density(self) -> Density:
         """The posterior density of a point on the unconstrained scale, with its gradient where it has one."""
         from classy_pm.graph.density import Density
 
-        return Density(self.pymc_model, self.plan, compiled=self.symbolic.kind != "blackbox")
+        return Density(
+            self.pymc_model,
+            self.plan,
+            compiled=self.symbolic.kind != "blackbox",
+            centring=self.centring,
+        )
 
     @property
     def compile_kwargs(self) -> dict[str, Any]:
@@ -107,7 +117,7 @@ class Problem:
 
     def for_another_process(self) -> dict[str, Any]:
         """Return what makes the same problem in another process, for one core."""
-        names = ("plan", "analysis", "likelihood", "seed")
+        names = ("plan", "analysis", "likelihood", "seed", "centring")
         return {"cores": 1, **{name: getattr(self, name) for name in names}}
 
     @cached_property

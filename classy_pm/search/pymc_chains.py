@@ -52,7 +52,7 @@ def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: st
     density, gradient = problem.density, problem.symbolic.differentiable
     function = compiled(problem, density)
     with problem.report.stage("finding the mode", total=STARTS) as stage:
-        modes = modes_of(problem, function, density.points, gradient=gradient, on_climb=stage.update)
+        modes = modes_of(problem, function, density, gradient=gradient, on_climb=stage.update)
     problem.show(density.vectors(np.array([mode.point for mode in modes])))
     weighty = comparable(modes)
     rngs = [problem.rng(1, number) for number in range(chains)]

@@ -162,6 +162,8 @@ def _fits(value: Any, hint: Any) -> bool:
         return True
     if typing.get_origin(hint) is typing.Literal:
         return value in typing.get_args(hint)
+    if typing.get_origin(hint) is dict:
+        return isinstance(value, dict)
     choices = typing.get_args(hint)
     if choices and typing.get_origin(hint) is not None and not inspect.isclass(hint):
         return any(_fits(value, choice) for choice in choices)

@@ -11,11 +11,14 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from classy_pm.errors import SearchError
 from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.search.arrowhead import Scale, Structure, condition_of_correlation, log_determinant
 from classy_pm.search.assembled import assembled
-from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, root
+from classy_pm.search.centring import settling
+from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, distinct, root
 from classy_pm.search.own_gradient import check_own_gradient_at_prior
 
 if TYPE_CHECKING:
@@ -42,16 +45,13 @@ STARTS = 12
 MANY = 200
 # At how many of them the user's own function is called, to see whether it is NaN.
 PLAIN_DRAWS = 50
-# Two optima are one if the log density between them falls by no more than this below the lower of them,
-# at so many points.
-VALLEY = 1e-2
-BETWEEN = 7
 # What is less than this share of the probability of the largest mode is left aside.
 NEGLIGIBLE = 1e-6
 # What a mode must hold of that of the largest for chains to start in it.
 COMPARABLE = 1e-3
 
 PointsOf = Callable[[np.ndarray], np.ndarray]
+Settle = Callable[[Climber, list[np.ndarray]], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Mode:
     log_density : float
     scatter : numpy.ndarray, shape (size, size)
         A square root of the inverse curvature: ``point + scatter @ standard_normal`` is a draw
-        from the normal approximation.
+        from the normal approximation. A sparse matrix for a graph of many factors.
     flat : numpy.ndarray, shape (number, size)
         Directions in which the density does not fall off; none where it has a maximum.
     slope : float
@@ -73,7 +73,7 @@ class Mode:
 
     point: np.ndarray
     log_density: float
-    scatter: np.ndarray
+    scatter: Any
     flat: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     slope: float = 0.0
 
@@ -84,11 +84,15 @@ class Mode:
     @property
     def log_mass(self) -> float:
         """The log of the probability around it, up to a constant, where the density is nearly normal."""
+        if sparse.issparse(self.scatter):
+            return self.log_density + log_determinant(self.scatter)
         return self.log_density + float(np.linalg.slogdet(self.scatter)[1])
 
     @property
     def correlation(self) -> float:
         """The condition number of the correlation matrix: 1 where nothing is correlated."""
+        if sparse.issparse(self.scatter):
+            return condition_of_correlation(self.scatter)
         covariance = self.scatter @ self.scatter.T
         sd = np.sqrt(np.diag(covariance))
         values = np.linalg.eigvalsh(covariance / np.outer(sd, sd))
@@ -111,7 +115,7 @@ def compiled(problem: Problem, density: Density) -> Callable[[np.ndarray], Any]:
 def modes_of(
     problem: Problem,
     log_density: Callable[[np.ndarray], Any],
-    points_of: PointsOf,
+    scale: Scale,
     *,
     gradient: bool = True,
     draws: int = PRIOR_DRAWS,
@@ -120,13 +124,15 @@ def modes_of(
 ) -> list[Mode]:
     """Find the modes of a problem's density from draws of its prior, best first.
 
+    The shares of its centring, if it has one, are chosen there.
+
     Parameters
     ----------
     problem : Problem
     log_density : callable
         As `find_modes` takes it.
-    points_of : callable
-        Maps parameter values, shape (number, plan.size), to points, shape (number, size).
+    scale : Scale
+        Its points.
     gradient, starts, on_climb
         As `find_modes` takes them.
     draws : int
@@ -137,9 +143,19 @@ def modes_of(
     SearchError
         If the density is zero or NaN at all of them; the text says which.
     """
-    points = prior_points(problem, points_of, draws, plain=gradient)
+    structure = Structure.of(problem.plan, scale) if scale.size > MANY else None
+    settle = settling(problem.plan, problem.centring, scale, structure)
+    points = prior_points(problem, scale.points, draws, plain=gradient)
     with explained(problem), np.errstate(all="ignore"):
-        return find_modes(log_density, points, gradient=gradient, starts=starts, on_climb=on_climb)
+        return find_modes(
+            log_density,
+            points,
+            gradient=gradient,
+            starts=starts,
+            on_climb=on_climb,
+            structure=structure,
+            settle=settle,
+        )
 
 
 def prior_points(
@@ -167,6 +183,8 @@ def find_modes(
     gradient: bool = True,
     starts: int = STARTS,
     on_climb: Callable[[int], None] = lambda climbed: None,
+    structure: Structure | None = None,
+    settle: Settle | None = None,
 ) -> list[Mode]:
     """Climb from the best of many points to the local maxima.
 
@@ -182,6 +200,11 @@ def find_modes(
         From how many of the points it is climbed.
     on_climb : callable
         Told from how many it was climbed.
+    structure : Structure, optional
+        Of a graph of many factors: its curvature is then taken factor by factor.
+    settle : callable, optional
+        Given the climber and the maxima, it may change the density, and returns the points that take their
+        place.
 
     Returns
     -------
@@ -205,10 +228,13 @@ def find_modes(
         tops.append(climber.climb(point))
         on_climb(climbed)
     if many:
-        return [_mode(climber, max(tops, key=climber.value))]
-    tops = _distinct(climber, tops)
-    tops = _distinct(climber, [climber.refine(point) for point in tops])
-    return [_mode(climber, point) for point in tops]
+        tops = [max(tops, key=climber.value)]
+    else:
+        tops = distinct(climber, tops)
+        tops = distinct(climber, [climber.refine(point) for point in tops])
+    if settle is not None:
+        tops = settle(climber, tops)
+    return [_mode(climber, point, structure) for point in tops]
 
 
 def best_points(value: Callable[[np.ndarray], float], points: np.ndarray, number: int = STARTS) -> np.ndarray:
@@ -298,24 +324,12 @@ def explained(problem: Problem) -> Iterator[None]:
         ) from None
 
 
-def _mode(climber: Climber, point: np.ndarray) -> Mode:
-    scatter, flat = root(climber.curvature(point))
+def _mode(climber: Climber, point: np.ndarray, structure: Structure | None) -> Mode:
+    if structure is None:
+        scatter, flat = root(climber.curvature(point))
+        flat_directions = scatter[:, flat].T
+    else:
+        scatter, flat = structure.curvature(climber.gradient, point).root()
+        flat_directions = scatter[:, np.flatnonzero(flat)].T.toarray()
     slope = float(np.linalg.norm(scatter.T @ climber.gradient(point)))
-    return Mode(point, climber.value(point), scatter, scatter[:, flat].T, slope)
-
-
-def _distinct(climber: Climber, tops: list[np.ndarray]) -> list[np.ndarray]:
-    """Return the tops that valleys divide, highest first."""
-    distinct: list[np.ndarray] = []
-    for top in sorted(tops, key=climber.value, reverse=True):
-        if not any(_connected(climber, top, other) for other in distinct):
-            distinct.append(top)
-    return distinct
-
-
-def _connected(climber: Climber, one: np.ndarray, other: np.ndarray) -> bool:
-    """Return whether no valley lies between two tops: then the lower is on the way to the higher."""
-    height = min(climber.value(one), climber.value(other))
-    floor = height - VALLEY * max(1.0, abs(height) * 1e-3)
-    shares = np.arange(1, BETWEEN + 1) / (BETWEEN + 1)
-    return all(climber.value(one + share * (other - one)) >= floor for share in shares)
+    return Mode(point, climber.value(point), scatter, flat_directions, slope)

@@ -27,7 +27,7 @@ from classy_pm.graph.native.translate import Translation
 __all__ = ["NATIVE", "NativeLinker", "c_function", "rewritten"]
 
 # Part of the key of the cache: to be changed with whatever changes what a source does.
-VERSION = 1
+VERSION = 2
 
 
 class NativeLinker(NumbaLinker):
@@ -113,7 +113,7 @@ def _returned(work: Translation, name: str, variable: Any) -> None:
 def c_function(
     graph: FunctionGraph, outputs: Sequence[str], checks: Sequence[tuple[int, int]] = (), counts: int = 1
 ) -> Any:
-    """Return a compiled function for C of a graph with one vector as its input.
+    """Return a compiled function for C of a graph with a vector as its input, and perhaps one of settings.
 
     Parameters
     ----------
@@ -129,7 +129,7 @@ def c_function(
     Returns
     -------
     numba.core.ccallback.CFunc
-        Of the lengths, a pointer to the vector, the pointers to the outputs, and one that is not used.
+        Of the lengths, a pointer to the vector, the pointers to the outputs, and one to the settings.
         It returns 0, 1 for an exception, or the code of a check.
 
     Raises
@@ -137,12 +137,13 @@ def c_function(
     Unsupported
         If a shape is not known.
     """
-    (vector,) = graph.inputs
-    (length,) = shape_of(vector)
     work = Translation(graph, on_fault="return 1")
     work.scope["carray"] = carray
-    place = contiguous(Buffer("float64", length, "given"), (length,))
-    work.values[vector] = place if length > 1 else Number("given[0]", "float64", (1,))
+    vectors = list(zip(graph.inputs, ("given", "settings"), strict=False))
+    for vector, name in vectors:
+        (length,) = shape_of(vector)
+        place = contiguous(Buffer("float64", length, name), (length,))
+        work.values[vector] = place if length > 1 else Number(f"{name}[0]", "float64", (1,))
     work.run()
     for name, variable in zip(outputs, graph.outputs, strict=True):
         shape = shape_of(variable)
@@ -156,11 +157,14 @@ def c_function(
             f"    if not np.isfinite({outputs[number]}[i0]): return {code}",
         ]
     lengths = [f"n{number}" for number in range(counts)]
-    head = [f"if n0 != {length}: return -1", f"given = carray(x, ({length},))"]
+    sizes = [shape_of(vector)[0] for vector, _ in vectors]
+    head = [f"if n0 != {sizes[0]}: return -1", f"given = carray(x, ({sizes[0]},))"]
+    if len(sizes) == 2:
+        head.append(f"settings = carray(more, ({sizes[1]},))")
     body = [*head, *work.source(), *tail, "return 0"]
     pointer = types.CPointer(types.double)
-    signature = types.int64(*[types.uint64] * counts, *[pointer] * (1 + len(outputs)), types.voidptr)
-    arguments = [*lengths, "x", *outputs, "unused"]
+    signature = types.int64(*[types.uint64] * counts, *[pointer] * (2 + len(outputs)))
+    arguments = [*lengths, "x", *outputs, "more"]
     function, key = _function(work, "density", arguments, body)
     if work.may_raise:
         # numba takes minutes for a long body within `try`.

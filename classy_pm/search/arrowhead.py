@@ -1,0 +1,203 @@
+"""The curvature of a graph of factors: a block for each factor, and a border for what they share.
+
+The parameters of one factor do not act on another's, so that one step along the same parameter of all factors
+at once tells the curvature of each. What it costs grows with the parameters of one factor, and not with the
+number of factors; and so do not the matrices.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse import linalg
+
+from classy_pm.model import PlateLayout
+from classy_pm.plan import Plan
+from classy_pm.search.climb import FLAT, root
+
+__all__ = ["Arrowhead", "Scale", "Structure", "condition_of_correlation", "log_determinant"]
+
+
+class Scale(Protocol):
+    """The unconstrained scale of a density."""
+
+    size: int
+    places: dict[str, slice]
+
+    def points(self, vectors: np.ndarray) -> np.ndarray:
+        """Map parameter values, shape (number, plan.size), to points, shape (number, size)."""
+        ...
+
+    def vectors(self, points: np.ndarray) -> np.ndarray:
+        """Map points to parameter values."""
+        ...
+
+
+Gradient = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Which numbers of a vector belong to which factor.
+
+    Attributes
+    ----------
+    own : tuple of numpy.ndarray of int, each of shape (factors, parameters)
+        Of each plate the places of its factors' own parameters.
+    shared : numpy.ndarray of int
+        All other places.
+    """
+
+    own: tuple[np.ndarray, ...]
+    shared: np.ndarray
+
+    @classmethod
+    def of(cls, plan: Plan, scale: Scale) -> Structure | None:
+        """Return the structure of points of a graph of factors; None of another model."""
+        layout = plan.layout
+        if not isinstance(layout, PlateLayout):
+            return None
+        own, every = [], np.arange(scale.size)
+        for plate in layout.plates:
+            columns = [
+                every[scale.places[parameter.name]].reshape(len(plate.names), -1)
+                for parameter in plan.parameters
+                if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
+            ]
+            if columns:
+                own.append(np.concatenate(columns, axis=1))
+        if not own:
+            return None
+        taken = np.concatenate([places_of.ravel() for places_of in own])
+        return cls(tuple(own), np.setdiff1d(every, taken))
+
+    def curvature(self, gradient: Gradient, point: np.ndarray) -> Arrowhead:
+        """Return the negative second derivatives, from central differences of the gradient.
+
+        The first differences only tell how wide the density is, and so how long steps should be.
+        """
+        steps = 1e-6 * np.maximum(1.0, np.abs(point))
+        widths = self._differences(gradient, point, steps).diagonal(point.size)
+        known = widths > 0.0
+        steps = np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps)
+        return self._differences(gradient, point, steps)
+
+    def _differences(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> Arrowhead:
+        def along(direction: np.ndarray) -> np.ndarray:
+            fall = gradient(point - direction) - gradient(point + direction)
+            return np.nan_to_num(0.5 * fall)
+
+        blocks = [np.empty((*places.shape, places.shape[1])) for places in self.own]
+        for column in range(max(places.shape[1] for places in self.own)):
+            direction = np.zeros_like(point)
+            stepped = [places[:, column] for places in self.own if column < places.shape[1]]
+            direction[np.concatenate(stepped)] = steps[np.concatenate(stepped)]
+            falls = along(direction)
+            for block, places in zip(blocks, self.own, strict=True):
+                if column < places.shape[1]:
+                    block[:, :, column] = falls[places] / steps[places[:, column]][:, np.newaxis]
+        border = np.empty((point.size, len(self.shared)))
+        for column, place in enumerate(self.shared):
+            direction = np.zeros_like(point)
+            direction[place] = steps[place]
+            border[:, column] = along(direction) / steps[place]
+        corner = border[self.shared]
+        return Arrowhead(
+            self,
+            tuple(0.5 * (block + block.transpose(0, 2, 1)) for block in blocks),
+            tuple(border[places] for places in self.own),
+            0.5 * (corner + corner.T),
+        )
+
+
+@dataclass(frozen=True)
+class Arrowhead:
+    """A symmetric matrix of such a structure.
+
+    Attributes
+    ----------
+    structure : Structure
+    blocks : tuple of numpy.ndarray, each of shape (factors, parameters, parameters)
+    border : tuple of numpy.ndarray, each of shape (factors, parameters, shared)
+    corner : numpy.ndarray, shape (shared, shared)
+    """
+
+    structure: Structure
+    blocks: tuple[np.ndarray, ...]
+    border: tuple[np.ndarray, ...]
+    corner: np.ndarray
+
+    def diagonal(self, size: int) -> np.ndarray:
+        """Return the diagonal, shape (size,)."""
+        found = np.empty(size)
+        found[self.structure.shared] = np.diag(self.corner)
+        for block, places in zip(self.blocks, self.structure.own, strict=True):
+            found[places] = np.diagonal(block, axis1=1, axis2=2)
+        return found
+
+    def own_variances(self, size: int) -> np.ndarray:
+        """Return the variances of the factors' own parameters where all that they share is fixed."""
+        found = np.full(size, np.nan)
+        for block, places in zip(self.blocks, self.structure.own, strict=True):
+            found[places] = np.sum(_roots(block) ** 2, axis=2)
+        return found
+
+    def root(self) -> tuple[sparse.csr_array, np.ndarray]:
+        """Return a square root of the inverse, and which of its columns are flat, as `climb.root` does."""
+        size = sum(places.size for places in self.structure.own) + len(self.structure.shared)
+        schur, roots = self.corner.copy(), []
+        for block, border in zip(self.blocks, self.border, strict=True):
+            scatter = _roots(block)
+            roots.append((scatter, scatter @ (scatter.transpose(0, 2, 1) @ border)))
+            schur -= np.einsum("npk,npl->kl", border, roots[-1][1])
+        of_shared, flat_shared = root(schur) if len(schur) else (schur, np.zeros(0, bool))
+        rows, columns, values = [], [], []
+
+        def put(where: np.ndarray, to: np.ndarray, what: np.ndarray) -> None:
+            row, column = np.broadcast_arrays(where, to)
+            rows.append(row.ravel())
+            columns.append(column.ravel())
+            values.append(what.ravel())
+
+        shared = self.structure.shared
+        put(shared[:, np.newaxis], shared[np.newaxis], of_shared)
+        for (scatter, pull), places in zip(roots, self.structure.own, strict=True):
+            put(places[:, :, np.newaxis], places[:, np.newaxis, :], scatter)
+            put(places[:, :, np.newaxis], shared[np.newaxis, np.newaxis, :], -pull @ of_shared)
+        entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
+        flat = np.zeros(size, bool)
+        flat[shared] = flat_shared
+        return sparse.csr_array(entries, shape=(size, size)), flat
+
+
+def _roots(blocks: np.ndarray) -> np.ndarray:
+    """Return square roots of the inverses of many small matrices, shape (factors, parameters, parameters)."""
+    own = np.diagonal(blocks, axis1=1, axis2=2)
+    widths = np.where(own > 0.0, 1.0 / np.sqrt(np.where(own > 0.0, own, 1.0)), 1.0)
+    values, vectors = np.linalg.eigh(blocks * widths[:, :, np.newaxis] * widths[:, np.newaxis, :])
+    return widths[:, :, np.newaxis] * vectors / np.sqrt(np.where(values < FLAT, 1.0, values))[:, np.newaxis]
+
+
+def log_determinant(matrix: sparse.csr_array) -> float:
+    """Return the log of the absolute determinant."""
+    return float(np.sum(np.log(np.abs(linalg.splu(matrix.tocsc()).U.diagonal()))))
+
+
+def condition_of_correlation(scatter: sparse.csr_array) -> float:
+    """Return the condition number of the correlation matrix of ``scatter @ scatter.T``."""
+    sd = np.sqrt(np.asarray(scatter.multiply(scatter).sum(axis=1)).ravel())
+    scaled = sparse.csc_array(scatter.multiply(1.0 / sd[:, np.newaxis]))
+    solve = linalg.splu(scaled)
+
+    def largest(product: Callable[[np.ndarray], np.ndarray]) -> float:
+        operator = linalg.LinearOperator(scaled.shape, matvec=product, dtype=float)
+        start = np.ones(scaled.shape[0])
+        return float(linalg.eigsh(operator, k=1, v0=start, tol=1e-2, return_eigenvectors=False)[0])
+
+    high = largest(lambda x: scaled @ (scaled.T @ x))
+    low = largest(lambda x: solve.solve(solve.solve(x), "T"))
+    return high * low

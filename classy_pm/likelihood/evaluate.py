@@ -16,6 +16,9 @@ from classy_pm.plan import Plan
 
 __all__ = ["LogLikelihood", "forget_other_precision", "in_double_precision"]
 
+# How many parameters an error shows.
+SHOWN = 30
+
 _INFINITY = float("inf")
 _AS_IT_IS: AbstractContextManager[None] = nullcontext()
 # What `jax_enable_x64` has been in this process: PyTensor's JAX backend changes it when it is loaded.
@@ -210,7 +213,7 @@ class LogLikelihood:
         return float(number)
 
     def _at(self, vector: np.ndarray) -> str:
-        values = ", ".join(
-            f"{name} = {float(value)!r}" for name, value in zip(self.plan.element_names, vector, strict=False)
-        )
-        return f"The parameters were {values}."
+        named = list(zip(self.plan.element_names, vector, strict=False))
+        values = ", ".join(f"{name} = {float(value)!r}" for name, value in named[:SHOWN])
+        more = f", and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
+        return f"The parameters were {values}{more}."

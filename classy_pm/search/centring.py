@@ -98,7 +98,8 @@ class Settling:
 
     The density of members and parents together has no maximum of worth: where a parent is narrow it is
     without end, and where members are offsets it is greatest where the parent is wide. In between is the
-    density of the parents alone, which the curvatures of the members tell. Its fields are as `settling` has them.
+    density of the parents alone, which the curvatures of the members tell. The fields are those of
+    `settling`.
     """
 
     plan: Plan

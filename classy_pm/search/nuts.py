@@ -62,9 +62,9 @@ class NUTS(Search):
     Notes
     -----
     Hoffman and Gelman (2014), JMLR 15, 1593; Seyboldt et al. (2026) for nutpie's adaptation. The
-    chains start around the mode that an optimiser finds from the best of many prior draws; of a hierarchy it is
-    that of the parents' parameters. `result.attributes` has the shares of ``centring``: Papaspiliopoulos et al.
-    (2007), Statistical Science 22, 59.
+    chains start around the mode that an optimiser finds from the best of many prior draws; of a hierarchy
+    it is that of the parents' parameters. `result.attributes` has the shares of ``centring``:
+    Papaspiliopoulos et al. (2007), Statistical Science 22, 59.
 
     Examples
     --------

@@ -15,7 +15,6 @@ from classy_pm.likelihood.symbolic import make_symbolic
 from classy_pm.plan import make_plan
 from classy_pm.search.nutpie_native import compile_natively
 
-
 NAMES = ("first", "second", "third")
 
 

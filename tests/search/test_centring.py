@@ -150,12 +150,12 @@ def test_what_is_wanted_is_kept():
 
 
 def test_what_cannot_be_wanted_is_told_all_at_once():
-    with pytest.raises(SettingError, match="2.0 for a is none of") as told:
+    with pytest.raises(SettingError, match=r"2\.0 for a is none of") as told:
         cpm.NUTS(centring={"a": 2.0, "b": "halfway"})
     assert "'halfway' for b" in str(told.value)
     with pytest.raises(SettingError, match="'often'"):
         cpm.NUTS(centring="often")
-    with pytest.raises(SettingError, match="source.fluxes.*source.flux") as told:
+    with pytest.raises(SettingError, match=r"source\.fluxes.*source\.flux") as told:
         cpm.NUTS(centring={"source.fluxes": 1.0, "source.offset": 1.0}).fit(make_graph(SIGMAS[:2]))
     assert "source.offset" in str(told.value)
 

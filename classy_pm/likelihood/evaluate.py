@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import FitException, LikelihoodError
-from classy_pm.likelihood.analysis import Analysis
+from classy_pm.likelihood.analysis import Analysis, gives
 from classy_pm.likelihood.suspects import suspects
 from classy_pm.plan import Plan
 
 __all__ = ["LogLikelihood", "forget_other_precision", "in_double_precision"]
 
+# So many parameters are told with a fault.
+MOST_TOLD = 100
 _INFINITY = float("inf")
 _AS_IT_IS: AbstractContextManager[None] = nullcontext()
 # What `jax_enable_x64` has been in this process: PyTensor's JAX backend changes it when it is loaded.
@@ -148,12 +150,12 @@ class LogLikelihood:
     @property
     def has_gradient(self) -> bool:
         """Whether the analysis gives the gradient itself."""
-        return type(self.analysis).log_likelihood_gradient is not Analysis.log_likelihood_gradient
+        return gives(self.analysis, "log_likelihood_gradient")
 
     @property
     def has_pointwise(self) -> bool:
         """Whether the analysis gives the pointwise terms itself."""
-        return type(self.analysis).log_likelihood_pointwise is not Analysis.log_likelihood_pointwise
+        return gives(self.analysis, "log_likelihood_pointwise")
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         """Return the analysis' own gradient at one vector, shape (size,); zero where it is impossible."""
@@ -210,7 +212,7 @@ class LogLikelihood:
         return float(number)
 
     def _at(self, vector: np.ndarray) -> str:
-        values = ", ".join(
-            f"{name} = {float(value)!r}" for name, value in zip(self.plan.element_names, vector, strict=False)
-        )
-        return f"The parameters were {values}."
+        named = list(zip(self.plan.element_names, vector, strict=False))
+        values = ", ".join(f"{name} = {float(value)!r}" for name, value in named[:MOST_TOLD])
+        more = f", and {len(named) - MOST_TOLD} more" if len(named) > MOST_TOLD else ""
+        return f"The parameters were {values}{more}."

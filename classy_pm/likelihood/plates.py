@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -27,7 +27,7 @@ from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.model.plates import Plate
 from classy_pm.plan import Plan
 
-__all__ = ["trace_plates"]
+__all__ = ["JointTrace", "trace_plates"]
 
 # In how many draws from the prior a trace looks for a valid point of each branch, and at how many of them the
 # graph is compared with the function factor by factor.
@@ -36,6 +36,25 @@ COMPARED = 3
 PROOF_POINTS = 8
 # How well, relatively.
 TOLERANCE = 1e-8
+
+
+@dataclass(frozen=True)
+class JointTrace(Trace):
+    """The graph of the log likelihood of many data sets.
+
+    Attributes
+    ----------
+    each : TensorVariable, shape (factors,)
+        Their log likelihoods, whose sum is the value.
+    factors : tuple of str
+        Whose these are, in this order.
+    term_counts : dict of str to int
+        How many terms each has, in the order of the terms; empty where there are none.
+    """
+
+    each: Any = None
+    factors: tuple[str, ...] = ()
+    term_counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -56,7 +75,7 @@ class Batch:
     data: dict[str, np.ndarray]
 
 
-def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[Trace, Proof]:
+def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[JointTrace, Proof]:
     """Trace the likelihoods of a graph's factors, plate by plate, and prove the trace.
 
     Value and gradient are proved for one data set in the middle of each batch, as those of a fit of one data
@@ -72,7 +91,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
 
     Returns
     -------
-    trace : Trace
+    trace : JointTrace
         Of the sum over all factors, with the terms of all where all have them.
     proof : Proof
 
@@ -85,6 +104,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
     assert isinstance(layout, PlateLayout)
     draws = [plan.split(draw) for draw in plan.draws(WITNESSES, random_seed=0)]
     names: list[str] = []
+    counts: dict[str, int] = {}
     proofs: list[Proof] = []
     values, terms, reasons = [], [], []
     for plate in layout.plates:
@@ -94,19 +114,26 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
             one = _trace_one(plate, batch, columns, taken)
             proofs.append(_prove_one(batch, one))
             value, term, reason = _spread(plate, batch, columns, one)
-            names += [plate.names[place] for place in batch.places]
+            of_batch = [plate.names[place] for place in batch.places]
+            names += of_batch
+            if term is not None:
+                (numbers,) = term.type.shape
+                counts |= dict.fromkeys(of_batch, numbers // len(of_batch))
             values.append(value)
             terms.append(term)
             reasons += [reason] if term is None else []
     each = pt.concatenate(values)
     _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
     length = 0 if reasons else sum(term.type.shape[0] for term in terms)
-    found = Trace(
+    found = JointTrace(
         value=pt.sum(each),
         terms=None if reasons else pt.specify_shape(pt.concatenate(terms), (length,)),
         terms_reason=reasons[0] if reasons else None,
         paths=(),
         conditions=(),
+        each=each,
+        factors=tuple(names),
+        term_counts={} if reasons else counts,
     )
     return found, Proof(
         points=sum(proof.points for proof in proofs) + COMPARED,

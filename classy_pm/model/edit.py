@@ -8,7 +8,7 @@ from typing import Any
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
-from classy_pm.model.factors import FactorGraphModel, HierarchicalFactor
+from classy_pm.model.factors import AnalysisFactor, FactorGraphModel, HierarchicalFactor
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
 from classy_pm.model.prior import AbstractPrior, MissingPrior
@@ -80,7 +80,11 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
     new_root = copied(root)
     if isinstance(root, FactorGraphModel):
         pairs = [tuple(map(copier.expression, pair)) for pair in root.drawn_from().items()]
-        new_root._set_factors(root._factors, [HierarchicalFactor.of(*pair) for pair in pairs])
+        factors = {
+            name: AnalysisFactor(new_root[name], factor.analysis, factor.name)
+            for name, factor in root._factors.items()
+        }
+        new_root._set_factors(factors, [HierarchicalFactor.of(*pair) for pair in pairs])
     return new_root
 
 

@@ -69,7 +69,8 @@ class Result:
         self.identifier = identifier
         self.from_catalog = from_catalog
         # A tree of its own with the same parameters: the model may be changed afterwards.
-        self._plan: Plan = make_plan(copy.copy(model) if isinstance(model, Node) else model)
+        self._model = copy.copy(model) if isinstance(model, Node) else model
+        self._plan: Plan = make_plan(self._model)
         self._attributes = trees.attributes_of(tree)
 
     # -- the draws --------------------------------------------------------------------------------
@@ -214,7 +215,9 @@ class Result:
         table = trees.table_of(self.idata)
         width = max(map(len, table)) + 2
         rows = []
-        for name, row in table.items():
+        shown, more = self._shown(list(table))
+        for name in shown:
+            row = table[name]
             lower, upper, sd = row["lower_1_sigma"], row["upper_1_sigma"], row["sd"]
             error = min(upper - row["median"], row["median"] - lower) or sd
             if error == error:
@@ -222,12 +225,17 @@ class Result:
                 rows.append(f"{name:<{width}}{median:>14}  ({low}, {high})")
             else:
                 rows.append(f"{name:<{width}}{row['median']:>14.6g}")
+        rows += [more] * bool(more)
         what = "the best point" if self.kind == "optimum" else "medians and one sigma intervals"
         head = [f"{label:<24}{text}" for label, text in self._facts()]
         notices = [f"Note: {notice}" for notice in self.notices]
         return "\n".join(
             [*head, "", f"{what[0].upper()}{what[1:]}:", "", *rows, *([""] * bool(notices)), *notices]
         )
+
+    def _shown(self, names: Sequence[str]) -> tuple[list[str], str]:
+        """Return the names that are shown of those of a table, and what is said of the others."""
+        return list(names), ""
 
     def _facts(self) -> list[tuple[str, str]]:
         """Return what is true of the fit as a whole, each with its label."""
@@ -239,6 +247,9 @@ class Result:
         ]
         if self.kind == "optimum":
             facts[0] = ("Search", f"{search}, {_KINDS['optimum']}")
+        if factor := self._attributes.get("factor"):
+            count = self._attributes["factors"]
+            facts.insert(0, ("Data set", f"{factor}, one of {count} that were fitted together"))
         if self.log_evidence is not None:
             error = self.log_evidence_error
             facts.append(("Log evidence", f"{self.log_evidence:.6g}" + (f" ± {error:.2g}" if error else "")))
@@ -321,4 +332,7 @@ class Result:
             f"<div>{html.escape(label)}: {html.escape(text)}</div>" for label, text in self._facts()
         )
         notices = "".join(f"<div>Note: {html.escape(notice)}</div>" for notice in self.notices)
-        return f"<div>{facts}{self.summary()._repr_html_()}{notices}</div>"
+        table = self.summary()
+        shown, more = self._shown(list(table.index))
+        body = type(table)(table.loc[shown])._repr_html_()
+        return f"<div>{facts}{body}<div>{html.escape(more)}</div>{notices}</div>"

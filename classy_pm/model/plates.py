@@ -62,7 +62,7 @@ class Element(Derived):
 
 def stack(*items: Any) -> Any:
     """Return an array of numbers."""
-    return np.stack([np.asarray(item) if is_number(item) else item for item in items])
+    return np.stack([np.asarray(item) if type(item) in (int, float) else item for item in items])
 
 
 def element(array: Any, place: Any) -> Any:

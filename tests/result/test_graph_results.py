@@ -4,7 +4,9 @@ import inspect
 
 import matplotlib
 import numpy as np
+import pymc as pm
 import pytest
+from pytensor.compile.mode import Mode
 
 import classy_pm as cpm
 from classy_pm.errors import ClassyError, LikelihoodError, UnknownNameError
@@ -286,7 +288,7 @@ def test_faults_name_the_data_set():
 
     with pytest.raises(LikelihoodError, match=r"line\.slope: is the name of a parameter"):
         check(dict.fromkeys(NAMES, Broken))
-    with pytest.raises(LikelihoodError, match="a, c: Nothing.simulate returned None"):
+    with pytest.raises(LikelihoodError, match=r"a, c: Nothing\.simulate returned None"):
         check({"a": Nothing, "c": Nothing})
     with pytest.raises(ZeroDivisionError) as caught:
         check({"b": Raising})
@@ -303,3 +305,25 @@ def test_what_one_data_set_cannot_derive_the_others_still_do():
         np.isnan(variables["end"]), np.stack([0 * offsets, offsets > 0, 0 * offsets], -1)
     )
     assert any("`end` of `derived` has no value" in notice for notice in notices)
+
+
+def test_what_is_derived_is_deterministic_in_pymc_along_the_plate():
+    class Some(Lines):
+        def derived(self, instance):
+            return {**super().derived(instance), "twice": 2.0 * instance.line.slope}
+
+    graph = make_graph({"b": Some})
+    pymc_model = cpm.to_pymc(graph, likelihood="blackbox")
+    assert "dataset (3)" in pm.model_to_mermaid(pymc_model)
+    dims = pymc_model.named_vars_to_dims
+    assert dims["end"] == ("dataset",) and dims["ends"] == ("dataset", None) and "b.twice" not in dims
+    assert [variable.name for variable in pymc_model.deterministics] == ["end", "ends", "b.twice"]
+    mode = Mode(linker="py", optimizer="fast_compile")
+    function = pymc_model.compile_fn(
+        pymc_model.deterministics, inputs=pymc_model.free_RVs, point_fn=False, mode=mode
+    )
+    offsets, slope = np.array([1.0, 2.0, 3.0]), 0.5
+    end, ends, twice = function(0.0, offsets, slope)
+    np.testing.assert_allclose(end, offsets + slope * X[-1])
+    np.testing.assert_allclose(ends, np.stack([offsets, end], axis=-1))
+    assert twice == 1.0

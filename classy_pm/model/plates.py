@@ -20,7 +20,7 @@ import numpy as np
 from classy_pm.errors import ModelError
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.edit import empty_like
-from classy_pm.model.expressions import Assertion, Derived, Expression, is_number
+from classy_pm.model.expressions import Assertion, Derived, Expression, is_number, render
 from classy_pm.model.factors import FactorGraphModel
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.layout import Layout, walk
@@ -32,6 +32,8 @@ __all__ = ["Plate", "PlateLayout"]
 
 # The dim of a graph with one plate, and what those of several are called.
 DIM, DIMS = "dataset", "plate_{}"
+# Of things that stand one by one along a plate, so many are shown.
+SHOWN = 3
 # The dim of what there is of each factor, whatever its plate.
 FACTORS = "factor"
 
@@ -43,6 +45,14 @@ class Stacked(Derived):
         self.function: Any = stack
         self.operands = tuple(operands)
         self.operations = self.depth = 1
+
+    @override
+    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
+        if not any(isinstance(item, Expression) for item in self.operands):
+            return f"<{len(self.operands)} numbers>"
+        shown = [render(item, name_of) for item in self.operands[:SHOWN]]
+        more = len(self.operands) - len(shown)
+        return f"each its own: {', '.join(shown)}" + (f", and {more} more" if more else "")
 
     @override
     def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
@@ -58,6 +68,11 @@ class Element(Derived):
         self.function: Any = element
         self.operands = (array, place)
         self.operations = self.depth = 1
+
+    @override
+    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
+        array, place = self.operands
+        return f"{render(array, name_of)}[{place}]"
 
 
 def stack(*items: Any) -> Any:

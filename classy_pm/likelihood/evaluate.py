@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.errors import FitException, LikelihoodError
+from classy_pm.errors import FitException, LikelihoodError, some_of
 from classy_pm.likelihood.analysis import Analysis, gives
 from classy_pm.likelihood.suspects import suspects
 from classy_pm.plan import Plan
@@ -172,7 +172,7 @@ class LogLikelihood:
             raise LikelihoodError(
                 f"{type(self.analysis).__name__}.log_likelihood_gradient returned an array of shape "
                 f"{array.shape}, not one number for each of the {self.plan.size} free parameters.",
-                cure=f"In the order of model.paths: {', '.join(self.plan.element_names)}.",
+                cure=f"In the order of model.paths: {some_of(self.plan.element_names, MOST_TOLD)}.",
             )
         return array.astype(float)
 
@@ -212,7 +212,6 @@ class LogLikelihood:
         return float(number)
 
     def _at(self, vector: np.ndarray) -> str:
-        named = list(zip(self.plan.element_names, vector, strict=False))
-        values = ", ".join(f"{name} = {float(value)!r}" for name, value in named[:MOST_TOLD])
-        more = f", and {len(named) - MOST_TOLD} more" if len(named) > MOST_TOLD else ""
-        return f"The parameters were {values}{more}."
+        named = zip(self.plan.element_names, vector, strict=False)
+        values = some_of((f"{name} = {float(value)!r}" for name, value in named), MOST_TOLD)
+        return f"The parameters were {values}."

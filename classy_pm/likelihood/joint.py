@@ -9,11 +9,11 @@ from typing import Any, override
 
 import numpy as np
 
-from classy_pm.errors import ClassyError, Faults, FitException, LikelihoodError, SettingError
+from classy_pm.errors import ClassyError, Faults, FitException, LikelihoodError, SettingError, some_of
 from classy_pm.likelihood.analysis import Analysis, check_analysis, gives
 from classy_pm.model import FactorGraphModel, OneFactor, PlateLayout
 
-__all__ = ["JointAnalysis", "analysis_of", "in_factor", "told_once"]
+__all__ = ["JointAnalysis", "analysis_of", "in_factor", "note_of", "told_once"]
 
 # What must be there of all data sets to be there of the whole.
 OF_ALL = ("log_likelihood_gradient", "log_likelihood_pointwise")
@@ -48,7 +48,7 @@ class JointAnalysis(Analysis):
             except FitException:
                 raise
             except Exception as error:
-                error.add_note(_note(name))
+                error.add_note(note_of(name))
                 raise
             if type(value) is not float and type(value) is not np.float64:
                 _check_value(name, analysis, value)
@@ -119,8 +119,11 @@ class JointAnalysis(Analysis):
         """Return what each analysis simulates, by the factors' names."""
         made = {}
         for name, analysis in self.giving("simulate").items():
-            with in_factor(name):
+            try:
                 made[name] = analysis.simulate(instance[name], rng)
+            except Exception as error:
+                error.add_note(note_of(name))
+                raise
         return made
 
     @override
@@ -168,7 +171,7 @@ class JointAnalysis(Analysis):
             if 0 < len(having) < len(self.analyses):
                 missing = [name for name in self.analyses if name not in having]
                 told.append(
-                    f"`{method}` of {_classes(having)} was not called: {_some(missing)} "
+                    f"`{method}` of {_classes(having)} was not called: {some_of(missing, NAMED)} "
                     f"{'have' if len(missing) > 1 else 'has'} none."
                 )
         return told
@@ -178,14 +181,8 @@ def _classes(analyses: Mapping[str, Any]) -> str:
     return ", ".join(dict.fromkeys(type(analysis).__name__ for analysis in analyses.values()))
 
 
-def _some(names: list[str]) -> str:
-    """Return the first of some names, and how many more there are."""
-    shown = names if len(names) <= NAMED else names[: NAMED - 1]
-    more = f" and {len(names) - len(shown)} more" if len(shown) < len(names) else ""
-    return f"{', '.join(shown)}{more}"
-
-
-def _note(name: str) -> str:
+def note_of(name: str) -> str:
+    """Return what is noted on an exception of one data set."""
     return f"This is the data set {name}."
 
 
@@ -206,7 +203,7 @@ def in_factor(name: str) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        error.add_note(_note(name))
+        error.add_note(note_of(name))
         raise
 
 
@@ -217,13 +214,15 @@ def told_once(
     found: dict[str, list[str]] = {}
     for name in names:
         try:
-            with in_factor(name):
-                check(name)
+            check(name)
         except ClassyError as error:
             found.setdefault(str(error), []).append(name)
+        except Exception as error:
+            error.add_note(note_of(name))
+            raise
     faults = Faults()
     for text, those in found.items():
-        faults.add(_some(those), text)
+        faults.add(some_of(those, NAMED), text)
     faults.raise_as(kind, message)
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from classy_pm.errors import FitException, LikelihoodError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.derived import TRIAL_POINTS, DerivedQuantities, called
-from classy_pm.likelihood.joint import JointAnalysis, in_factor, told_once
+from classy_pm.likelihood.joint import JointAnalysis, note_of, told_once
 from classy_pm.model import Along, PlateLayout, along
 from classy_pm.plan import Plan
 
@@ -99,16 +99,16 @@ class JointQuantities(DerivedQuantities):
         for name, analysis in self.analysis.giving("derived").items():
             wanted = self._of_each[name]
             try:
-                with in_factor(name):
-                    found = called(analysis, instances[name])
-                    if {key: value.shape for key, value in found.items()} != {
-                        key: item.shape for key, (item, _) in wanted.items()
-                    }:
-                        raise LikelihoodError(
-                            f"{type(analysis).__name__}.derived returned {sorted(found)}; elsewhere it "
-                            f"returns {sorted(wanted)}, or arrays of other shapes."
-                        )
+                found = called(analysis, instances[name])
+                if found.keys() != wanted.keys() or any(
+                    found[key].shape != item.shape for key, (item, _) in wanted.items()
+                ):
+                    raise LikelihoodError(
+                        f"{type(analysis).__name__}.derived returned {', '.join(found) or 'nothing'}; "
+                        f"elsewhere it returns {', '.join(wanted)}, or arrays of other shapes."
+                    )
             except Exception as error:
+                error.add_note(note_of(name))
                 errors.append(error)
                 continue
             for key, (item, place) in wanted.items():

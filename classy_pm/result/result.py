@@ -200,9 +200,12 @@ class Result:
             leaves, in at most 100 columns where the names allow it. NaN where not defined: a single point
             has no errors.
         """
+        return self._summary()
+
+    def _summary(self, only: Sequence[str] | None = None) -> PosteriorTable:
         from classy_pm.result.table import PosteriorTable
 
-        rows = trees.table_of(self.idata)
+        rows = trees.table_of(self.idata, only)
         if trees.drawn_vectors(self.idata).chains < 2:
             rows = {name: {key: row[key] for key in row if key != "r_hat"} for name, row in rows.items()}
         return PosteriorTable.from_rows(rows)
@@ -212,12 +215,11 @@ class Result:
         """The result as text: each parameter with its one sigma interval, and what was noticed."""
         from classy_pm.result.table import digits_for
 
-        table = trees.table_of(self.idata)
+        shown, more = self._shown(list(trees.scalars_of(self.idata)))
+        table = trees.table_of(self.idata, shown)
         width = max(map(len, table)) + 2
         rows = []
-        shown, more = self._shown(list(table))
-        for name in shown:
-            row = table[name]
+        for name, row in table.items():
             lower, upper, sd = row["lower_1_sigma"], row["upper_1_sigma"], row["sd"]
             error = min(upper - row["median"], row["median"] - lower) or sd
             if error == error:
@@ -332,7 +334,6 @@ class Result:
             f"<div>{html.escape(label)}: {html.escape(text)}</div>" for label, text in self._facts()
         )
         notices = "".join(f"<div>Note: {html.escape(notice)}</div>" for notice in self.notices)
-        table = self.summary()
-        shown, more = self._shown(list(table.index))
-        body = type(table)(table.loc[shown])._repr_html_()
+        shown, more = self._shown(list(trees.scalars_of(self.idata)))
+        body = self._summary(shown)._repr_html_()
         return f"<div>{facts}{body}<div>{html.escape(more)}</div>{notices}</div>"

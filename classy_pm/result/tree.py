@@ -293,8 +293,10 @@ def listed_names(tree: xr.DataTree) -> list[str]:
     ]
 
 
-def table_of(tree: xr.DataTree, *, numbered: bool = False) -> dict[str, dict[str, float]]:
-    """Summarise each free or derived number, named as by `scalars_of`.
+def table_of(
+    tree: xr.DataTree, only: Sequence[str] | None = None, *, numbered: bool = False
+) -> dict[str, dict[str, float]]:
+    """Summarise each free or derived number, or only some of them, named as by `scalars_of`.
 
     Returns
     -------
@@ -304,11 +306,15 @@ def table_of(tree: xr.DataTree, *, numbered: bool = False) -> dict[str, dict[str
         defined.
     """
     weights = weights_of(tree)
-    quality = _quality_of_chains(tree, numbered) if weights is None else {}
+    scalars = scalars_of(tree, numbered=numbered)
+    if only is not None:
+        scalars = {name: scalars[name] for name in only}
+    quality = (
+        {} if weights is not None else _quality_of_chains(tree, numbered, None if only is None else scalars)
+    )
     kish = {} if weights is None else {"ess": effective_size(weights), "r_hat": float("nan")}
     return {
-        name: {**summarise(values, weights), **quality.get(name, kish)}
-        for name, values in scalars_of(tree, numbered=numbered).items()
+        name: {**summarise(values, weights), **quality.get(name, kish)} for name, values in scalars.items()
     }
 
 
@@ -318,11 +324,17 @@ def free_rows(tree: xr.DataTree, table: Mapping[str, dict[str, float]]) -> dict[
     return {name: row for name, row in table.items() if name.partition("[")[0] in free}
 
 
-def _quality_of_chains(tree: xr.DataTree, numbered: bool) -> dict[str, dict[str, float]]:
-    """Return the effective sample size and R-hat of each number."""
+def _quality_of_chains(
+    tree: xr.DataTree, numbered: bool, only: Mapping[str, np.ndarray] | None
+) -> dict[str, dict[str, float]]:
+    """Return the effective sample size and R-hat of each number, or only of some."""
     import arviz_stats
 
     posterior = tree[POSTERIOR].to_dataset()[listed_names(tree)]
+    if only is not None:
+        sizes = posterior.sizes["chain"], posterior.sizes["draw"]
+        some = {name: (["chain", "draw"], values.reshape(sizes)) for name, values in only.items()}
+        posterior = xr.Dataset(some)
     several = posterior.sizes["chain"] > 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Of draws that are all equal, or beyond all bounds, ArviZ cannot say much and warns: it is NaN.

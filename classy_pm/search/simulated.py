@@ -22,6 +22,8 @@ Variable = tuple[list[str], np.ndarray]
 
 # How many numbers a group may have (80 MB).
 MAX_NUMBERS = 10_000_000
+# How often data sets are simulated, all together; and at how many draws, at least.
+MAX_CALLS, FEWEST = 200_000, 10
 # The name of a single array that is simulated.
 DATA = "data"
 _TAKEN = ("chain", "draw", "sample")
@@ -158,7 +160,7 @@ class JointCollector:
     def affordable(self, number: int) -> int:
         """Return at how many draws data of this size can be kept, at most so many."""
         size = sum(collector.size for collector in self.of_each.values())
-        return min(number, max(1, MAX_NUMBERS // max(1, size)))
+        return min(number, max(1, MAX_NUMBERS // max(1, size)), max(FEWEST, MAX_CALLS // len(self.of_each)))
 
     def add(self, made: Mapping[str, Any]) -> None:
         """Take what was simulated at one draw, by the names of the data sets."""

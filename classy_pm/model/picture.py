@@ -114,7 +114,8 @@ class ModelGraph:
             lines += [f'    subgraph {dim} ["{dim} ({count})"]'] if dim else []
             for vertex in self._in(dim):
                 before, after = shapes[vertex.kind]
-                lines.append(f"    {vertex.key}{before}{_escaped(vertex.label)}{after}")
+                inset = "        " if dim else "    "
+                lines.append(f"{inset}{vertex.key}{before}{_escaped(vertex.label)}{after}")
             lines += ["    end"] if dim else []
         lines += [f"    {above} --> {below}" for above, below in self.edges]
         return "\n".join(lines)

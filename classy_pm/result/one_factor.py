@@ -158,6 +158,8 @@ class _Taker:
 
     def _attributes(self, attributes: dict[str, Any]) -> dict[str, Any]:
         notices = [f"Of all data sets together: {notice}" for notice in attributes.get("notices", ())]
+        if attributes.get("log_evidence") is not None:
+            notices.append("The evidence is known of all data sets together alone.")
         hashes = attributes.get("data_hashes", {})
         left_out = ("data_hashes", "term_counts", "log_evidence", "log_evidence_error")
         kept = {name: value for name, value in attributes.items() if name not in left_out}

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args, overload
 
 import numpy as np
 import xarray as xr
@@ -24,16 +24,16 @@ from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
 from classy_pm.likelihood.infinite import check_infinite
 from classy_pm.likelihood.joint import JointAnalysis, analysis_of
-from classy_pm.model import Node, PlateLayout
+from classy_pm.model import FactorGraphModel, Node
 from classy_pm.plan import Plan, make_plan
-from classy_pm.result import Result, make_result
+from classy_pm.result import GraphResult, Result, make_result
 from classy_pm.result import tree as trees
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
 from classy_pm.search.limits import position_notices
 from classy_pm.search.paths import saved_with
-from classy_pm.search.per_factor import factor_log_likelihoods, term_counts
+from classy_pm.search.per_factor import coords_of, factor_dim, factor_log_likelihoods, term_counts
 from classy_pm.search.pointwise import Pointwise, log_likelihood_of, pointwise_terms
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups, variable_dims
 from classy_pm.search.problem import Draws, Problem
@@ -129,6 +129,28 @@ class Search(Settings):
         """Draw from the posterior, or find what else the search finds."""
         raise NotImplementedError
 
+    @overload
+    def fit(
+        self,
+        model: FactorGraphModel,
+        analysis: None = None,
+        *,
+        catalog: Catalog | str | Path | None = None,
+        info: dict[str, Any] | None = None,
+        on_change: OnChange = "error",
+    ) -> GraphResult: ...
+
+    @overload
+    def fit(
+        self,
+        model: Node,
+        analysis: Analysis | None = None,
+        *,
+        catalog: Catalog | str | Path | None = None,
+        info: dict[str, Any] | None = None,
+        on_change: OnChange = "error",
+    ) -> Result: ...
+
     @checked_call(FIT, _of_settings)
     def fit(
         self,
@@ -159,6 +181,7 @@ class Search(Settings):
         Returns
         -------
         Result
+            Of a graph of factors a `GraphResult`.
 
         Raises
         ------
@@ -319,8 +342,8 @@ class Search(Settings):
             draws.log_likelihood,
             plan.log_prior(draws.vectors),
             free=plan.names,
-            dims={**variable_dims(plan, analysis), **_factor_dim(plan)},
-            coords=_coords(plan),
+            dims={**variable_dims(plan, analysis), **factor_dim(plan)},
+            coords=coords_of(plan),
             stats=draws.stats if each is None else {**draws.stats, trees.FACTOR_LOG_LIKELIHOOD: each},
             pointwise=pointwise.terms,
             pointwise_step=pointwise.step,
@@ -379,19 +402,6 @@ def _weighted(problem: Problem, draws: Draws) -> dict[str, np.ndarray]:
         trees.LOG_LIKELIHOOD: draws.log_likelihood.ravel(),
         trees.LOG_PRIOR: problem.plan.log_prior(vectors),
     }
-
-
-def _factor_dim(plan: Plan) -> dict[str, list[str]]:
-    """Return the dim of what there is of each data set, if they are many."""
-    layout = plan.layout
-    return {trees.FACTOR_LOG_LIKELIHOOD: [layout.factor_dim]} if isinstance(layout, PlateLayout) else {}
-
-
-def _coords(plan: Plan) -> dict[str, list[str]]:
-    layout = plan.layout
-    if not isinstance(layout, PlateLayout):
-        return layout.coords
-    return {**layout.coords, layout.factor_dim: list(layout.models)}
 
 
 def _proof(problem: Problem) -> dict[str, Any] | None:

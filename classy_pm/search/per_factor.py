@@ -8,10 +8,27 @@ import numpy as np
 
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.model import PlateLayout
+from classy_pm.plan import Plan
+from classy_pm.result import tree as trees
 from classy_pm.search.pointwise import Pointwise
 from classy_pm.search.problem import Problem
 
-__all__ = ["factor_log_likelihoods", "term_counts"]
+__all__ = ["coords_of", "factor_dim", "factor_log_likelihoods", "term_counts"]
+
+
+def factor_dim(plan: Plan) -> dict[str, list[str]]:
+    """Return the dim of what there is of each data set, if they are many, by the variable's name."""
+    layout = plan.layout
+    return {trees.FACTOR_LOG_LIKELIHOOD: [layout.factor_dim]} if isinstance(layout, PlateLayout) else {}
+
+
+def coords_of(plan: Plan) -> dict[str, list[str]]:
+    """Return the coordinates of all dims of a fit's tree that have names."""
+    layout = plan.layout
+    if not isinstance(layout, PlateLayout):
+        return layout.coords
+    return {**layout.coords, layout.factor_dim: list(layout.models)}
 
 
 def term_counts(problem: Problem, pointwise: Pointwise, vector: np.ndarray) -> dict[str, int]:

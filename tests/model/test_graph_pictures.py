@@ -69,7 +69,7 @@ def test_a_plate_is_a_box_with_what_is_shared_outside():
     for name in ("FactorGraphModel", "line.centre.mean<br/>", "line.width<br/>"):
         assert outside.count(f'"{name}') == 1 and f'"{name}' not in inside
     keys = {
-        line.split('"')[1].split("<br/>")[0]: line.strip(" ").split("(")[0] for line in lines if '(["' in line
+        line.split('"')[1].split("<br/>")[0]: line.strip().split("(")[0] for line in lines if '(["' in line
     }
     assert f"    {keys['line.centre']} --> {keys['line.centre.mean']}" in lines
 

@@ -12,6 +12,7 @@ import xarray as xr
 from classy_pm.errors import ClassyError, UnknownNameError, did_you_mean
 from classy_pm.model import FactorGraphModel, Node, OneFactor, PlateLayout
 from classy_pm.plan import make_plan
+from classy_pm.result import tree as trees
 from classy_pm.result.one_factor import tree_of_factor
 from classy_pm.result.result import Result
 
@@ -22,8 +23,8 @@ __all__ = ["GraphResult", "make_result"]
 
 # Of an array along a plate that has more elements than `MOST_SHOWN`, so many are shown.
 MOST_SHOWN, FIRST = 20, 3
-# More panels in a row than this nobody can read.
-MOST_IN_CORNER = 25
+# Of how many parameters, or data, a picture of everything can be.
+MOST_IN_CORNER, MOST_IN_TRACE, MOST_IN_FIT = 25, 60, 20
 
 
 def make_result(model: Node, tree: xr.DataTree, *, identifier: str, from_catalog: bool = False) -> Result:
@@ -122,14 +123,28 @@ class GraphResult(Result):
         *,
         library: Literal["arviz", "corner"] = "arviz",
     ) -> Figure:
-        numbers = len(self.samples.names)
-        if names is None and numbers > MOST_IN_CORNER:
-            raise ClassyError(
-                f"The pairs of {numbers} parameters make a picture that cannot be read.",
-                cure=f"Write result[{self.factor_names[0]!r}].plot_corner() for one data set, or "
-                f"result.plot_corner([...]) for some of {', '.join(self._plan.names)}.",
-            )
+        self._check_size("plot_corner", names, len(self.samples.names), MOST_IN_CORNER)
         return super().plot_corner(names, library=library)
+
+    @override
+    def plot_trace(self, names: str | Sequence[str] | None = None) -> Figure:
+        self._check_size("plot_trace", names, len(self.samples.names), MOST_IN_TRACE)
+        return super().plot_trace(names)
+
+    @override
+    def plot_fit(self, names: str | Sequence[str] | None = None) -> Figure:
+        observed = self.idata[trees.OBSERVED].data_vars if trees.OBSERVED in self.idata.children else {}
+        self._check_size("plot_fit", names, len(observed), MOST_IN_FIT)
+        return super().plot_fit(names)
+
+    def _check_size(self, plot: str, names: Any, number: int, most: int) -> None:
+        """Refuse a picture of everything that nobody can read."""
+        if names is None and number > most:
+            raise ClassyError(
+                f"{plot} of {number} at once is a picture that cannot be read.",
+                cure=f"Write result[{self.factor_names[0]!r}].{plot}() for one data set, or "
+                f"result.{plot}([...]) with the names of some.",
+            )
 
     @override
     def _shown(self, names: Sequence[str]) -> tuple[list[str], str]:

@@ -10,12 +10,14 @@ from pytensor.compile.mode import Mode
 
 import classy_pm as cpm
 from classy_pm.errors import ClassyError, LikelihoodError, UnknownNameError
+from classy_pm.likelihood import LogLikelihood
 from classy_pm.likelihood.joint import analysis_of
 from classy_pm.model import OneFactor
 from classy_pm.model.along_plates import along
 from classy_pm.plan import make_plan
-from classy_pm.result import GraphResult, Result, Samples
+from classy_pm.result import GraphResult, Result, Samples, graphs
 from classy_pm.search.identity import Identity
+from classy_pm.search.paths import Onlooker
 from classy_pm.search.predictive import check_extras, drawn_variables
 
 matplotlib.use("Agg")
@@ -247,6 +249,93 @@ def test_the_gradient_of_a_graph_is_put_together_from_those_of_its_analyses():
     graph = make_graph()
     check = cpm.check_gradient(graph)
     assert check.names == make_plan(graph).element_names and check.worst < 1e-6
+
+
+class Offset(cpm.Analysis):
+    def __init__(self, data):
+        self.data = data
+
+    def log_likelihood_function(self, instance):
+        if instance.offset > 5.0:
+            raise cpm.FitException
+        return -0.5 * np.sum((self.data - instance.offset) ** 2)
+
+    def derived(self, instance):
+        return {"end": instance.offset}
+
+    def simulate(self, instance, rng):
+        return instance.offset + rng.normal(size=self.data.size)
+
+
+def two_kinds():
+    rng = np.random.default_rng(4)
+    skies = [
+        cpm.AnalysisFactor(
+            cpm.Collection(offset=cpm.GaussianPrior(0.0, 3.0)), Offset(rng.normal(size=4)), name
+        )
+        for name in ("sky", "night")
+    ]
+    return cpm.FactorGraphModel(skies[0], *make_graph().factors, skies[1])
+
+
+def test_several_kinds_of_data_sets_have_results_of_their_own():
+    result = cpm.Emcee(nwalkers=16, nsteps=40, random_seed=1, progress=False).fit(two_kinds())
+    assert result.factor_names == ("sky", "a", "b", "c", "night")
+    assert result.idata["sample_stats"]["factor_log_likelihood"].dims == ("chain", "draw", "factor")
+    total = sum(one.idata["sample_stats"]["total_log_likelihood"] for one in result)
+    np.testing.assert_allclose(total, result.idata["sample_stats"]["total_log_likelihood"])
+    posterior = result.idata["posterior"]
+    assert posterior["plate_0.end"].dims == ("chain", "draw", "plate_0")
+    assert posterior["plate_1.end"].dims == ("chain", "draw", "plate_1")
+    night, b = result["night"], result["b"]
+    assert night.samples.names == ["offset"] and b.samples.names[1:] == ["line.offset", "line.slope"]
+    np.testing.assert_array_equal(
+        night.idata["posterior"]["end"], posterior["plate_0.end"].sel(plate_0="night")
+    )
+    np.testing.assert_array_equal(b.idata["posterior"]["end"], posterior["plate_1.end"].sel(plate_1="b"))
+    assert result.idata["posterior_predictive"]["plate_0.data"].dims[2:] == ("plate_0", "plate_0.data_dim_0")
+    assert night.idata["observed_data"]["data"].shape == (4,)
+    result.plot_fit("plate_0.data")
+    assert result.samples.names[0] == "plate_0.offset[sky]"
+
+
+def test_where_one_data_set_is_impossible_all_are():
+    graph = two_kinds()
+    plan = make_plan(graph)
+    log_likelihood = LogLikelihood(plan, analysis_of(graph, None, ""))
+    vector = plan.draws(1, random_seed=1)[0]
+    vector[plan.element_names.index("plate_0.offset[night]")] = 0.0
+    assert np.isfinite(log_likelihood(vector))
+    vector[plan.element_names.index("plate_0.offset[night]")] = 6.0
+    assert log_likelihood(vector) == -np.inf
+
+
+def test_a_picture_that_cannot_be_read_is_refused(fresh, monkeypatch):
+    for name in ("MOST_IN_CORNER", "MOST_IN_TRACE", "MOST_IN_FIT"):
+        monkeypatch.setattr(graphs, name, 2)
+    for plot in (fresh.plot_corner, fresh.plot_trace, fresh.plot_fit):
+        with pytest.raises(ClassyError, match=r"Write result\['a'\]\.plot_"):
+            plot()
+
+
+def test_pictures_that_take_long_leave_the_fit_its_time(tmp_path, monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("classy_pm.search.paths.time.monotonic", lambda: now[0])
+    drawn = []
+
+    class Slow(Lines):
+        def visualize(self, paths, instance):
+            drawn.append(now[0])
+            now[0] += 5.0
+
+    graph = make_graph({"a": Slow})
+    plan = make_plan(graph)
+    onlooker = Onlooker(plan, analysis_of(graph, None, ""), tmp_path, 1.0)
+    for vector in np.linspace(-1.0, 0.0, 200)[:, np.newaxis] * np.ones(plan.size):
+        now[0] += 1.0
+        onlooker.see(vector[np.newaxis], np.array([vector[0]]))
+    gaps = np.diff(drawn)
+    assert len(drawn) > 2 and np.all(gaps >= 5.0 + 50.0) and np.all(gaps <= 5.0 + 51.0)
 
 
 # -- rules ------------------------------------------------------------------------------------------

@@ -87,7 +87,8 @@ class Analysis:
         Parameters
         ----------
         paths : Paths
-            ``paths.image_path`` is the folder for pictures, ``paths.output_path`` that of the fit.
+            ``paths.image_path`` is the folder for pictures, ``paths.output_path`` that of the fit; in a graph
+            of factors there is one below that of the fit for each data set.
         instance : object
             The user's objects with the greatest log likelihood so far.
         """

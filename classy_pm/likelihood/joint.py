@@ -42,18 +42,23 @@ class JointAnalysis(Analysis):
     @override
     def log_likelihood_function(self, instance: Any) -> float:
         total = 0.0
-        for name, analysis in self.analyses.items():
-            try:
-                value = analysis.log_likelihood_function(instance[name])
-            except FitException:
-                raise
-            except Exception as error:
-                error.add_note(note_of(name))
-                raise
-            if type(value) is not float and type(value) is not np.float64:
-                _check_value(name, analysis, value)
-            total += value
+        for name in self.analyses:
+            total += self.of(name, instance[name])
         return total
+
+    def of(self, name: str, instance: Any) -> Any:
+        """Return the log likelihood of one factor; what its function raises leaves with the factor's name."""
+        analysis = self.analyses[name]
+        try:
+            value = analysis.log_likelihood_function(instance)
+        except FitException:
+            raise
+        except Exception as error:
+            error.add_note(note_of(name))
+            raise
+        if type(value) is not float and type(value) is not np.float64:
+            _check_value(name, analysis, value)
+        return value
 
     def each(self, instances: Any) -> np.ndarray:
         """Return the log likelihood of each factor, shape (factors,); -inf where it is impossible."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -21,13 +21,14 @@ from classy_pm.errors import TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.joint import JointAnalysis, or_impossible
+from classy_pm.likelihood.joint_trace import JointTrace
 from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.model.plates import Plate
 from classy_pm.plan import Plan
 
-__all__ = ["JointTrace", "trace_plates"]
+__all__ = ["trace_plates"]
 
 # In how many draws from the prior a trace looks for a valid point of each branch, and at how many of them the
 # graph is compared with the function factor by factor.
@@ -36,25 +37,6 @@ COMPARED = 3
 PROOF_POINTS = 8
 # How well, relatively.
 TOLERANCE = 1e-8
-
-
-@dataclass(frozen=True)
-class JointTrace(Trace):
-    """The graph of the log likelihood of many data sets.
-
-    Attributes
-    ----------
-    each : TensorVariable, shape (factors,)
-        Their log likelihoods, whose sum is the value.
-    factors : tuple of str
-        Whose these are, in this order.
-    term_counts : dict of str to int
-        How many terms each has, in the order of the terms; empty where there are none.
-    """
-
-    each: Any = None
-    factors: tuple[str, ...] = ()
-    term_counts: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,8 @@ from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
 from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.plates import JointTrace, trace_plates
+from classy_pm.likelihood.joint_trace import JointTrace
+from classy_pm.likelihood.plates import trace_plates
 from classy_pm.likelihood.trace import Proof, prove, trace
 from classy_pm.likelihood.warn import warn
 from classy_pm.plan import Plan

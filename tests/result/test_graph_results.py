@@ -416,3 +416,24 @@ def test_what_is_derived_is_deterministic_in_pymc_along_the_plate():
     np.testing.assert_allclose(end, offsets + slope * X[-1])
     np.testing.assert_allclose(ends, np.stack([offsets, end], axis=-1))
     assert twice == 1.0
+
+
+def test_a_likelihood_that_is_no_number_or_raises_is_told_with_its_data_set():
+    class Array(Lines):
+        def log_likelihood_function(self, instance):
+            return self.log_likelihood_pointwise(instance)
+
+    class Raises(Lines):
+        def log_likelihood_function(self, instance):
+            raise ZeroDivisionError("by the user")
+
+    def call(kind):
+        graph = make_graph({"b": kind})
+        plan = make_plan(graph)
+        return LogLikelihood(plan, analysis_of(graph, None, ""))(plan.draws(1, random_seed=0)[0])
+
+    with pytest.raises(LikelihoodError, match=r"b: Array\.log_likelihood_function returned an array"):
+        call(Array)
+    with pytest.raises(ZeroDivisionError) as caught:
+        call(Raises)
+    assert caught.value.__notes__[0] == "This is the data set b."

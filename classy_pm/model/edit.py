@@ -80,12 +80,18 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
     new_root = copied(root)
     if isinstance(root, FactorGraphModel):
         pairs = [tuple(map(copier.expression, pair)) for pair in root.drawn_from().items()]
-        factors = {
-            name: AnalysisFactor(new_root[name], factor.analysis, factor.name)
-            for name, factor in root._factors.items()
-        }
-        new_root._set_factors(factors, [HierarchicalFactor.of(*pair) for pair in pairs])
+        parents = [HierarchicalFactor.of(*pair) for pair in pairs]
+        new_root._set_factors(_factors_of(root, new_root), parents)
     return new_root
+
+
+def _factors_of(graph: FactorGraphModel, new: Any) -> dict[str, AnalysisFactor]:
+    """Return the factors of a graph with the models of another."""
+    return {
+        name: AnalysisFactor(child, graph._factors[name].analysis, graph._factors[name].name)
+        for name, child in new.children()
+        if name in graph._factors
+    }
 
 
 def empty_like(node: Node) -> Node:
@@ -159,6 +165,8 @@ def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
     found = selected(root, ())
     if found is None:
         raise ModelError("Nothing of the model is left.", cure="model.paths lists its parameters.")
+    if isinstance(root, FactorGraphModel):
+        found._set_factors(_factors_of(root, found), root._parents)
     # An assertion may speak of parameters of other parts, so that these must all be there.
     kept = {prior for expression in _expressions(found) for prior in _priors_under(expression)}
     for node, new in pairs:

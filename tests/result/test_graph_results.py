@@ -219,6 +219,12 @@ def test_a_part_of_the_samples_keeps_the_names_of_data_sets(result):
         next(part.instances())
 
 
+def test_the_model_of_a_result_from_a_catalogue_is_a_graph_without_analyses(result):
+    graph = result.model
+    assert graph.total_free_parameters == 5 and len(graph.factors) in (0, 3)
+    assert list(make_plan(graph).names) == ["line.offset.mean", "line.offset", "line.slope"]
+
+
 def test_the_model_of_a_result_is_the_graph_again(fresh):
     graph = fresh.model
     assert isinstance(graph, cpm.FactorGraphModel) and graph.total_free_parameters == 5

@@ -170,6 +170,10 @@ def test_a_part_of_a_graph_is_the_graph_of_those_data_sets():
     joint = analysis_of(part, None, "fit(model, analysis)")
     assert [joint.analyses[name].data is DATA[NAMES.index(name)] for name in ("b", "d")] == [True, True]
     assert list(joint.analyses) == ["b", "d"]
+    assert [factor.prior_model is part[name] for name, factor in zip("bd", part.factors, strict=True)] == [
+        True,
+        True,
+    ]
 
 
 def test_a_graph_of_plain_data_has_no_analyses():

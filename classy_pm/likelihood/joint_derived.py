@@ -38,6 +38,10 @@ class JointQuantities(DerivedQuantities):
 
     analysis: JointAnalysis
 
+    def __init__(self, plan: Plan, analysis: Analysis) -> None:
+        super().__init__(plan, analysis)
+        self._last: tuple[bytes, dict[str, np.ndarray]] = (b"", {})
+
     @cached_property
     def variables(self) -> list[Along]:
         """The variables that the quantities are.
@@ -85,10 +89,15 @@ class JointQuantities(DerivedQuantities):
 
     @override
     def __call__(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        # A graph asks for one variable after the other.
+        key = vector.tobytes()
+        if self._last[0] == key:
+            return self._last[1]
         values, errors = self._found(vector)
         for error in errors:
             if not isinstance(error, FitException):
                 raise error
+        self._last = key, values
         return values
 
     @override

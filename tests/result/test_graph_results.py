@@ -185,7 +185,8 @@ def test_pictures_are_in_a_folder_of_each_data_set(folder, fresh, caplog):
 # Of so few draws Pareto's k is noisy.
 @pytest.mark.filterwarnings("ignore:LOO cannot be trusted:UserWarning")
 def test_all_that_a_result_has_works_for_a_graph_and_for_its_data_sets(fresh):
-    calls = {"plot_corner": [("line.slope",)], "plot_trace": [("line.slope",)]}
+    calls = {"plot_corner": [("line.offset",)], "plot_trace": [("line.slope",)]}
+    labels = set()
     for one in (fresh, fresh["a"]):
         for name, item in inspect.getmembers(type(one)):
             if name.startswith("_"):
@@ -193,7 +194,9 @@ def test_all_that_a_result_has_works_for_a_graph_and_for_its_data_sets(fresh):
             found = getattr(one, name)
             if callable(found) and not inspect.isclass(found) and inspect.isfunction(item):
                 for arguments in calls.get(name, [()]):
-                    assert found(*arguments) is not None
+                    made = found(*arguments)
+                    assert made is not None
+                    labels |= {axes.get_xlabel() for axes in made.axes} if name == "plot_corner" else set()
         samples = one.samples
         arguments = {
             **dict.fromkeys(("vector_at_lower_sigma", "vector_at_upper_sigma"), (1.0,)),
@@ -209,6 +212,7 @@ def test_all_that_a_result_has_works_for_a_graph_and_for_its_data_sets(fresh):
                 assert (
                     found(*arguments.get(name, ())) if inspect.isfunction(item) else found
                 ) is not None or (name == "log_evidence")
+    assert {"line.offset\na", "line.offset\nc", "line.offset"} <= labels
 
 
 def test_a_part_of_the_samples_keeps_the_names_of_data_sets(result):

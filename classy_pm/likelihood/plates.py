@@ -21,7 +21,7 @@ from classy_pm.errors import TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.joint import JointAnalysis, or_impossible
-from classy_pm.likelihood.joint_trace import JointTrace
+from classy_pm.likelihood.plate_trace import PlateTrace
 from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
@@ -57,7 +57,7 @@ class Batch:
     data: dict[str, np.ndarray]
 
 
-def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[JointTrace, Proof]:
+def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[PlateTrace, Proof]:
     """Trace the likelihoods of a graph's factors, plate by plate, and prove the trace.
 
     Value and gradient are proved for one data set in the middle of each batch, as those of a fit of one data
@@ -73,7 +73,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
 
     Returns
     -------
-    trace : JointTrace
+    trace : PlateTrace
         Of the sum over all factors, with the terms of all where all have them.
     proof : Proof
 
@@ -107,7 +107,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
     each = pt.concatenate(values)
     _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
     length = 0 if reasons else sum(term.type.shape[0] for term in terms)
-    found = JointTrace(
+    found = PlateTrace(
         value=pt.sum(each),
         terms=None if reasons else pt.specify_shape(pt.concatenate(terms), (length,)),
         terms_reason=reasons[0] if reasons else None,

@@ -53,7 +53,7 @@ def term_counts(problem: Problem, pointwise: Pointwise, vector: np.ndarray) -> d
         with np.errstate(all="ignore"), in_double_precision():
             terms = joint.pointwise_of_each(problem.plan.instance(vector))
         return {name: len(part) for name, part in terms.items()}
-    return {} if problem.symbolic.joint is None else problem.symbolic.joint.term_counts
+    return {} if problem.symbolic.plates is None else problem.symbolic.plates.term_counts
 
 
 def factor_log_likelihoods(
@@ -87,10 +87,10 @@ def factor_log_likelihoods(
             ends = itertools.pairwise(np.cumsum([0, *counts.values()]))
             sums = [pointwise.terms[..., start:end].sum(axis=-1) for start, end in ends]
             names, values = tuple(counts), np.stack(sums, axis=-1)
-        elif symbolic is not None and symbolic.joint is not None:
+        elif symbolic is not None and symbolic.plates is not None:
             from classy_pm.likelihood.batched import compute_output
 
-            names, values = symbolic.joint.factors, compute_output(symbolic, symbolic.joint.each, vectors)
+            names, values = symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
         else:
             names, values = tuple(joint.analyses), _plainly(problem, joint, vectors)
     place = {name: number for number, name in enumerate(names)}

@@ -1,4 +1,4 @@
-"""`JointTrace`: the graph of the log likelihood of many data sets, with that of each of them."""
+"""`PlateTrace`: the graph of the log likelihood of many data sets, with that of each of them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 from classy_pm.likelihood.trace import Trace
 
-__all__ = ["JointTrace"]
+__all__ = ["PlateTrace"]
 
 
 @dataclass(frozen=True)
-class JointTrace(Trace):
+class PlateTrace(Trace):
     """The graph of the log likelihood of many data sets.
 
     Attributes

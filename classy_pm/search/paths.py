@@ -24,8 +24,8 @@ __all__ = ["Onlooker", "Paths", "saved_with"]
 
 # Kinds of arrays that NetCDF gives back as they are.
 ARRAYS = "biufU"
-# So many times as long as pictures take, the fit goes on before the next.
-PAUSE = 10.0
+# So many times as long as pictures take, the fit goes on before the next, if they take long: in seconds.
+PAUSE, LONG = 10.0, 1.0
 
 logger = logging.getLogger("classy_pm")
 
@@ -140,7 +140,8 @@ class Onlooker:
             )
         self._drawn = self.best
         begun, self._drawn_at = self._drawn_at, time.monotonic()
-        self._pause = max(self._interval, PAUSE * (self._drawn_at - begun))
+        seconds = self._drawn_at - begun
+        self._pause = max(self._interval, PAUSE * seconds if seconds > LONG else 0.0)
 
 
 def saved_with(analysis: Analysis, folder: Path | None) -> dict[str, xr.Dataset]:

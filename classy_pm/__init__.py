@@ -35,6 +35,7 @@ __all__ = [
     "FitException",
     "GammaPrior",
     "GaussianPrior",
+    "GraphResult",
     "HalfGaussianPrior",
     "HierarchicalFactor",
     "InitializerBall",
@@ -79,6 +80,7 @@ _HOMES = {
     "FitException": "classy_pm.errors",
     "GammaPrior": "classy_pm.model",
     "GaussianPrior": "classy_pm.model",
+    "GraphResult": "classy_pm.result",
     "HalfGaussianPrior": "classy_pm.model",
     "HierarchicalFactor": "classy_pm.model",
     "InitializerBall": "classy_pm.search",
@@ -146,7 +148,7 @@ if TYPE_CHECKING:
         StudentTPrior,
         UniformPrior,
     )
-    from classy_pm.result import Result, Samples, compare
+    from classy_pm.result import GraphResult, Result, Samples, compare
     from classy_pm.search import (
         ADVI,
         MAP,

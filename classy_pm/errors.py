@@ -114,6 +114,19 @@ class Faults:
             raise kind(message, self.lines, cure)
 
 
+def some_of(texts: Iterable[str], most: int, between: str = ", ") -> str:
+    """Return the first of some texts joined, and how many more there are.
+
+    Examples
+    --------
+    >>> some_of(["a", "b", "c", "d"], 2, " and ")
+    'a and b and 2 more'
+    """
+    texts = list(texts)
+    left_out = len(texts) - most
+    return between.join([*texts[:most], *([f"{left_out} more"] if left_out > 0 else [])])
+
+
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return a sentence that suggests the nearest known names, or lists them all.
 

@@ -70,7 +70,7 @@ def model_of(stored: StoredFit, classes: Mapping[str, type]) -> Node:
 def result_of(stored: StoredFit, classes: Mapping[str, type]) -> Result:
     """Return the fit as its search gave it."""
     from classy_pm.plan import make_plan
-    from classy_pm.result import Result
+    from classy_pm.result import make_result
     from classy_pm.result.tree import parameter_names
 
     model, tree = model_of(stored, classes), stored.tree()
@@ -82,7 +82,7 @@ def result_of(stored: StoredFit, classes: Mapping[str, type]) -> Result:
         raise UntrustedFile(
             f"The parameters of the model of the fit {stored.fit_key[:12]} are not those of its draws."
         )
-    return Result(model, tree, identifier=stored.fit_key, from_catalog=True)
+    return make_result(model, tree, identifier=stored.fit_key, from_catalog=True)
 
 
 def samples_of(stored: StoredFit, classes: Mapping[str, type]) -> Samples:

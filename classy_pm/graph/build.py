@@ -13,10 +13,10 @@ from classy_pm.graph.derived import build_derived_quantities
 from classy_pm.graph.priors import build_prior
 from classy_pm.likelihood import Analysis, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
-from classy_pm.likelihood.derived import DerivedQuantities
 from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.infinite import check_infinite
 from classy_pm.likelihood.joint import analysis_of
+from classy_pm.likelihood.joint_derived import derived_quantities
 from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood, make_symbolic
 from classy_pm.model import Derived, Expression, Node
 from classy_pm.plan import Plan, make_plan
@@ -73,7 +73,7 @@ def to_pymc(
     check_analysis(analysis)
     check_infinite(plan, analysis)
     pymc_model = build_model(plan, make_symbolic(plan, analysis, likelihood))
-    quantities = DerivedQuantities(plan, analysis)
+    quantities = derived_quantities(plan, analysis)
     if quantities.exist:
         with pymc_model:
             build_derived_quantities(quantities, [pymc_model[name] for name in plan.names])

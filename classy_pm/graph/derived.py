@@ -11,6 +11,7 @@ from pytensor.graph.replace import graph_replace
 from classy_pm.errors import TraceError
 from classy_pm.likelihood.blackbox import BlackBoxQuantity
 from classy_pm.likelihood.derived import DerivedQuantities
+from classy_pm.likelihood.joint_derived import JointQuantities
 from classy_pm.likelihood.trace import prove, trace
 
 __all__ = ["build_derived_quantities"]
@@ -34,12 +35,18 @@ def build_derived_quantities(quantities: DerivedQuantities, variables: list[Any]
         if value is None:
             numbers = BlackBoxQuantity(quantities, name)(*variables)
             value = numbers.reshape(quantities.shapes[name])
-        pm.Deterministic(name, value)
+        pm.Deterministic(name, value, dims=_dims(quantities, name))
+
+
+def _dims(quantities: DerivedQuantities, name: str) -> tuple[str | None, ...] | None:
+    """Return the dim along a plate, where there is one; axes of a quantity's own have no names here."""
+    dims = quantities.dims.get(name)
+    return None if dims is None else (dims[0], *(None for _ in dims[1:]))
 
 
 def _traced(quantities: DerivedQuantities, name: str, variables: list[Any]) -> Any:
     """Return the graph of a quantity, or None if it cannot be traced exactly."""
-    if quantities.shapes[name]:
+    if quantities.shapes[name] or isinstance(quantities, JointQuantities):
         return None  # a trace is of one number
     plan, analysis = quantities.plan, quantities.analysis
     inputs = [variable.type() for variable in variables]

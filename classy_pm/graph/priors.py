@@ -10,7 +10,7 @@ import pytensor.tensor as pt
 from pymc.distributions import transforms
 from pymc.distributions.shape_utils import rv_size_is_none
 
-from classy_pm.model import AbstractPrior
+from classy_pm.model import AbstractPrior, axes_of
 from classy_pm.model.expressions import is_number
 
 __all__ = ["build_prior"]
@@ -51,7 +51,12 @@ def build_prior(
     arguments = {key: np.float64(value) if is_number(value) else value for key, value in arguments.items()}
     size: dict[str, Any] = {"shape": prior.shape} if prior.shape else {}
     if dims:
-        size["dims"] = (*dims, *(None for _ in prior.shape[len(dims) :]))
+        # PyMC wants a name for each axis.
+        lengths = prior.shape[len(dims) :]
+        own_axes = dict(zip(axes_of(name, len(lengths)), lengths, strict=True))
+        for axis, length in own_axes.items():
+            pm.modelcontext(None).add_coord(axis, length=length)
+        size["dims"] = (*dims, *own_axes)
     given = prior.pymc_arguments(**arguments)
     if transform is None:
         return build(name, **given, **size)

@@ -12,7 +12,7 @@ import numpy as np
 from classy_pm.errors import DataError, Faults, LikelihoodError
 from classy_pm.likelihood.calls import check_methods
 
-__all__ = ["Analysis", "check_analysis"]
+__all__ = ["Analysis", "check_analysis", "gives"]
 
 
 class Analysis:
@@ -87,7 +87,8 @@ class Analysis:
         Parameters
         ----------
         paths : Paths
-            ``paths.image_path`` is the folder for pictures, ``paths.output_path`` that of the fit.
+            ``paths.image_path`` is the folder for pictures, ``paths.output_path`` that of the fit; in a graph
+            of factors there is one below that of the fit for each data set.
         instance : object
             The user's objects with the greatest log likelihood so far.
         """
@@ -187,6 +188,13 @@ class Analysis:
         ...         return {"fwhm": 2.3548 * instance.line.sigma}
         """
         raise LikelihoodError(f"{type(self).__name__} has no derived quantities.")
+
+
+def gives(analysis: Any, method: str) -> bool:
+    """Whether an analysis has one of the optional methods; one of many data sets, whether it can be asked."""
+    if hasattr(analysis, "gives_of_all"):
+        return bool(analysis.gives_of_all(method))
+    return getattr(type(analysis), method) is not getattr(Analysis, method)
 
 
 def check_analysis(analysis: Any) -> None:

@@ -15,7 +15,7 @@ from pytensor.tensor.elemwise import Elemwise
 
 from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
 
-__all__ = ["compile_batched", "compute_terms"]
+__all__ = ["compile_batched", "compute_output", "compute_terms"]
 
 Batched = Callable[[np.ndarray], np.ndarray]
 
@@ -73,10 +73,15 @@ def compute_terms(symbolic: SymbolicLogLikelihood, vectors: np.ndarray) -> np.nd
     -------
     numpy.ndarray, shape (..., terms)
     """
-    largest = max(_size(output) for node in _nodes(symbolic, symbolic.terms) for output in node.outputs)
+    return compute_output(symbolic, symbolic.terms, vectors)
+
+
+def compute_output(symbolic: SymbolicLogLikelihood, output: Any, vectors: np.ndarray) -> np.ndarray:
+    """Compute another vector of the likelihood's graph at many vectors, shape (..., size), likewise."""
+    sizes = [_size(made) for node in _nodes(symbolic, output) for made in node.outputs]
     flat = vectors.reshape(-1, vectors.shape[-1])
-    terms = _in_chunks(symbolic, symbolic.terms, max(1, CACHED_ELEMENTS // largest))(flat)
-    return terms.reshape(*vectors.shape[:-1], -1)
+    values = _in_chunks(symbolic, output, max(1, CACHED_ELEMENTS // max(sizes, default=1)))(flat)
+    return values.reshape(*vectors.shape[:-1], -1)
 
 
 def _nodes(symbolic: SymbolicLogLikelihood, output: Any) -> list[Any]:

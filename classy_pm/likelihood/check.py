@@ -11,6 +11,7 @@ from classy_pm.likelihood.analysis import Analysis, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import LogLikelihood
 from classy_pm.likelihood.infinite import check_infinite
+from classy_pm.likelihood.joint import analysis_of
 from classy_pm.model import Node
 from classy_pm.plan import make_plan
 
@@ -44,7 +45,12 @@ class GradientCheck:
 
 @checked_call("Write check_gradient(model, analysis); points=, random_seed= and rtol= by name.")
 def check_gradient(
-    model: Node, analysis: Analysis, *, points: int = 5, random_seed: int = 0, rtol: float = 1e-4
+    model: Node,
+    analysis: Analysis | None = None,
+    *,
+    points: int = 5,
+    random_seed: int = 0,
+    rtol: float = 1e-4,
 ) -> GradientCheck:
     """Compare the gradient of a log likelihood with finite differences at draws from the prior.
 
@@ -52,8 +58,9 @@ def check_gradient(
 
     Parameters
     ----------
-    model : Model or Collection
+    model : Model, Collection or FactorGraphModel
     analysis : Analysis
+        Of a graph of factors none: they have theirs.
     points : int
         At how many draws.
     random_seed : int
@@ -73,8 +80,9 @@ def check_gradient(
         If there is no gradient.
     """
     check_order("check_gradient(model, analysis)", model, analysis)
-    check_analysis(analysis)
     plan = make_plan(model)
+    analysis = analysis_of(model, analysis, "check_gradient(model, analysis)")
+    check_analysis(analysis)
     check_infinite(plan, analysis)
     plain = LogLikelihood(plan, analysis)
     vectors = _possible(plain, plan.draws(50 * points, random_seed))[:points]

@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import math
 import unicodedata
+from collections.abc import Iterable
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
 from classy_pm.errors import Faults, FitException, LikelihoodError
-from classy_pm.likelihood.analysis import Analysis
+from classy_pm.likelihood.analysis import Analysis, gives
 from classy_pm.plan import Plan
 
-__all__ = ["DerivedQuantities"]
+__all__ = ["DerivedQuantities", "called", "can_name_a_variable", "told"]
 
 # Draws from the prior at which the names and shapes are looked up.
 TRIAL_POINTS = 10
 # A quantity of which all draws together would be more numbers than this (200 MB) is left out.
 MAX_NUMBERS = 25_000_000
 # Names that every result has already.
-_TAKEN = ("chain", "draw", "sample", "log_weight", "log_prior", "total_log_likelihood")
+_TAKEN = (
+    *("chain", "draw", "sample"),
+    *("log_weight", "log_prior", "total_log_likelihood", "factor_log_likelihood"),
+)
 
 
 class DerivedQuantities:
@@ -39,7 +43,12 @@ class DerivedQuantities:
     @property
     def exist(self) -> bool:
         """Whether the analysis derives anything."""
-        return type(self.analysis).derived is not Analysis.derived
+        return gives(self.analysis, "derived")
+
+    @property
+    def dims(self) -> dict[str, list[str]]:
+        """The dims of those quantities that have names for them."""
+        return {}
 
     @cached_property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -105,19 +114,18 @@ class DerivedQuantities:
         faults: list[Exception] = []
         impossible = 0
         for place, vector in enumerate(flat if kept else ()):
-            try:
-                for name, value in self(vector).items():
-                    if name in values:
-                        values[name][place] = value
-            except FitException:
-                impossible += 1
-            except Exception as error:  # the draws were dear: this does not lose them
-                faults.append(error)
+            found, errors = self._found(vector)
+            for name, value in found.items():
+                if name in values:
+                    values[name][place] = value
+            failed = [error for error in errors if not isinstance(error, FitException)]
+            faults += failed[:1]
+            impossible += len(errors) > len(failed)
         notices = [f"`{name}` of `derived` was left out: it is too large to keep." for name in large]
         if faults:
             notices.append(
                 f"`derived` failed at {len(faults)} of {len(flat)} draws, where its values are NaN. The "
-                f"first time: {type(faults[0]).__name__}: {faults[0]}"
+                f"first time: {type(faults[0]).__name__}: {told(faults[0])}"
             )
         for name, value in values.items():
             missing = int(np.count_nonzero(np.isnan(value).any(axis=tuple(range(1, value.ndim)))))
@@ -130,24 +138,17 @@ class DerivedQuantities:
         batch = vectors.shape[:-1]
         return {name: value.reshape(*batch, *self.shapes[name]) for name, value in values.items()}, notices
 
-    def _called(self, vector: np.ndarray) -> dict[str, np.ndarray]:
-        with np.errstate(all="ignore"):
-            found = self.analysis.derived(self.plan.instance(vector))
-        name = f"{type(self.analysis).__name__}.derived"
-        cure = 'Return numbers by name, for example {"fwhm": 2.3548 * instance.sigma}.'
-        if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
-            raise LikelihoodError(f"{name} returned {found!r}, not a dict with names.", cure=cure)
-        values = {}
-        for key, value in found.items():
-            try:
-                values[key] = np.asarray(value)
-            except ValueError:
-                values[key] = np.array(None)  # lists of unequal lengths
-            if values[key].dtype.kind not in "biuf":
-                raise LikelihoodError(f"{name} returned {value!r} as `{key}`.", cure=cure)
-        return {key: value.astype(float) for key, value in values.items()}
+    def _found(self, vector: np.ndarray) -> tuple[dict[str, np.ndarray], list[Exception]]:
+        """Return the quantities at one vector, and what was raised."""
+        try:
+            return self(vector), []
+        except Exception as error:  # the draws were dear: this does not lose them
+            return {}, [error]
 
-    def _check_names(self, values: dict[str, Any]) -> None:
+    def _called(self, vector: np.ndarray) -> dict[str, np.ndarray]:
+        return called(self.analysis, self.plan.instance(vector))
+
+    def _check_names(self, values: Iterable[str]) -> None:
         faults = Faults()
         plan = self.plan
         parameters = [*plan.names, *(".".join(path) for path, _ in plan.derived)]
@@ -165,6 +166,36 @@ class DerivedQuantities:
             f"{type(self.analysis).__name__}.derived uses names that cannot be told apart.",
             cure="Call these quantities otherwise.",
         )
+
+
+def called(analysis: Any, instance: Any) -> dict[str, np.ndarray]:
+    """Return what an analysis derives from an instance, as arrays by name.
+
+    Raises
+    ------
+    LikelihoodError
+        If it is no dict of numbers.
+    """
+    with np.errstate(all="ignore"):
+        found = analysis.derived(instance)
+    name = f"{type(analysis).__name__}.derived"
+    cure = 'Return numbers by name, for example {"fwhm": 2.3548 * instance.sigma}.'
+    if not isinstance(found, dict) or not all(isinstance(key, str) for key in found):
+        raise LikelihoodError(f"{name} returned {found!r}, not a dict with names.", cure=cure)
+    values = {}
+    for key, value in found.items():
+        try:
+            values[key] = np.asarray(value)
+        except ValueError:
+            values[key] = np.array(None)  # lists of unequal lengths
+        if values[key].dtype.kind not in "biuf":
+            raise LikelihoodError(f"{name} returned {value!r} as `{key}`.", cure=cure)
+    return {key: value.astype(float) for key, value in values.items()}
+
+
+def told(error: Exception) -> str:
+    """Return what an exception says, and of which data set it is."""
+    return " ".join([str(error), *getattr(error, "__notes__", ())])
 
 
 def can_name_a_variable(name: str) -> bool:

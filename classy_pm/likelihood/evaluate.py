@@ -9,16 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.errors import FitException, LikelihoodError
-from classy_pm.likelihood.analysis import Analysis
+from classy_pm.errors import FitException, LikelihoodError, some_of
+from classy_pm.likelihood.analysis import Analysis, gives
 from classy_pm.likelihood.suspects import suspects
 from classy_pm.plan import Plan
 
 __all__ = ["LogLikelihood", "forget_other_precision", "in_double_precision"]
 
-# How many parameters an error shows.
-SHOWN = 30
-
+# So many parameters are told with a fault.
+MOST_TOLD = 100
 _INFINITY = float("inf")
 _AS_IT_IS: AbstractContextManager[None] = nullcontext()
 # What `jax_enable_x64` has been in this process: PyTensor's JAX backend changes it when it is loaded.
@@ -151,12 +150,12 @@ class LogLikelihood:
     @property
     def has_gradient(self) -> bool:
         """Whether the analysis gives the gradient itself."""
-        return type(self.analysis).log_likelihood_gradient is not Analysis.log_likelihood_gradient
+        return gives(self.analysis, "log_likelihood_gradient")
 
     @property
     def has_pointwise(self) -> bool:
         """Whether the analysis gives the pointwise terms itself."""
-        return type(self.analysis).log_likelihood_pointwise is not Analysis.log_likelihood_pointwise
+        return gives(self.analysis, "log_likelihood_pointwise")
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         """Return the analysis' own gradient at one vector, shape (size,); zero where it is impossible."""
@@ -173,7 +172,7 @@ class LogLikelihood:
             raise LikelihoodError(
                 f"{type(self.analysis).__name__}.log_likelihood_gradient returned an array of shape "
                 f"{array.shape}, not one number for each of the {self.plan.size} free parameters.",
-                cure=f"In the order of model.paths: {', '.join(self.plan.element_names)}.",
+                cure=f"In the order of model.paths: {some_of(self.plan.element_names, MOST_TOLD)}.",
             )
         return array.astype(float)
 
@@ -213,7 +212,6 @@ class LogLikelihood:
         return float(number)
 
     def _at(self, vector: np.ndarray) -> str:
-        named = list(zip(self.plan.element_names, vector, strict=False))
-        values = ", ".join(f"{name} = {float(value)!r}" for name, value in named[:SHOWN])
-        more = f", and {len(named) - SHOWN} more" if len(named) > SHOWN else ""
-        return f"The parameters were {values}{more}."
+        named = zip(self.plan.element_names, vector, strict=False)
+        values = some_of((f"{name} = {float(value)!r}" for name, value in named), MOST_TOLD)
+        return f"The parameters were {values}."

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytensor
+import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
 
 from classy_pm.likelihood.trace import trace
@@ -38,5 +40,17 @@ def build_expression(plan: Plan, expression: Derived | Assertion, variables: Seq
         return expression.evaluate(value_of)
 
     witness = plan.split(plan.draws(1, random_seed=0)[0])[: len(inputs)]
-    traced = trace(evaluate, inputs, witnesses=[tuple(witness)])
-    return graph_replace(traced.value, dict(zip(inputs, variables, strict=True)), strict=False)
+    shape = np.shape(evaluate(list(witness)))
+    if not shape:
+        value = trace(evaluate, inputs, witnesses=[tuple(witness)]).value
+    else:
+        # A trace is of one number. An array is the slope of its weighted sum by the weights.
+        weights = pt.tensor(dtype="float64", shape=shape)
+        traced = trace(
+            lambda values: np.sum(evaluate(values[:-1]) * values[-1]),
+            [*inputs, weights],
+            witnesses=[(*witness, np.ones(shape))],
+        )
+        slope = pytensor.grad(traced.value, weights)
+        value = graph_replace(slope, {weights: pt.ones(shape)}, strict=False)
+    return graph_replace(value, dict(zip(inputs, variables, strict=True)), strict=False)

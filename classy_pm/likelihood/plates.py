@@ -21,6 +21,7 @@ from classy_pm.errors import TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.joint import JointAnalysis, or_impossible
+from classy_pm.likelihood.plate_trace import PlateTrace
 from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
@@ -56,7 +57,7 @@ class Batch:
     data: dict[str, np.ndarray]
 
 
-def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[Trace, Proof]:
+def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[PlateTrace, Proof]:
     """Trace the likelihoods of a graph's factors, plate by plate, and prove the trace.
 
     Value and gradient are proved for one data set in the middle of each batch, as those of a fit of one data
@@ -72,7 +73,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
 
     Returns
     -------
-    trace : Trace
+    trace : PlateTrace
         Of the sum over all factors, with the terms of all where all have them.
     proof : Proof
 
@@ -85,6 +86,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
     assert isinstance(layout, PlateLayout)
     draws = [plan.split(draw) for draw in plan.draws(WITNESSES, random_seed=0)]
     names: list[str] = []
+    counts: dict[str, int] = {}
     proofs: list[Proof] = []
     values, terms, reasons = [], [], []
     for plate in layout.plates:
@@ -94,19 +96,26 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
             one = _trace_one(plate, batch, columns, taken)
             proofs.append(_prove_one(batch, one))
             value, term, reason = _spread(plate, batch, columns, one)
-            names += [plate.names[place] for place in batch.places]
+            of_batch = [plate.names[place] for place in batch.places]
+            names += of_batch
+            if term is not None:
+                (numbers,) = term.type.shape
+                counts |= dict.fromkeys(of_batch, numbers // len(of_batch))
             values.append(value)
             terms.append(term)
             reasons += [reason] if term is None else []
     each = pt.concatenate(values)
     _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
     length = 0 if reasons else sum(term.type.shape[0] for term in terms)
-    found = Trace(
+    found = PlateTrace(
         value=pt.sum(each),
         terms=None if reasons else pt.specify_shape(pt.concatenate(terms), (length,)),
         terms_reason=reasons[0] if reasons else None,
         paths=(),
         conditions=(),
+        each=each,
+        factors=tuple(names),
+        term_counts={} if reasons else counts,
     )
     return found, Proof(
         points=sum(proof.points for proof in proofs) + COMPARED,

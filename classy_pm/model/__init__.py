@@ -3,6 +3,7 @@
 This floor knows classes and numbers; it imports neither PyMC nor PyTensor.
 """
 
+from classy_pm.model.along_plates import Along, along, axes_of, of_factor
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.factors import AnalysisFactor, FactorGraphModel, HierarchicalFactor
@@ -10,6 +11,7 @@ from classy_pm.model.foreign import Prior
 from classy_pm.model.layout import FreeParameter, Layout
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
+from classy_pm.model.one_factor import OneFactor
 from classy_pm.model.plates import PlateLayout
 from classy_pm.model.prior import AbstractPrior, Array, MissingPrior
 from classy_pm.model.priors import (
@@ -28,6 +30,7 @@ from classy_pm.model.signature import REQUIRED
 __all__ = [
     "REQUIRED",
     "AbstractPrior",
+    "Along",
     "AnalysisFactor",
     "Array",
     "Assertion",
@@ -48,11 +51,15 @@ __all__ = [
     "MissingPrior",
     "Model",
     "Node",
+    "OneFactor",
     "Path",
     "PlateLayout",
     "Prior",
     "Stranger",
     "StudentTPrior",
     "UniformPrior",
+    "along",
+    "axes_of",
     "model_of_strangers",
+    "of_factor",
 ]

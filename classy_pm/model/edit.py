@@ -8,7 +8,7 @@ from typing import Any
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.expressions import Assertion, Derived, Expression
-from classy_pm.model.factors import FactorGraphModel, HierarchicalFactor
+from classy_pm.model.factors import AnalysisFactor, FactorGraphModel, HierarchicalFactor
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
 from classy_pm.model.prior import AbstractPrior, MissingPrior
@@ -80,8 +80,18 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
     new_root = copied(root)
     if isinstance(root, FactorGraphModel):
         pairs = [tuple(map(copier.expression, pair)) for pair in root.drawn_from().items()]
-        new_root._set_factors(root._factors, [HierarchicalFactor.of(*pair) for pair in pairs])
+        parents = [HierarchicalFactor.of(*pair) for pair in pairs]
+        new_root._set_factors(_factors_of(root, new_root), parents)
     return new_root
+
+
+def _factors_of(graph: FactorGraphModel, new: Any) -> dict[str, AnalysisFactor]:
+    """Return the factors of a graph with the models of another."""
+    return {
+        name: AnalysisFactor(child, graph._factors[name].analysis, graph._factors[name].name)
+        for name, child in new.children()
+        if name in graph._factors
+    }
 
 
 def empty_like(node: Node) -> Node:
@@ -155,6 +165,8 @@ def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
     found = selected(root, ())
     if found is None:
         raise ModelError("Nothing of the model is left.", cure="model.paths lists its parameters.")
+    if isinstance(root, FactorGraphModel):
+        found._set_factors(_factors_of(root, found), root._parents)
     # An assertion may speak of parameters of other parts, so that these must all be there.
     kept = {prior for expression in _expressions(found) for prior in _priors_under(expression)}
     for node, new in pairs:

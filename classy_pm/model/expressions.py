@@ -160,6 +160,10 @@ class Derived(Expression):
         operands = (value_of(item) if isinstance(item, Expression) else item for item in self.operands)
         return self.function(*operands)
 
+    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
+        """Return it written out, with the names of what has one; for what is no function by itself."""
+        return _infix(self.function, self.operands, name_of)
+
     def __repr__(self) -> str:
         return render(self)
 
@@ -319,8 +323,10 @@ def render(item: Any, name_of: Callable[[Expression], str | None] = lambda item:
     name = name_of(item) if isinstance(item, Expression) else None
     if name is not None:
         return name
-    if isinstance(item, Derived):
+    if type(item) is Derived:
         return _infix(item.function, item.operands, name_of)
+    if isinstance(item, Derived):
+        return item.as_text(name_of)
     if isinstance(item, np.ndarray) and item.ndim:
         return f"<{item.size} numbers>"
     return repr(item)

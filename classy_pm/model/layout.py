@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.errors import Faults, FitException, ModelError
+from classy_pm.errors import Faults, FitException, ModelError, some_of
 from classy_pm.model.expressions import Assertion, Derived, Expression
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.model import Model
@@ -31,6 +31,8 @@ __all__ = ["FreeParameter", "Layout", "walk"]
 MAX_REJECTIONS = 100_000
 # How many nodes, parameters and constants a model may have.
 MAX_PLACES = 1_000_000
+# So many parameters are named in an error.
+MOST_NAMED = 100
 
 
 @dataclass(frozen=True)
@@ -364,7 +366,7 @@ class Layout:
             given = str(array.size) if array.ndim == 1 else f"the shape {array.shape}"
             raise ModelError(
                 f"The model has {self.size} free parameters; a vector of {given} was given.",
-                cure=f"In order: {', '.join('.'.join(path) for path in self.element_paths)}.",
+                cure=f"In order: {some_of(('.'.join(path) for path in self.element_paths), MOST_NAMED)}.",
             )
         return array
 

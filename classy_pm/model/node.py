@@ -125,7 +125,8 @@ class Node:
     def _cached_layout_of(self, read: Callable[[Self], Any]) -> Any:
         cached = self.__dict__.get("_cached_layout")
         if cached is None or cached[0] != _LastChange.number:
-            cached = (_LastChange.number, read(self))
+            layout = read(self)  # of a graph of factors this makes models, which count as changes
+            cached = (_LastChange.number, layout)
             object.__setattr__(self, "_cached_layout", cached)
         return cached[1]
 

@@ -10,8 +10,8 @@ the plate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, override
 
@@ -20,7 +20,7 @@ import numpy as np
 from classy_pm.errors import ModelError
 from classy_pm.model.collection import Collection, Instance
 from classy_pm.model.edit import empty_like
-from classy_pm.model.expressions import Assertion, Derived, Expression, is_number
+from classy_pm.model.expressions import Assertion, Derived, Expression, is_number, render
 from classy_pm.model.factors import FactorGraphModel
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.layout import Layout, walk
@@ -32,6 +32,10 @@ __all__ = ["Plate", "PlateLayout"]
 
 # The dim of a graph with one plate, and what those of several are called.
 DIM, DIMS = "dataset", "plate_{}"
+# Of things that stand one by one along a plate, so many are shown.
+SHOWN = 3
+# The dim of what there is of each factor, whatever its plate.
+FACTORS = "factor"
 
 
 class Stacked(Derived):
@@ -41,6 +45,14 @@ class Stacked(Derived):
         self.function: Any = stack
         self.operands = tuple(operands)
         self.operations = self.depth = 1
+
+    @override
+    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
+        if not any(isinstance(item, Expression) for item in self.operands):
+            return f"<{len(self.operands)} numbers>"
+        shown = [render(item, name_of) for item in self.operands[:SHOWN]]
+        more = len(self.operands) - len(shown)
+        return f"each its own: {', '.join(shown)}" + (f", and {more} more" if more else "")
 
     @override
     def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
@@ -57,10 +69,15 @@ class Element(Derived):
         self.operands = (array, place)
         self.operations = self.depth = 1
 
+    @override
+    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
+        array, place = self.operands
+        return f"{render(array, name_of)}[{place}]"
+
 
 def stack(*items: Any) -> Any:
     """Return an array of numbers."""
-    return np.stack([np.asarray(item) if is_number(item) else item for item in items])
+    return np.stack([np.asarray(item) if type(item) in (int, float) else item for item in items])
 
 
 def element(array: Any, place: Any) -> Any:
@@ -112,10 +129,20 @@ class PlateLayout(Layout):
     plates : tuple of Plate
     along : dict of Expression to str
         The dim of each expression that has one.
+    models : dict of str to Node
+        The model of each factor, by its name.
+    drawn : dict of AbstractPrior to AbstractPrior
+        The prior from a parent of each parameter that is drawn from one.
+    standing : dict of AbstractPrior to (AbstractPrior, int or None)
+        The free parameter that stands for one of the user's, and which element along its plate it is; None
+        for all of it.
     """
 
     plates: tuple[Plate, ...] = ()
-    along: dict[Expression, str] = None  # type: ignore[assignment]
+    along: dict[Expression, str] = field(default_factory=dict)
+    models: Mapping[str, Node] = field(default_factory=dict)
+    drawn: dict[AbstractPrior, AbstractPrior] = field(default_factory=dict)
+    standing: dict[AbstractPrior, tuple[AbstractPrior, int | None]] = field(default_factory=dict)
 
     @classmethod
     def of_graph(cls, graph: FactorGraphModel) -> PlateLayout:
@@ -127,9 +154,32 @@ class PlateLayout(Layout):
         """The names of the factors along each dim."""
         return {plate.dim: list(plate.names) for plate in self.plates}
 
+    @property
+    def factor_dim(self) -> str:
+        """The dim of what there is of every factor: of a single plate its own."""
+        return self.plates[0].dim if len(self.plates) == 1 else FACTORS
+
+    def plate_of(self, name: str) -> tuple[Plate, int]:
+        """Return the plate of a factor, and its place along it."""
+        return next((plate, plate.names.index(name)) for plate in self.plates if name in plate.names)
+
     def dims_of(self, expression: Expression) -> tuple[str, ...]:
         """Return the dims of a parameter's leading axes."""
         return (self.along[expression],) if expression in self.along else ()
+
+    @cached_property
+    def element_paths(self) -> list[Path]:
+        """The path of each number of the vector; along a plate elements are named by the factors."""
+        paths = []
+        for parameter in self.parameters:
+            if parameter.prior not in self.along:
+                paths += parameter.element_paths()
+                continue
+            *above, last = parameter.path
+            names = self.coords[self.along[parameter.prior]]
+            for first, *others in np.ndindex(parameter.shape):
+                paths.append((*above, f"{last}[{','.join([names[first], *map(str, others)])}]"))
+        return paths
 
     def columns_of(self, plate: Plate, value_of: Callable[[Expression], Any]) -> list[tuple[Any, bool]]:
         """Return the values in each slot of a plate, and whether they are along it or shared."""
@@ -217,7 +267,29 @@ class _Reader:
             )
         read = Layout.of(root)
         fields = {name: getattr(read, name) for name in Layout.__dataclass_fields__}
-        return PlateLayout(**fields, plates=tuple(plates), along=self.along)
+        named = dict(zip(self.graph.factor_names, models, strict=True))
+        return PlateLayout(
+            **fields,
+            plates=tuple(plates),
+            along=self.along,
+            models=named,
+            drawn=self.drawn,
+            standing=self._standing(),
+        )
+
+    def _standing(self) -> dict[AbstractPrior, tuple[AbstractPrior, int | None]]:
+        """Return what stands for each of the user's parameters."""
+        arrays: dict[int, Any] = {}
+        found: dict[AbstractPrior, tuple[AbstractPrior, int | None]] = {
+            item: (made, None)
+            for item, made in self.made.items()
+            if isinstance(item, AbstractPrior) and isinstance(made, AbstractPrior)
+        }
+        for prior, (items, place, dim) in self.element.items():
+            if id(items) not in arrays:
+                arrays[id(items)] = self._column(items, dim)
+            found[prior] = arrays[id(items)], place
+        return found
 
     def _add_assertions(self, part: Node, models: list[Node], dim: str) -> None:
         """Give the model of arrays the assertions of the factors' models, column by column."""

@@ -249,7 +249,7 @@ def _check_names(layout: Layout) -> None:
             faults.add(
                 name, "is the name of two things; an assertion is named by add_assertion(..., name=...)"
             )
-        if name in _TAKEN:
+        if name in _TAKEN or name in layout.coords:
             faults.add(name, "is a name that every result has already; call the parameter otherwise")
         if len(name) > _LONGEST:
             faults.add(

@@ -12,12 +12,19 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import Faults, ModelError
-from classy_pm.model import AbstractPrior, GaussianPrior
+from classy_pm.model import (
+    AbstractPrior,
+    FactorGraphModel,
+    GaussianPrior,
+    HierarchicalFactor,
+    OneFactor,
+    PlateLayout,
+)
 from classy_pm.model.edit import rebuild
 from classy_pm.model.layout import Layout
 from classy_pm.result.samples import Samples
 
-__all__ = ["centred_model", "posterior_width"]
+__all__ = ["centred_graph", "centred_model", "posterior_width"]
 
 # A limit beyond this is none: it comes of inverting a distribution function numerically.
 LARGEST_LIMIT = 1e300
@@ -49,28 +56,97 @@ def centred_model(layout: Layout, samples: Samples, width_of: Width) -> Any:
     ModelError
         If a parameter has no width; all of them are named.
     """
-    medians = np.array(samples.median_pdf_vector)
-    errors = np.max(samples.errors_at_sigma(1.0), axis=1, initial=-np.inf)
-    faults = Faults()
+    centre = _Centre(samples, width_of)
 
     def new_prior(prior: AbstractPrior, arguments: dict[str, Any]) -> AbstractPrior:
         if any(True for _ in prior.inputs()):
             return prior.with_arguments(arguments)
-        index = layout.position[prior]
-        name, place = layout.parameters[index].name, layout.slices[index]
-        widths = np.asarray(width_of(prior, medians[place], errors[place]), dtype=float)
-        if not np.all((widths > 0.0) & np.isfinite(widths)):
-            faults.add(name, "has no width: its draws do not differ")
-            return prior
-        return _normal(prior, medians[place], widths)
+        return centre.of(prior, np.arange(layout.size)[layout.slices[layout.position[prior]]])
 
     model = rebuild(layout.root, new_prior)
-    faults.raise_as(
-        ModelError,
-        "This posterior cannot be the prior of another fit.",
-        cure="Take the values as constants, result.instance, or a search that samples the posterior.",
-    )
+    centre.tell()
     return model
+
+
+def centred_graph(graph: FactorGraphModel, layout: PlateLayout, samples: Samples, width_of: Width) -> Any:
+    """Return a graph of factors with normal priors likewise.
+
+    What the data sets share they share in the new graph, and what they draw from a parent they draw from it.
+
+    Parameters
+    ----------
+    graph : FactorGraphModel
+        That was fitted.
+    layout : PlateLayout
+        Of it.
+    samples : Samples
+    width_of : callable
+
+    Returns
+    -------
+    FactorGraphModel
+
+    Raises
+    ------
+    ModelError
+        If a parameter has no width; all of them are named.
+    """
+    centre = _Centre(samples, width_of)
+    made: dict[AbstractPrior, AbstractPrior] = {}
+
+    def new_prior(prior: AbstractPrior, arguments: dict[str, Any]) -> AbstractPrior:
+        made[prior] = _centred(prior, arguments)
+        return made[prior]
+
+    def _centred(prior: AbstractPrior, arguments: dict[str, Any]) -> AbstractPrior:
+        if any(True for _ in prior.inputs()):
+            return prior.with_arguments(arguments)
+        # What is drawn from a parent has that prior alone.
+        return centre.of(prior, OneFactor.places_of(layout, prior)) if prior in layout.standing else prior
+
+    new = rebuild(graph, new_prior)
+    # A parent without parameters is a prior like any other.
+    drawn = [
+        HierarchicalFactor.of(made[prior], centre.of(parent, OneFactor.places_of(layout, parent)))
+        if not any(True for _ in parent.inputs())
+        else factor
+        for (prior, parent), factor in zip(layout.drawn.items(), new._parents, strict=True)
+        if prior in made
+    ]
+    new._set_factors(new._factors, drawn)
+    centre.tell()
+    return new
+
+
+class _Centre:
+    """Makes normal priors of a posterior, and keeps what is wrong with it."""
+
+    def __init__(self, samples: Samples, width_of: Width) -> None:
+        self.names = samples.names
+        self.medians = np.array(samples.median_pdf_vector)
+        self.errors = np.max(samples.errors_at_sigma(1.0), axis=1, initial=-np.inf)
+        self.width_of = width_of
+        self.faults = Faults()
+
+    def of(self, prior: AbstractPrior, places: np.ndarray) -> AbstractPrior:
+        """Return the normal prior of a parameter whose numbers are at these places of the vector."""
+        medians = self.medians[places]
+        widths = np.asarray(self.width_of(prior, medians, self.errors[places]), dtype=float)
+        if np.all((widths > 0.0) & np.isfinite(widths)):
+            return _normal(prior, medians, widths)
+        name = self.names[places[0]]
+        self.faults.add(
+            name.partition("[")[0] if prior.shape else name, "has no width: its draws do not differ"
+        )
+        return prior
+
+    def tell(self) -> None:
+        """Raise one error that tells of all parameters without a width."""
+        self.faults.raise_as(
+            ModelError,
+            "This posterior cannot be the prior of another fit.",
+            cure="Take the values as constants, result.instance, or a search that samples the posterior.",
+        )
 
 
 def posterior_width(prior: AbstractPrior, medians: np.ndarray, errors: np.ndarray) -> np.ndarray:

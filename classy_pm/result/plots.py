@@ -214,7 +214,10 @@ def plot_fit(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> Fig
     names = known if names is None else names
     _require_known(names, known, "No data of these names were both observed and predicted.")
     both = xr.DataTree.from_dict(
-        {trees.POSTERIOR_PREDICTIVE: predicted[names], trees.OBSERVED: observed[names]}
+        {
+            trees.POSTERIOR_PREDICTIVE: xr.Dataset({item: _in_a_row(predicted[item], 2) for item in names}),
+            trees.OBSERVED: xr.Dataset({item: _in_a_row(observed[item], 0) for item in names}),
+        }
     )
     page: dict[str, Any] = {"figsize": (8.0, 4.0 * len(names)), "layout": "constrained"}
     if max(observed[item].size for item in names) > MAX_INTERVALS:
@@ -237,6 +240,15 @@ def plot_fit(tree: xr.DataTree, names: str | Sequence[str] | None = None) -> Fig
         )
     figure: Figure = plot.viz["figure"].item()
     return figure
+
+
+def _in_a_row(data: xr.DataArray, sampled: int) -> xr.DataArray:
+    """Return data of several axes, beside those of draws, along a single one: ArviZ draws no others."""
+    if data.ndim - sampled < 2:
+        return data
+    dims = data.dims[:sampled]
+    values = data.values.reshape(*data.shape[:sampled], -1)
+    return xr.DataArray(values, dims=[*dims, f"{data.name}_dim"], coords={dim: data[dim] for dim in dims})
 
 
 def quantile_band(curves: np.ndarray, sigma: float) -> tuple[np.ndarray, np.ndarray]:

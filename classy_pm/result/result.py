@@ -69,7 +69,8 @@ class Result:
         self.identifier = identifier
         self.from_catalog = from_catalog
         # A tree of its own with the same parameters: the model may be changed afterwards.
-        self._plan: Plan = make_plan(copy.copy(model) if isinstance(model, Node) else model)
+        self._model = copy.copy(model) if isinstance(model, Node) else model
+        self._plan: Plan = make_plan(self._model)
         self._attributes = trees.attributes_of(tree)
 
     # -- the draws --------------------------------------------------------------------------------
@@ -199,9 +200,12 @@ class Result:
             leaves, in at most 100 columns where the names allow it. NaN where not defined: a single point
             has no errors.
         """
+        return self._summary()
+
+    def _summary(self, only: Sequence[str] | None = None) -> PosteriorTable:
         from classy_pm.result.table import PosteriorTable
 
-        rows = trees.table_of(self.idata)
+        rows = trees.table_of(self.idata, only)
         if trees.drawn_vectors(self.idata).chains < 2:
             rows = {name: {key: row[key] for key in row if key != "r_hat"} for name, row in rows.items()}
         return PosteriorTable.from_rows(rows)
@@ -211,7 +215,8 @@ class Result:
         """The result as text: each parameter with its one sigma interval, and what was noticed."""
         from classy_pm.result.table import digits_for
 
-        table = trees.table_of(self.idata)
+        shown, more = self._shown(list(trees.scalars_of(self.idata)))
+        table = trees.table_of(self.idata, shown)
         width = max(map(len, table)) + 2
         rows = []
         for name, row in table.items():
@@ -222,12 +227,17 @@ class Result:
                 rows.append(f"{name:<{width}}{median:>14}  ({low}, {high})")
             else:
                 rows.append(f"{name:<{width}}{row['median']:>14.6g}")
+        rows += [more] * bool(more)
         what = "the best point" if self.kind == "optimum" else "medians and one sigma intervals"
         head = [f"{label:<24}{text}" for label, text in self._facts()]
         notices = [f"Note: {notice}" for notice in self.notices]
         return "\n".join(
             [*head, "", f"{what[0].upper()}{what[1:]}:", "", *rows, *([""] * bool(notices)), *notices]
         )
+
+    def _shown(self, names: Sequence[str]) -> tuple[list[str], str]:
+        """Return the names that are shown of those of a table, and what is said of the others."""
+        return list(names), ""
 
     def _facts(self) -> list[tuple[str, str]]:
         """Return what is true of the fit as a whole, each with its label."""
@@ -239,6 +249,9 @@ class Result:
         ]
         if self.kind == "optimum":
             facts[0] = ("Search", f"{search}, {_KINDS['optimum']}")
+        if factor := self._attributes.get("factor"):
+            count = self._attributes["factors"]
+            facts.insert(0, ("Data set", f"{factor}, one of {count} that were fitted together"))
         if self.log_evidence is not None:
             error = self.log_evidence_error
             facts.append(("Log evidence", f"{self.log_evidence:.6g}" + (f" ± {error:.2g}" if error else "")))
@@ -321,4 +334,6 @@ class Result:
             f"<div>{html.escape(label)}: {html.escape(text)}</div>" for label, text in self._facts()
         )
         notices = "".join(f"<div>Note: {html.escape(notice)}</div>" for notice in self.notices)
-        return f"<div>{facts}{self.summary()._repr_html_()}{notices}</div>"
+        shown, more = self._shown(list(trees.scalars_of(self.idata)))
+        body = self._summary(shown)._repr_html_()
+        return f"<div>{facts}{body}<div>{html.escape(more)}</div>{notices}</div>"

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from classy_pm.errors import ClassyError, ModelError, SettingError, UnknownNameError, did_you_mean
-from classy_pm.model import Path
+from classy_pm.model import Path, PlateLayout
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
 from classy_pm.result import weighted
@@ -53,6 +53,7 @@ class Samples:
 
     def __init__(self, tree: xr.DataTree, plan: Plan) -> None:
         self._plan = plan
+        self._names = plan.element_names
         self._no_instances = ""  # why none can be made
         self._drawn = trees.drawn_vectors(tree)
         self._attributes = trees.attributes_of(tree)
@@ -75,7 +76,7 @@ class Samples:
     @property
     def names(self) -> list[str]:
         """The free parameters' names, in the order of the vectors; an element of an array each."""
-        return list(self._plan.element_names)
+        return list(self._names)
 
     @property
     def vectors(self) -> np.ndarray:
@@ -299,12 +300,18 @@ class Samples:
     def _of_part(self, paths: Iterable[Path | str] | str, *, kept: bool) -> Samples:
         layout, drawn = self._plan.layout, self._drawn
         part, reason = selected_plan(layout.root, paths, kept=kept)
-        places = [np.arange(layout.size)[layout.slices[layout.position[p.prior]]] for p in part.parameters]
-        vectors = drawn.vectors[:, np.concatenate(places)]
+        places = np.concatenate(
+            [np.arange(layout.size)[layout.slices[layout.position[p.prior]]] for p in part.parameters]
+        )
+        vectors = drawn.vectors[:, places]
         other = self._with(
             trees.DrawnVectors(vectors, drawn.log_likelihood, drawn.log_prior, drawn.weights, drawn.chains)
         )
         other._plan = part
+        other._names = part.element_names
+        if isinstance(layout, PlateLayout):
+            other._names = tuple(self._names[place] for place in places)
+            reason = "those of a graph are of the data sets; take result[name].samples.with_paths(...)."
         other._no_instances = self._no_instances or reason
         return other
 

@@ -10,6 +10,7 @@ every statistic here is of the weighted draws: those of equal weight are fewer.
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import warnings
@@ -24,6 +25,7 @@ from classy_pm.result.weighted import effective_size, summarise
 
 __all__ = [
     "DrawnVectors",
+    "dims_of",
     "drawn_vectors",
     "draws_of",
     "make_tree",
@@ -42,6 +44,8 @@ POINTWISE = "log_likelihood"
 # Not `log_likelihood`: ArviZ would take that for pointwise terms.
 LOG_LIKELIHOOD = "total_log_likelihood"
 LOG_PRIOR = "log_prior"
+# Of a graph of factors: the log likelihood of each data set.
+FACTOR_LOG_LIKELIHOOD = "factor_log_likelihood"
 DIVERGING = "diverging"
 TERM = "likelihood_term"
 WEIGHTED = "weighted_posterior"
@@ -125,10 +129,12 @@ def make_tree(
         tree[POINTWISE] = xr.DataTree(terms.assign_coords(draw=terms["draw"] * pointwise_step))
     if weighted is not None:
         flat = {
-            name: ([SAMPLE, *_dims_of(name, values.ndim - 1, named)], values)
+            name: ([SAMPLE, *dims_of(name, values.ndim - 1, named)], values)
             for name, values in weighted.items()
         }
-        tree[WEIGHTED] = xr.DataTree(xr.Dataset(flat, coords=known))
+        used = {dim for dims_of_variable, _ in flat.values() for dim in dims_of_variable}
+        coords_used = {dim: names for dim, names in known.items() if dim in used}
+        tree[WEIGHTED] = xr.DataTree(xr.Dataset(flat, coords=coords_used))
     for name, dataset in (groups or {}).items():
         tree[name] = xr.DataTree(dataset)
     tree.attrs["free_parameters"] = json.dumps(list(free))
@@ -136,7 +142,7 @@ def make_tree(
     return tree
 
 
-def _dims_of(name: str, ndim: int, named: Mapping[str, Sequence[str]]) -> list[str]:
+def dims_of(name: str, ndim: int, named: Mapping[str, Sequence[str]]) -> list[str]:
     """Return the dims of a variable, of which the first ones may have names."""
     known = list(named.get(name, ()))
     return known + [f"{name}_dim_{axis}" for axis in range(len(known), ndim)]
@@ -145,7 +151,7 @@ def _dims_of(name: str, ndim: int, named: Mapping[str, Sequence[str]]) -> list[s
 def _whole(posterior: Mapping[str, Any], named: Mapping[str, Sequence[str]]) -> dict[str, list[str]]:
     """Return the dims of all variables of which some have names."""
     return {
-        name: _dims_of(name, np.ndim(posterior[name]) - 2, named) if name in posterior else list(dims)
+        name: dims_of(name, np.ndim(posterior[name]) - 2, named) if name in posterior else list(dims)
         for name, dims in named.items()
     }
 
@@ -257,11 +263,11 @@ def pointwise_of(tree: xr.DataTree) -> xr.DataArray | None:
     return tree[POINTWISE].to_dataset()["likelihood"] if POINTWISE in tree.children else None
 
 
-def scalars_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
+def scalars_of(tree: xr.DataTree, *, numbered: bool = False) -> dict[str, np.ndarray]:
     """Return every free or derived number by its name, in the order of `drawn_vectors`, shape (draws,).
 
-    The elements of an array are named ``weights[0]``, ``weights[1]``, ... Large arrays that are not free
-    are left out.
+    The elements of an array are named ``weights[0]``, ``weights[1]``, ..., and along a plate by the data sets
+    (unless they shall be numbered), ``line.centre[object_3]``. Large arrays that are not free are left out.
     """
     weighted = WEIGHTED in tree.children
     dataset = tree[WEIGHTED if weighted else POSTERIOR].to_dataset()
@@ -270,8 +276,10 @@ def scalars_of(tree: xr.DataTree) -> dict[str, np.ndarray]:
     for name in listed_names(tree):
         array = dataset[name].values
         values = array.reshape(-1, *array.shape[dims:])
-        for index in np.ndindex(values.shape[1:]):
-            scalars[_label(name, index)] = values[(slice(None), *index)]
+        labels = _labels(name, dataset[name].dims[dims:], dataset, numbered)
+        flat = values.reshape(len(values), -1)
+        for place, label in enumerate(labels.values()):
+            scalars[label] = flat[:, place]
     return scalars
 
 
@@ -285,8 +293,10 @@ def listed_names(tree: xr.DataTree) -> list[str]:
     ]
 
 
-def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:
-    """Summarise each free or derived number.
+def table_of(
+    tree: xr.DataTree, only: Sequence[str] | None = None, *, numbered: bool = False
+) -> dict[str, dict[str, float]]:
+    """Summarise each free or derived number, or only some of them, named as by `scalars_of`.
 
     Returns
     -------
@@ -296,11 +306,15 @@ def table_of(tree: xr.DataTree) -> dict[str, dict[str, float]]:
         defined.
     """
     weights = weights_of(tree)
-    quality = _quality_of_chains(tree) if weights is None else {}
+    scalars = scalars_of(tree, numbered=numbered)
+    if only is not None:
+        scalars = {name: scalars[name] for name in only}
+    quality = (
+        {} if weights is not None else _quality_of_chains(tree, numbered, None if only is None else scalars)
+    )
     kish = {} if weights is None else {"ess": effective_size(weights), "r_hat": float("nan")}
     return {
-        name: {**summarise(values, weights), **quality.get(name, kish)}
-        for name, values in scalars_of(tree).items()
+        name: {**summarise(values, weights), **quality.get(name, kish)} for name, values in scalars.items()
     }
 
 
@@ -310,31 +324,49 @@ def free_rows(tree: xr.DataTree, table: Mapping[str, dict[str, float]]) -> dict[
     return {name: row for name, row in table.items() if name.partition("[")[0] in free}
 
 
-def _quality_of_chains(tree: xr.DataTree) -> dict[str, dict[str, float]]:
-    """Return the effective sample size and R-hat of each number."""
+def _quality_of_chains(
+    tree: xr.DataTree, numbered: bool, only: Mapping[str, np.ndarray] | None
+) -> dict[str, dict[str, float]]:
+    """Return the effective sample size and R-hat of each number, or only of some."""
     import arviz_stats
 
     posterior = tree[POSTERIOR].to_dataset()[listed_names(tree)]
+    if only is not None:
+        sizes = posterior.sizes["chain"], posterior.sizes["draw"]
+        some = {name: (["chain", "draw"], values.reshape(sizes)) for name, values in only.items()}
+        posterior = xr.Dataset(some)
     several = posterior.sizes["chain"] > 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         # Of draws that are all equal, or beyond all bounds, ArviZ cannot say much and warns: it is NaN.
         warnings.simplefilter("ignore", RuntimeWarning)
         stats = [arviz_stats.ess(posterior, method=method) for method in ("bulk", "tail")]
-        r_hat = _by_label(arviz_stats.rhat(posterior)) if several else {}
-    bulk, tail = (_by_label(stat) for stat in stats)
+        r_hat = _by_label(arviz_stats.rhat(posterior), numbered) if several else {}
+    bulk, tail = (_by_label(stat, numbered) for stat in stats)
     return {
         name: {"ess": min(bulk[name], tail[name]), "r_hat": r_hat.get(name, float("nan"))} for name in bulk
     }
 
 
-def _by_label(summary: Any) -> dict[str, float]:
+def _by_label(summary: Any, numbered: bool) -> dict[str, float]:
     """Return what ArviZ found of each variable by the names of `scalars_of`."""
     return {
-        _label(name, index): float(array.values[index])
+        label: float(array.values[index])
         for name, array in summary.data_vars.items()
-        for index in np.ndindex(array.shape)
+        for index, label in _labels(name, array.dims, summary, numbered).items()
     }
 
 
-def _label(name: Any, index: tuple[int, ...]) -> str:
-    return f"{name}[{','.join(map(str, index))}]" if index else str(name)
+def _labels(
+    name: Any, dims: Sequence[Any], dataset: xr.Dataset, numbered: bool
+) -> dict[tuple[int, ...], str]:
+    """Return the name of each element of a variable by its index: by coordinates where these are texts."""
+    axes = []
+    for dim in dims:
+        known = dataset.coords[dim].values if dim in dataset.coords else np.arange(dataset.sizes[dim])
+        texts = known.dtype.kind in "UO" and not numbered
+        axes.append([str(item) for item in known] if texts else [str(item) for item in range(len(known))])
+    if not axes:
+        return {(): str(name)}
+    indices = itertools.product(*(range(len(axis)) for axis in axes))
+    texts_of = itertools.product(*axes)
+    return {index: f"{name}[{','.join(text)}]" for index, text in zip(indices, texts_of, strict=True)}

@@ -11,7 +11,7 @@ import dataclasses
 import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args, overload
 
 import numpy as np
 import xarray as xr
@@ -24,17 +24,18 @@ from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
 from classy_pm.likelihood.infinite import check_infinite
 from classy_pm.likelihood.joint import JointAnalysis, analysis_of
-from classy_pm.model import Node
+from classy_pm.model import FactorGraphModel, Node
 from classy_pm.plan import Plan, make_plan
-from classy_pm.result import Result
+from classy_pm.result import GraphResult, Result, make_result
 from classy_pm.result import tree as trees
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
 from classy_pm.search.identity import Identity
 from classy_pm.search.limits import position_notices
 from classy_pm.search.paths import saved_with
+from classy_pm.search.per_factor import coords_of, factor_dim, factor_log_likelihoods, term_counts
 from classy_pm.search.pointwise import Pointwise, log_likelihood_of, pointwise_terms
-from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
+from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups, variable_dims
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.record import make_record
@@ -128,6 +129,28 @@ class Search(Settings):
         """Draw from the posterior, or find what else the search finds."""
         raise NotImplementedError
 
+    @overload
+    def fit(
+        self,
+        model: FactorGraphModel,
+        analysis: None = None,
+        *,
+        catalog: Catalog | str | Path | None = None,
+        info: dict[str, Any] | None = None,
+        on_change: OnChange = "error",
+    ) -> GraphResult: ...
+
+    @overload
+    def fit(
+        self,
+        model: Node,
+        analysis: Analysis | None = None,
+        *,
+        catalog: Catalog | str | Path | None = None,
+        info: dict[str, Any] | None = None,
+        on_change: OnChange = "error",
+    ) -> Result: ...
+
     @checked_call(FIT, _of_settings)
     def fit(
         self,
@@ -158,6 +181,7 @@ class Search(Settings):
         Returns
         -------
         Result
+            Of a graph of factors a `GraphResult`.
 
         Raises
         ------
@@ -182,7 +206,7 @@ class Search(Settings):
         identity = Identity.of(self, plan, analysis)
         report = Report(self.progress)
         if catalog is None:
-            result = Result(model, self._fit(plan, analysis, identity, report), identifier=identity.key)
+            result = make_result(model, self._fit(plan, analysis, identity, report), identifier=identity.key)
         else:
             store = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
             try:
@@ -221,7 +245,7 @@ class Search(Settings):
                 report.say(f"The file of this fit in {store.location} is damaged: it is run again.")
                 changed = found.run_id
                 return None
-            result = Result(model, tree, identifier=identity.key, from_catalog=True)
+            result = make_result(model, tree, identifier=identity.key, from_catalog=True)
             if must_run_again(result, LogLikelihood(plan, analysis), on_change):
                 report.say(
                     f"This fit is in {store.location}, but its likelihood has changed: it is run again."
@@ -261,7 +285,7 @@ class Search(Settings):
             with report.stage("filing the fit"):
                 record = make_record(self, model, plan, identity, tree, info, seconds)
                 store.file(record, tree, instead_of=changed)
-        return Result(model, tree, identifier=identity.key)
+        return make_result(model, tree, identifier=identity.key)
 
     def identifying_settings(self, plan: Plan) -> dict[str, Any]:
         """Return the settings that the answer depends on, with the parameters of a model by their names."""
@@ -302,6 +326,8 @@ class Search(Settings):
             draws = found if weighted is None else equal_draws(found, problem.rng(EQUAL_WEIGHTS))
             pointwise = pointwise_terms(problem, draws.vectors)
             draws = _complete(draws, problem, pointwise)
+            counts = term_counts(problem, pointwise, draws.vectors[0, 0])
+            each = factor_log_likelihoods(problem, draws.vectors, pointwise, counts)
         variables, faults = drawn_variables(plan, analysis, draws.vectors)
         groups, silent = predictive_groups(plan, analysis, draws.vectors, problem.rng(PREDICTIVE))
         notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
@@ -316,9 +342,9 @@ class Search(Settings):
             draws.log_likelihood,
             plan.log_prior(draws.vectors),
             free=plan.names,
-            dims=plan.dims,
-            coords=plan.layout.coords,
-            stats=draws.stats,
+            dims={**variable_dims(plan, analysis), **factor_dim(plan)},
+            coords=coords_of(plan),
+            stats=draws.stats if each is None else {**draws.stats, trees.FACTOR_LOG_LIKELIHOOD: each},
             pointwise=pointwise.terms,
             pointwise_step=pointwise.step,
             weighted=weighted,
@@ -336,6 +362,8 @@ class Search(Settings):
                 "seconds": report.seconds,
                 "proof": _proof(problem),
                 "no_pointwise": pointwise.reason,
+                **({"data_hashes": identity.factor_hashes} if identity.factor_hashes else {}),
+                **({"term_counts": list(counts.items())} if counts else {}),
                 PRIOR_VALUES: None if folder is None else problem.at_prior[1].tolist(),
                 "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,
@@ -358,14 +386,17 @@ def _complete(draws: Draws, problem: Problem, pointwise: Pointwise) -> Draws:
 def _weighted(problem: Problem, draws: Draws) -> dict[str, np.ndarray]:
     """Return the draws with their weights, as the tree keeps them."""
     assert draws.log_weights is not None and draws.log_likelihood is not None
-    taken = {trees.LOG_WEIGHT, trees.LOG_LIKELIHOOD, trees.LOG_PRIOR}.intersection(problem.plan.names)
+    own = {trees.LOG_WEIGHT, trees.LOG_LIKELIHOOD, trees.LOG_PRIOR, trees.FACTOR_LOG_LIKELIHOOD}
+    taken = own.intersection(problem.plan.names)
     if taken:
         raise SearchError(
             f"A weighted draw has a {' and a '.join(sorted(taken))} of its own.",
             cure="Call the parameter otherwise.",
         )
     vectors = draws.vectors.reshape(-1, problem.plan.size)
+    each = factor_log_likelihoods(problem, vectors)
     return {
+        **({} if each is None else {trees.FACTOR_LOG_LIKELIHOOD: each}),
         **drawn_variables(problem.plan, problem.analysis, vectors)[0],
         trees.LOG_WEIGHT: normalised(draws.log_weights.ravel()),
         trees.LOG_LIKELIHOOD: draws.log_likelihood.ravel(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from classy_pm.catalog import analysis_identity, describe, fit_key, part_key
@@ -29,11 +29,14 @@ class Identity:
         What went into it, in plain data.
     hashes : dict of str
         Of each part, to find fits that have it in common.
+    factor_hashes : dict of str
+        Of a graph of factors: of the data of each, by its name, as of a fit of these alone.
     """
 
     key: str
     description: dict[str, Any]
     hashes: dict[str, str]
+    factor_hashes: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, search: Search, plan: Plan, analysis: Analysis) -> Identity:
@@ -53,9 +56,11 @@ class Identity:
         }
         description: Any = describe(payload)
         hashes = {name: part_key(part) for name, part in payload.items()}
-        return cls(
-            fit_key(payload), description, {**hashes, "observed": _observed(analysis, payload["data"])}
-        )
+        observed = {**hashes, "observed": _observed(analysis, payload["data"])}
+        of_each = {}
+        if isinstance(analysis, JointAnalysis):
+            of_each = {name: part_key(_without_classes(part)) for name, part in payload["data"].items()}
+        return cls(fit_key(payload), description, observed, of_each)
 
     def changes(self, search: Search, plan: Plan, analysis: Analysis) -> list[str]:
         """Say whether the analysis is another one now than when the identity was taken."""
@@ -87,10 +92,10 @@ def _class_of(analysis: Analysis) -> Any:
 
 def _observed(analysis: Analysis, data: dict[str, Any]) -> str:
     """Return the hash of the data alone, whatever classes of analysis they are in."""
-
-    def without_classes(identity: dict[str, Any]) -> dict[str, Any]:
-        return {name: part for name, part in identity.items() if name not in ("class", "references")}
-
     if isinstance(analysis, JointAnalysis):
-        return part_key({name: without_classes(identity) for name, identity in data.items()})
-    return part_key(without_classes(data))
+        return part_key({name: _without_classes(identity) for name, identity in data.items()})
+    return part_key(_without_classes(data))
+
+
+def _without_classes(identity: dict[str, Any]) -> dict[str, Any]:
+    return {name: part for name, part in identity.items() if name not in ("class", "references")}

@@ -6,10 +6,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from classy_pm.errors import some_of
 from classy_pm.plan import Plan
 
 __all__ = ["limits_at", "position_notices"]
 
+# So many parameters are named in a notice.
+MOST_NAMED = 10
 # Draws are crowded at a limit if most of them are in this part of the prior beside it, and within so many
 # standard deviations of it.
 OUTERMOST = 0.01
@@ -94,8 +97,9 @@ def _crowded_notice(
             for index in np.flatnonzero(beside | cut)
         ]
     if found:
+        places = some_of(found, MOST_NAMED, " and at ")
         yield (
-            f"The draws are crowded at {' and at '.join(found)}. Where other values are possible, widen the "
+            f"The draws are crowded at {places}. Where other values are possible, widen the "
             f"prior{'; and see that the log likelihood has the right sign' if doubtful else ''}."
         )
 
@@ -108,7 +112,8 @@ def _at_both_ends(below: np.ndarray, limits: np.ndarray) -> np.ndarray:
 
 
 def _named(plan: Plan, which: np.ndarray) -> str:
-    return " and ".join(f"`{plan.element_names[index]}`" for index in np.flatnonzero(which))
+    names = (f"`{plan.element_names[index]}`" for index in np.flatnonzero(which))
+    return some_of(names, MOST_NAMED, " and ")
 
 
 def shares_below(plan: Plan, vectors: np.ndarray, at: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from classy_pm.errors import LikelihoodError
+from classy_pm.errors import LikelihoodError, some_of
 
 if TYPE_CHECKING:
     from classy_pm.search.problem import Problem
@@ -30,6 +30,8 @@ NOTHING = 1e-3
 # Differences say something if their error is a smaller share of them than this, and are sure if those of
 # two steps agree as well.
 INFORMATIVE = 0.05
+# So many parameters are named in an error.
+MOST_NAMED = 100
 
 
 def check_own_gradient_at_prior(problem: Problem) -> None:
@@ -144,14 +146,14 @@ def _error(
 ) -> LikelihoodError:
     names = problem.plan.element_names
     name = f"{type(problem.analysis).__name__}.log_likelihood_gradient"
-    place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(names, vector, strict=True))
+    place = some_of((f"{name} = {value:.6g}" for name, value in zip(names, vector, strict=True)), MOST_NAMED)
     return LikelihoodError(
         f"{name} is not the slope of the log likelihood at {place}.",
         [
             f"{names[number]}: it gives {gradient[number]:.6g}, differences give {slope:.6g}"
             for number, slope in wrong.items()
         ],
-        cure=f"It is one number for each free parameter, in the order {', '.join(names)}; "
+        cure=f"It is one number for each free parameter, in the order {some_of(names, MOST_NAMED)}; "
         "cpm.check_gradient(model, analysis) compares it. Or leave it out, and use Emcee or Nautilus, which "
         "need none.",
     )

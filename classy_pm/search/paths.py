@@ -13,6 +13,7 @@ import xarray as xr
 
 from classy_pm.catalog import check_info
 from classy_pm.errors import CatalogError
+from classy_pm.likelihood.analysis import gives
 from classy_pm.result import tree as trees
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ __all__ = ["Onlooker", "Paths", "saved_with"]
 
 # Kinds of arrays that NetCDF gives back as they are.
 ARRAYS = "biufU"
+# So many times as long as pictures take, the fit goes on before the next, if they take long: in seconds.
+PAUSE, LONG = 10.0, 1.0
 
 logger = logging.getLogger("classy_pm")
 
@@ -39,6 +42,11 @@ class Paths:
 
     output_path: Path
     _saved: dict[str, Any] = field(default_factory=dict, repr=False)
+    _factor: str = ""
+
+    def of_factor(self, name: str) -> Paths:
+        """Return the paths of one data set of a graph: a folder below, and names below that of the factor."""
+        return Paths(self.output_path / name, self._saved, name)
 
     def save(self, name: str, value: Any) -> None:
         """Save an array or plain data with the fit; only in `Analysis.save_attributes`.
@@ -55,11 +63,12 @@ class Paths:
         CatalogError
             If the value is of another kind, or there is something of that name already.
         """
-        if not isinstance(name, str) or not name.isidentifier() or name in self._saved:
-            why = "is there already" if name in self._saved else "is no identifier"
+        full = f"{self._factor}.{name}" if self._factor else name
+        if not isinstance(name, str) or not name.isidentifier() or full in self._saved:
+            why = "is there already" if full in self._saved else "is no identifier"
             raise CatalogError(f"paths.save: {name!r} {why}.", cure='Write paths.save("data", self.data).')
         if not isinstance(value, np.ndarray):
-            self._saved.update(check_info({name: value}))
+            (self._saved[full],) = check_info({name: value}).values()
         elif isinstance(value, np.ma.MaskedArray) or value.dtype.kind not in ARRAYS:
             raise CatalogError(
                 f"paths.save: `{name}` is an array of the type {type(value).__name__}, {value.dtype}, which "
@@ -69,7 +78,7 @@ class Paths:
         elif value.dtype.kind == "U" and any("\0" in text for text in value.ravel().tolist()):
             raise CatalogError(f"paths.save: `{name}` has a text with a NUL character, which no file keeps.")
         else:
-            self._saved[name] = np.array(value)
+            self._saved[full] = np.array(value)
 
     @property
     def image_path(self) -> Path:
@@ -89,14 +98,15 @@ class Onlooker:
     folder : pathlib.Path or None
         The fit's folder; without one nothing is drawn.
     interval : float
-        Seconds between two pictures.
+        Seconds between two pictures, at least: those of many data sets take long, and the fit goes first.
     """
 
     def __init__(self, plan: Plan, analysis: Analysis, folder: Path | None, interval: float) -> None:
         self._plan = plan
         self._analysis = analysis
-        self._paths = Paths(folder) if folder is not None and _can_draw(analysis) else None
-        self._interval = interval
+        can_draw = gives(analysis, "visualize")
+        self._paths = Paths(folder) if folder is not None and can_draw else None
+        self._interval = self._pause = interval
         self._drawn_at = time.monotonic()
         self._drawn: np.ndarray | None = None
         self.best: np.ndarray | None = None
@@ -114,13 +124,14 @@ class Onlooker:
         place = int(np.argmax(log_likelihoods))
         if log_likelihoods[place] > self.log_likelihood:
             self.log_likelihood, self.best = float(log_likelihoods[place]), np.array(vectors[place])
-        if time.monotonic() - self._drawn_at >= self._interval:
+        if time.monotonic() - self._drawn_at >= self._pause:
             self.draw()
 
     def draw(self) -> None:
         """Have the best vector drawn; what goes wrong there is logged, and the fit goes on."""
         if self._paths is None or self.best is None or self.best is self._drawn:
             return
+        self._drawn_at = time.monotonic()
         try:
             self._analysis.visualize(self._paths, self._plan.instance(self.best))
         except Exception:
@@ -128,7 +139,9 @@ class Onlooker:
                 "%s.visualize failed; the fit goes on without this picture.", type(self._analysis).__name__
             )
         self._drawn = self.best
-        self._drawn_at = time.monotonic()
+        begun, self._drawn_at = self._drawn_at, time.monotonic()
+        seconds = self._drawn_at - begun
+        self._pause = max(self._interval, PAUSE * seconds if seconds > LONG else 0.0)
 
 
 def saved_with(analysis: Analysis, folder: Path | None) -> dict[str, xr.Dataset]:
@@ -139,16 +152,8 @@ def saved_with(analysis: Analysis, folder: Path | None) -> dict[str, xr.Dataset]
     CatalogError
         If it saves what cannot be kept.
     """
-    from classy_pm.likelihood import Analysis
-
-    if folder is None or type(analysis).save_attributes is Analysis.save_attributes:
+    if folder is None or not gives(analysis, "save_attributes"):
         return {}
     paths = Paths(folder)
     analysis.save_attributes(paths)
     return {trees.SAVED: trees.saved_group(paths._saved)} if paths._saved else {}
-
-
-def _can_draw(analysis: Analysis) -> bool:
-    from classy_pm.likelihood import Analysis
-
-    return type(analysis).visualize is not Analysis.visualize

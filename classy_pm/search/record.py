@@ -42,7 +42,8 @@ def make_record(
     seconds: float,
 ) -> FitRecord:
     """Gather a fit's row from its tree and from what went into it."""
-    table, attributes = trees.table_of(tree), trees.attributes_of(tree)
+    # A catalogue is asked for elements by their numbers.
+    table, attributes = trees.table_of(tree, numbered=True), trees.attributes_of(tree)
     free = trees.free_rows(tree, table).values()
     log_likelihood = trees.drawn_vectors(tree).log_likelihood
     diverging = trees.stat_of(tree, trees.DIVERGING) if trees.has_stat(tree, trees.DIVERGING) else None
@@ -95,7 +96,7 @@ def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) ->
         for parameter in plan.parameters
         for path in parameter.element_paths()
     }
-    scalars = trees.scalars_of(tree)
+    scalars = trees.scalars_of(tree, numbered=True)
     records = []
     for name, row in table.items():
         values = scalars[name]

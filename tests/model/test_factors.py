@@ -14,6 +14,7 @@ from classy_pm.model import (
     LogUniformPrior,
     Model,
     Node,
+    OneFactor,
     UniformPrior,
 )
 from classy_pm.plan import make_plan
@@ -153,6 +154,34 @@ def test_a_graph_is_the_collection_of_its_models(case):
             np.testing.assert_allclose(value, there[path], rtol=1e-12)
     outside = plan.draws(1, random_seed=1)[0] + 1e6
     assert plan.log_prior(outside) == -np.inf
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_a_data_set_is_taken_out_of_a_graph_as_a_model_of_its_own(case):
+    graph = graph_of(case())
+    plan = make_plan(graph)
+    for name in graph.factor_names:
+        one = OneFactor.of(plan.layout, name)
+        own = make_plan(one.model)
+        assert own.size == len(one.places) == len(set(one.places))
+        for vector in plan.draws(3, random_seed=1):
+            alone, together = numbers(own.instance(vector[one.places])), numbers(plan.instance(vector)[name])
+            assert alone.keys() == together.keys()
+            for path, value in alone.items():
+                np.testing.assert_allclose(value, together[path], rtol=1e-12)
+
+
+def test_a_parent_comes_with_a_data_set_that_is_taken_out():
+    parent = HierarchicalFactor(GaussianPrior, mean=GaussianPrior(50.0, 20.0), sigma=2.0)
+    models = [own() for _ in range(3)]
+    for model in models:
+        parent.add_drawn_variable(model.line.centre)
+    layout = make_plan(graph_of(models, parent)).layout
+    one = OneFactor.of(layout, "dataset_1")
+    assert list(make_plan(one.model).names) == ["line.centre.mean", "line.centre", "line.width"]
+    np.testing.assert_array_equal(one.places, [0, 2, 5])
+    # The model as it was given has no parent.
+    np.testing.assert_array_equal(OneFactor.as_given(layout, "dataset_1"), [2, 5])
 
 
 def test_parameters_of_their_own_are_arrays_along_the_data_sets():

@@ -136,15 +136,26 @@ def test_a_graph_has_its_analyses_and_a_model_needs_one():
         cpm.to_pymc(graph["a"])
 
 
-def test_what_is_not_called_in_a_graph_is_told():
-    class Simulating(Exposures):
-        def simulate(self, instance, rng):
-            return self.data
+def test_the_result_of_a_data_set_has_its_terms_and_all_of_them_are_the_whole(result):
+    each = list(result)
+    total = sum(one.idata["sample_stats"]["total_log_likelihood"] for one in each)
+    np.testing.assert_allclose(total, result.idata["sample_stats"]["total_log_likelihood"], rtol=1e-10)
+    for one, data in zip(each, DATA, strict=True):
+        flux = one.idata["posterior"]["source.flux"].values
+        terms = one.idata["log_likelihood"]["likelihood"]
+        np.testing.assert_allclose(terms, -0.5 * (data - flux[..., np.newaxis]) ** 2, rtol=1e-9, atol=1e-12)
+        assert one.loo().n_data_points == len(data)
+
+
+def test_what_only_some_analyses_give_of_a_gradient_or_of_terms_is_told():
+    class Pointwise(Exposures):
+        def log_likelihood_pointwise(self, instance):
+            return -0.5 * (self.data - instance.source.flux) ** 2
 
     graph = make_graph()
-    graph.factors[0].analysis = Simulating(DATA[0])
-    result = cpm.MAP(random_seed=1, progress=False).fit(graph)
-    assert any("`simulate` of Simulating" in notice for notice in result.notices)
+    graph.factors[0].analysis = Pointwise(DATA[0])
+    (notice,) = analysis_of(graph, None, "").notices()
+    assert "`log_likelihood_pointwise` of Pointwise" in notice and "b, c, d, e have none" in notice
 
 
 def test_a_part_of_a_graph_is_the_graph_of_those_data_sets():
@@ -159,6 +170,10 @@ def test_a_part_of_a_graph_is_the_graph_of_those_data_sets():
     joint = analysis_of(part, None, "fit(model, analysis)")
     assert [joint.analyses[name].data is DATA[NAMES.index(name)] for name in ("b", "d")] == [True, True]
     assert list(joint.analyses) == ["b", "d"]
+    assert [factor.prior_model is part[name] for name, factor in zip("bd", part.factors, strict=True)] == [
+        True,
+        True,
+    ]
 
 
 def test_a_graph_of_plain_data_has_no_analyses():

@@ -8,7 +8,7 @@ import pytest
 import classy_pm as cpm
 from classy_pm.errors import LikelihoodError
 from classy_pm.plan import make_plan
-from classy_pm.search import predictive
+from classy_pm.search import simulated
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups
 
 X = np.arange(30.0)
@@ -146,7 +146,7 @@ def test_the_same_seed_simulates_the_same_data(plan, vectors):
 
 
 def test_large_data_are_simulated_at_fewer_draws(plan, vectors, monkeypatch):
-    monkeypatch.setattr(predictive, "MAX_NUMBERS", 300)
+    monkeypatch.setattr(simulated, "MAX_NUMBERS", 300)
     groups = groups_of(plan, Simulating(data(), np.full(30, 3.0)), vectors)
     assert groups["posterior_predictive"]["data"].size <= 300 >= groups["prior_predictive"]["data"].size
     many = np.broadcast_to(vectors[:1, :3], (40, 3, 2))

@@ -1,0 +1,105 @@
+"""The log likelihood of each data set of a graph of factors at the draws of a fit."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+
+from classy_pm.likelihood.evaluate import in_double_precision
+from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.model import PlateLayout
+from classy_pm.plan import Plan
+from classy_pm.result import tree as trees
+from classy_pm.search.pointwise import Pointwise
+from classy_pm.search.problem import Problem
+
+__all__ = ["coords_of", "factor_dim", "factor_log_likelihoods", "term_counts"]
+
+
+def factor_dim(plan: Plan) -> dict[str, list[str]]:
+    """Return the dim of what there is of each data set, if they are many, by the variable's name."""
+    layout = plan.layout
+    return {trees.FACTOR_LOG_LIKELIHOOD: [layout.factor_dim]} if isinstance(layout, PlateLayout) else {}
+
+
+def coords_of(plan: Plan) -> dict[str, list[str]]:
+    """Return the coordinates of all dims of a fit's tree that have names."""
+    layout = plan.layout
+    if not isinstance(layout, PlateLayout):
+        return layout.coords
+    return {**layout.coords, layout.factor_dim: list(layout.models)}
+
+
+def term_counts(problem: Problem, pointwise: Pointwise, vector: np.ndarray) -> dict[str, int]:
+    """Return how many of the pointwise terms each data set has, in the order of the terms.
+
+    Parameters
+    ----------
+    problem : Problem
+    pointwise : Pointwise
+    vector : numpy.ndarray, shape (size,)
+        A draw of the fit.
+
+    Returns
+    -------
+    dict of str to int
+        Empty where the fit is of no graph, or has no terms.
+    """
+    joint = problem.analysis
+    if pointwise.terms is None or not isinstance(joint, JointAnalysis):
+        return {}
+    if not pointwise.traced:
+        with np.errstate(all="ignore"), in_double_precision():
+            terms = joint.pointwise_of_each(problem.plan.instance(vector))
+        return {name: len(part) for name, part in terms.items()}
+    return {} if problem.symbolic.plates is None else problem.symbolic.plates.term_counts
+
+
+def factor_log_likelihoods(
+    problem: Problem,
+    vectors: np.ndarray,
+    pointwise: Pointwise | None = None,
+    counts: dict[str, int] | None = None,
+) -> np.ndarray | None:
+    """Return the log likelihood of each data set: of the graph where it was traced, else of its function.
+
+    Parameters
+    ----------
+    problem : Problem
+    vectors : numpy.ndarray, shape (..., size)
+    pointwise : Pointwise, optional
+        The terms at these vectors.
+    counts : dict of str to int, optional
+        How many of them each data set has.
+
+    Returns
+    -------
+    numpy.ndarray, shape (..., factors), or None
+        None where the fit is of no graph of factors; -inf where a data set is impossible.
+    """
+    joint = problem.analysis
+    if not isinstance(joint, JointAnalysis):
+        return None
+    symbolic = problem.symbolic if "symbolic" in vars(problem) else None
+    with problem.report.stage("computing the log likelihood of each data set"):
+        if counts and pointwise is not None and pointwise.terms is not None and pointwise.step == 1:
+            ends = itertools.pairwise(np.cumsum([0, *counts.values()]))
+            sums = [pointwise.terms[..., start:end].sum(axis=-1) for start, end in ends]
+            names, values = tuple(counts), np.stack(sums, axis=-1)
+        elif symbolic is not None and symbolic.plates is not None:
+            from classy_pm.likelihood.batched import compute_output
+
+            names, values = symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
+        else:
+            names, values = tuple(joint.analyses), _plainly(problem, joint, vectors)
+    place = {name: number for number, name in enumerate(names)}
+    values = values[..., [place[name] for name in joint.analyses]]
+    return np.where(np.isnan(values), -np.inf, values)
+
+
+def _plainly(problem: Problem, joint: JointAnalysis, vectors: np.ndarray) -> np.ndarray:
+    flat = vectors.reshape(-1, vectors.shape[-1])
+    with np.errstate(all="ignore"), in_double_precision():
+        values = np.array([joint.each(problem.plan.instance(vector)) for vector in flat])
+    return values.reshape(*vectors.shape[:-1], -1)

@@ -27,7 +27,7 @@ from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.model.plates import Plate
 from classy_pm.plan import Plan
 
-__all__ = ["trace_plates"]
+__all__ = ["PlateTrace", "Subset", "trace_plates"]
 
 # In how many draws from the prior a trace looks for a valid point of each branch, and at how many of them the
 # graph is compared with the function factor by factor.
@@ -56,7 +56,41 @@ class Batch:
     data: dict[str, np.ndarray]
 
 
-def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[Trace, Proof]:
+@dataclass(frozen=True)
+class Subset:
+    """Data sets of one form, of which some can be looked at alone.
+
+    Attributes
+    ----------
+    dim : str
+        Of their plate.
+    places : numpy.ndarray of int
+        Where along it they are.
+    of : callable
+        Gives the log likelihoods, shape (some,), of some of them, for a vector of where in `places` they are.
+    """
+
+    dim: str
+    places: np.ndarray
+    of: Callable[[Any], Any]
+
+
+@dataclass(frozen=True)
+class PlateTrace(Trace):
+    """The trace of a graph of factors, with that of each data set.
+
+    Attributes
+    ----------
+    each : TensorVariable, shape (factors,)
+        Their log likelihoods, one subset after the other.
+    subsets : tuple of Subset
+    """
+
+    each: Any = None
+    subsets: tuple[Subset, ...] = ()
+
+
+def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tuple[PlateTrace, Proof]:
     """Trace the likelihoods of a graph's factors, plate by plate, and prove the trace.
 
     Value and gradient are proved for one data set in the middle of each batch, as those of a fit of one data
@@ -72,7 +106,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
 
     Returns
     -------
-    trace : Trace
+    trace : PlateTrace
         Of the sum over all factors, with the terms of all where all have them.
     proof : Proof
 
@@ -86,7 +120,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
     draws = [plan.split(draw) for draw in plan.draws(WITNESSES, random_seed=0)]
     names: list[str] = []
     proofs: list[Proof] = []
-    values, terms, reasons = [], [], []
+    values, terms, reasons, subsets = [], [], [], []
     for plate in layout.plates:
         columns = [_variable(plan, column, inputs) for column in plate.columns]
         taken = [layout.columns_of(plate, layout.evaluator(draw)) for draw in draws]
@@ -98,10 +132,13 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
             values.append(value)
             terms.append(term)
             reasons += [reason] if term is None else []
+            subsets.append(Subset(plate.dim, batch.places, _of_some(batch, columns, one)))
     each = pt.concatenate(values)
     _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
     length = 0 if reasons else sum(term.type.shape[0] for term in terms)
-    found = Trace(
+    found = PlateTrace(
+        each=each,
+        subsets=tuple(subsets),
         value=pt.sum(each),
         terms=None if reasons else pt.specify_shape(pt.concatenate(terms), (length,)),
         terms_reason=reasons[0] if reasons else None,
@@ -291,6 +328,27 @@ def _spread(plate: Plate, batch: Batch, columns: list[Any], one: One) -> tuple[A
     (length,) = traced.terms.type.shape
     flat = pt.broadcast_to(terms[0], (count, length)).ravel()
     return value, pt.specify_shape(flat, (count * length,)), ""
+
+
+def _of_some(batch: Batch, columns: list[Any], one: One) -> Callable[[Any], Any]:
+    """Return what spreads the graph of one data set over some of a batch.
+
+    They are picked from the inputs: of what is computed for all of them no rewrite would leave the rest out.
+    """
+
+    def of(chosen: Any) -> Any:
+        where = pt.constant(batch.places)[chosen]
+        spread = {
+            slot: variable[where] if varies else variable
+            for slot, variable, varies in zip(one.slots, columns, one.along, strict=True)
+        }
+        spread |= {
+            slot: pt.constant(array)[chosen]
+            for slot, array in zip(one.data, batch.data.values(), strict=True)
+        }
+        return pt.broadcast_to(vectorize_graph(one.trace.value, spread), (chosen.shape[0],))
+
+    return of
 
 
 def _compare(plan: Plan, joint: JointAnalysis, names: list[str], each: Any, draws: list[list[Any]]) -> None:

@@ -16,7 +16,7 @@ from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
 from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.plates import trace_plates
+from classy_pm.likelihood.plates import PlateTrace, trace_plates
 from classy_pm.likelihood.trace import Proof, prove, trace
 from classy_pm.likelihood.warn import warn
 from classy_pm.plan import Plan
@@ -48,6 +48,8 @@ class SymbolicLogLikelihood:
     reason : str
         Why it is a black box, or why there are no terms.
     proof : Proof or None
+    plates : PlateTrace or None
+        Of a graph of factors, the log likelihood of each.
     plain : LogLikelihood
         The user's function itself; of the kind "jax", as JAX has compiled it.
     """
@@ -59,6 +61,7 @@ class SymbolicLogLikelihood:
     terms: Any = None
     reason: str = ""
     proof: Proof | None = field(default=None, compare=False)
+    plates: PlateTrace | None = field(default=None, compare=False)
 
     @property
     def differentiable(self) -> bool:
@@ -124,7 +127,7 @@ def _of_plates(
 ) -> SymbolicLogLikelihood:
     traced, proof = trace_plates(plan, joint, inputs)
     reason = traced.terms_reason or ""
-    return SymbolicLogLikelihood("trace", inputs, traced.value, plain, traced.terms, reason, proof)
+    return SymbolicLogLikelihood("trace", inputs, traced.value, plain, traced.terms, reason, proof, traced)
 
 
 def _prove(

@@ -10,9 +10,10 @@ import numpy as np
 from scipy import optimize
 
 from classy_pm.errors import SearchError
-from classy_pm.search.approximation import Approximation, Found, NormalMixture
+from classy_pm.search.approximation import Approximation, Found
 from classy_pm.search.climb import IMPOSSIBLE, WithGradient
 from classy_pm.search.gradient import require_gradient
+from classy_pm.search.normals import NormalMixture
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import comparable, compiled, mode_notice, modes_of

@@ -6,7 +6,8 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from classy_pm.errors import SearchError
-from classy_pm.search.approximation import Approximation, Found, NormalMixture
+from classy_pm.search.approximation import Approximation, Found
+from classy_pm.search.normals import NormalMixture
 from classy_pm.search.problem import Problem
 from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
 

@@ -11,9 +11,10 @@ import numpy as np
 from scipy import optimize
 
 from classy_pm.errors import SearchError
-from classy_pm.search.approximation import Approximation, Found, NormalMixture, log_normal
+from classy_pm.search.approximation import Approximation, Found
 from classy_pm.search.climb import MAX_ITERATIONS, WithGradient, upside_down
 from classy_pm.search.gradient import require_gradient
+from classy_pm.search.normals import NormalMixture, log_normal
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import NEGLIGIBLE, best_points, compiled, explained, prior_points

@@ -6,8 +6,8 @@ from scipy import special, stats
 
 import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
-from classy_pm.search.approximation import NormalMixture
 from classy_pm.search.importance import weigh
+from classy_pm.search.normals import NormalMixture
 from classy_pm.search.pathfinder import _inverse_hessian
 
 SEARCHES = {

@@ -30,6 +30,8 @@ MIN_DRAWS = 100
 ROUGH = 0.5
 # At how many draws the trace of many data sets is compared with their functions, and how many are named.
 COMPARED, SHOWN = 5, 5
+# The relative variance of ratios beyond which their tail matters.
+UNEVEN = 0.5
 # The random stream of the draws themselves.
 DRAWING = 1000
 
@@ -205,7 +207,8 @@ def _drawn_by_factor(problem: Problem, mixture: NormalMixture, factorised: Facto
     importance = weigh(found.log_ratios) if np.any(possible) else None
     _compare(problem, vectors[possible], found.log_likelihoods[possible])
     limit = weigh(np.zeros(len(found.log_ratios))).limit
-    rough = np.flatnonzero(found.pareto_k > limit)
+    # Of ratios that hardly differ the shape of the tail means nothing.
+    rough = np.flatnonzero((found.pareto_k > limit) & (found.spread > UNEVEN))
     notices = []
     if len(rough):
         shown = ", ".join(factorised.names[place] for place in rough[:SHOWN])

@@ -135,6 +135,8 @@ class ByFactor:
         The variance of the log of the product of the estimates.
     pareto_k : numpy.ndarray, shape (factors,)
         Of each data set's own parameters, given what is shared.
+    spread : numpy.ndarray, shape (factors,)
+        The relative variance of their ratios.
     """
 
     points: np.ndarray
@@ -143,6 +145,7 @@ class ByFactor:
     of_each: int
     noise: float
     pareto_k: np.ndarray
+    spread: np.ndarray
 
 
 def sample_by_factor(
@@ -166,7 +169,8 @@ def sample_by_factor(
     """
     tried = shared.draw(TRIALS, rng)
     ratios = np.array([_ratios(factorised, given, point, OF_EACH, rng)[1] for point in tried])
-    noise = np.sum(_variances(ratios))
+    spread = _variances(ratios)
+    noise = float(np.sum(spread))
     most = min(MOST_OF_EACH, MOST_OF_ALL // max(1, draws * len(factorised.names)))
     of_each = int(np.clip(np.ceil(noise / NOISE), 1, max(1, most)))
     points = np.empty((draws, sum(members.size for members in factorised.members) + factorised.shared.size))
@@ -188,7 +192,7 @@ def sample_by_factor(
             points[row, members] = own[here, np.arange(len(members))]
             start += len(members)
     log_ratios = np.where(np.isfinite(log_ratios), log_ratios, -np.inf)
-    return ByFactor(points, log_ratios, log_likelihoods, of_each, noise / of_each, _shapes(ratios))
+    return ByFactor(points, log_ratios, log_likelihoods, of_each, noise / of_each, _shapes(ratios), spread)
 
 
 def _ratios(

@@ -132,18 +132,25 @@ class ADVI(Approximation):
                 cure="Use NUTS, or Laplace or Pathfinder, which leave out the draws that are impossible.",
             )
         with problem.report.stage("raising the evidence bound", total=self.max_iterations) as stage:
-            found = bound.maximise(variables, self.max_iterations, stage.update)
-        slope = float(np.linalg.norm(found.jac))
-        # Of many parameters each adds its own rounding.
-        if slope > CONVERGED * max(1.0, np.sqrt(found.x.size / MANY)):
+            steps = 0
+            # Of many parameters each adds its own rounding.
+            allowed = CONVERGED * max(1.0, np.sqrt(variables.size / MANY))
+            while True:
+                found = bound.maximise(variables, self.max_iterations - steps, stage.update)
+                steps, variables = steps + int(found.nit), found.x
+                slope = float(np.linalg.norm(found.jac))
+                # Where a line search met impossible points, it begins anew without memory of them.
+                if slope <= allowed or found.nit == 0 or steps >= self.max_iterations:
+                    break
+        if slope > allowed:
             notices.append(
-                f"The evidence bound had not converged after {found.nit} steps, its slope was {slope:.2g}. "
+                f"The evidence bound had not converged after {steps} steps, its slope was {slope:.2g}. "
                 "Raise max_iterations, or use NUTS."
             )
         mean, factor = bound.normal(found.x)
         return Found(
             NormalMixture(mean[np.newaxis], factor[np.newaxis], np.ones(1)),
-            attributes={"elbo": bound.elbo(float(found.fun)), "iterations": int(found.nit), "slope": slope},
+            attributes={"elbo": bound.elbo(float(found.fun)), "iterations": steps, "slope": slope},
             notices=notices,
             whole=whole,
         )

@@ -30,6 +30,9 @@ MIN_DRAWS = 100
 ROUGH = 0.5
 # At how many draws the trace of many data sets is compared with their functions, and how many are named.
 COMPARED, SHOWN = 5, 5
+# What many data sets share is also drawn so many times wider, in such shares: an approximation that is too narrow
+# is found out, and corrected. Hesterberg (1995), Technometrics 37, 185: defensive mixtures.
+WIDTHS, SHARES = (1.0, 2.0, 4.0), (0.6, 0.25, 0.15)
 # The relative variance of ratios beyond which their tail matters.
 UNEVEN = 0.5
 # The random stream of the draws themselves.
@@ -89,7 +92,10 @@ class Approximation(Search):
             if factorised is None:
                 drawn = _drawn(problem, found.mixture, self.draws)
             else:
-                drawn = _drawn_by_factor(problem, found.mixture, factorised, self.draws)
+                shared = found.mixture.of(factorised.shared)
+                if corrected:
+                    shared = shared.widened(WIDTHS, SHARES)
+                drawn = _drawn_by_factor(problem, found.mixture, shared, factorised, self.draws)
             importance = drawn.importance
             if importance is None:
                 raise SearchError(
@@ -97,11 +103,11 @@ class Approximation(Search):
                     "approximation.",
                     cure="Nothing can be said from it: use NUTS or Emcee.",
                 )
-            trusted = importance.pareto_k <= importance.limit
+            trusted = importance.pareto_k <= importance.limit and importance.effective_size >= MIN_DRAWS
             if not trusted:
                 refuse_collapsed(problem, found.mixture)
             # Weights that leave a few draws are no correction: their narrow spread would look like knowledge.
-            corrected &= trusted or importance.effective_size >= MIN_DRAWS
+            corrected &= importance.effective_size >= MIN_DRAWS
             if factorised is not None and not corrected:
                 drawn = dataclasses.replace(
                     _drawn(problem, found.mixture, self.draws, factorised),
@@ -111,7 +117,7 @@ class Approximation(Search):
                 )
         possible = drawn.possible
         # Beyond, the error of the mean ratio may be infinite, and what is estimated for it too small.
-        sure = importance.pareto_k <= ROUGH and found.whole
+        sure = trusted and importance.pareto_k <= ROUGH and found.whole
         return Draws(
             drawn.vectors[np.newaxis, possible],
             log_likelihood=drawn.log_likelihood[np.newaxis, possible],
@@ -139,7 +145,8 @@ class Approximation(Search):
         shape = f"Pareto k is {importance.pareto_k:.2f}"
         if not np.isfinite(importance.pareto_k):
             shape = "Pareto k cannot be found"
-        if importance.pareto_k > importance.limit:
+        few = importance.effective_size < MIN_DRAWS
+        if importance.pareto_k > importance.limit or few:
             yield (
                 f"{shape} (at most {importance.limit:.2f} is wanted): the approximation is far from the "
                 "posterior in places, and its draws and intervals are biased by an unknown amount"
@@ -196,12 +203,14 @@ def _drawn(
     return _Drawn(vectors, log_likelihood, possible, importance)
 
 
-def _drawn_by_factor(problem: Problem, mixture: NormalMixture, factorised: Factorised, number: int) -> _Drawn:
-    """Draw from an approximation of many data sets, and weigh what they share."""
+def _drawn_by_factor(
+    problem: Problem, mixture: NormalMixture, shared: NormalMixture, factorised: Factorised, number: int
+) -> _Drawn:
+    """Draw from an approximation of many data sets, what they share from a mixture of its own, and weigh that."""
     density, rng = problem.density, problem.rng(DRAWING + 1)
     with np.errstate(all="ignore"):
         given = conditionals(density, factorised, mixture.centre, mixture.widths)
-        found = sample_by_factor(factorised, mixture.of(factorised.shared), given, number, rng)
+        found = sample_by_factor(factorised, shared, given, mixture.widths, number, rng)
     vectors = density.vectors(found.points)
     possible = found.log_ratios > -np.inf
     importance = weigh(found.log_ratios) if np.any(possible) else None

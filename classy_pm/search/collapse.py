@@ -1,4 +1,4 @@
-"""The joint density of a hierarchy has no maximum: it rises without end where a population's width goes to zero."""
+"""The joint density of a hierarchy has no maximum: it rises without end where a width goes to zero."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ from classy_pm.search.limits import limits_at, shares_below
 from classy_pm.search.normals import NormalMixture
 from classy_pm.search.problem import Problem
 
-__all__ = ["collapsed", "parents", "refuse_collapsed"]
+__all__ = ["CURE", "WHY", "collapsed", "collapsed_at", "parents", "refuse_collapsed"]
+
+WHY = (
+    "The joint density of a hierarchy rises without end where all members come together at their parent and its "
+    "width goes to zero, but there is hardly any probability there"
+)
+CURE = "Fit with NUTS, which looks for where the probability is."
 
 # Nearer to a limit than this, as a share of the prior's probability, a parent is where the density rises.
 BESIDE = 1e-2
@@ -49,6 +55,14 @@ def collapsed(plan: Plan, vector: np.ndarray) -> Iterator[str]:
                 yield plan.element_names[index]
 
 
+def collapsed_at(problem: Problem, point: np.ndarray) -> str:
+    """Return the names of the parents beside a limit at a point on the unconstrained scale; "" if none is."""
+    with np.errstate(all="ignore"):
+        (vector,) = problem.density.vectors(point[np.newaxis])
+        names = collapsed(problem.plan, vector) if np.all(np.isfinite(vector)) else ()
+        return ", ".join(f"`{name}`" for name in names)
+
+
 def refuse_collapsed(problem: Problem, mixture: NormalMixture) -> None:
     """Refuse an approximation, which the weights do not bear out, at the edge of a hierarchy.
 
@@ -57,13 +71,9 @@ def refuse_collapsed(problem: Problem, mixture: NormalMixture) -> None:
     SearchError
         If a parameter that others are drawn from has gone to a limit of its prior.
     """
-    with np.errstate(all="ignore"):
-        (vector,) = problem.density.vectors(mixture.centre[np.newaxis])
-        names = list(collapsed(problem.plan, vector)) if np.all(np.isfinite(vector)) else []
-    if names:
-        shown = ", ".join(f"`{name}`" for name in names)
+    if names := collapsed_at(problem, mixture.centre):
         raise SearchError(
-            f"The approximation has gone to the limit of {shown}, where the joint density of a hierarchy rises "
-            "without end although there is hardly any probability: its narrow errors would mean nothing.",
-            cure="Fit with NUTS, which looks for where the probability is.",
+            f"The approximation has gone to the limit of {names}. {WHY}, and its narrow errors would mean "
+            "nothing.",
+            cure=CURE,
         )

@@ -24,9 +24,10 @@ __all__ = ["Minibatches", "Raised", "raise_by_minibatches"]
 FIRST, SECOND, SMALL = 0.9, 0.99, 1e-8
 # The lengths of steps, one after the other, in standard deviations of the start.
 LENGTHS = (0.1, 0.03, 0.01, 0.003)
-# The average over so many passes is compared with that over the next ones; with shorter steps once it moves by
-# less than so many steps.
-PASSES, STEADY = 8, 2.0
+# The average over so many passes is compared with that over the next ones; steps become shorter once numbers of
+# data sets have moved by less than so many steps, and those that are shared, which each step moves, by less than
+# so many standard deviations.
+PASSES, STEADY, STEADY_SHARED = 8, 2.0, 0.15
 # How well the log likelihoods of some data sets agree with those among all.
 TOLERANCE = 1e-8
 
@@ -158,6 +159,7 @@ def raise_by_minibatches(
     own = _Own(batches)
     stream = batches.passes(rng)
     passes = steps = 0
+    steady = False
     for length in LENGTHS:
         before = None
         while True:
@@ -173,25 +175,25 @@ def raise_by_minibatches(
                 show(passes)
             steps += number
             average /= number
-            moved = np.inf if before is None else _moved(before, average, batches.factorised)
+            steady = before is not None and _is_steady(before, average, length, batches.factorised)
             before = average
-            if moved < STEADY * length or passes + PASSES > most:
+            if steady or passes + PASSES > most:
                 break
         state.values = average
         if passes + PASSES > most:
             break
-    done = length == LENGTHS[-1] and moved < STEADY * length
     mean, logs = average
-    return Raised(origin + scale * mean, scale * np.exp(logs), passes, steps, bool(done))
+    done = length == LENGTHS[-1] and steady
+    return Raised(origin + scale * mean, scale * np.exp(logs), passes, steps, done)
 
 
-def _moved(before: np.ndarray, after: np.ndarray, factorised: Factorised) -> float:
-    """Return by how many standard deviations a mean field moved: all that is shared, and members on average."""
+def _is_steady(before: np.ndarray, after: np.ndarray, length: float, factorised: Factorised) -> bool:
+    """Whether a mean field moved by little: each number that is shared, and those of data sets on average."""
     change = np.abs(after - before)
     change[0] /= np.exp(after[1])
     shared = np.max(change[:, factorised.shared], initial=0.0)
-    members = [np.sqrt(np.mean(change[:, places] ** 2)) for places in factorised.members if places.size]
-    return float(max([shared, *members]))
+    own = [np.sqrt(np.mean(change[:, places] ** 2)) for places in factorised.members if places.size]
+    return bool(shared < STEADY_SHARED and max(own, default=0.0) < STEADY * length)
 
 
 class _Own:

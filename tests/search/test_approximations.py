@@ -7,7 +7,7 @@ from scipy import special, stats
 import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
 from classy_pm.search.importance import weigh
-from classy_pm.search.normals import NormalMixture
+from classy_pm.search.normals import LowRank, NormalMixture
 from classy_pm.search.pathfinder import _inverse_hessian
 
 SEARCHES = {
@@ -309,4 +309,12 @@ def test_the_inverse_hessian_is_that_of_the_update_step_by_step():
     for step, change in zip(steps.T, changes.T, strict=True):
         left = np.eye(5) - np.outer(step, change) / (step @ change)
         expected = left @ expected @ left.T + np.outer(step, step) / (step @ change)
-    np.testing.assert_allclose(_inverse_hessian(diagonal, steps, changes), expected)
+    columns, middle = _inverse_hessian(diagonal, steps, changes)
+    np.testing.assert_allclose(np.diag(diagonal) + columns @ middle @ columns.T, expected)
+    factor = LowRank.of(diagonal, columns, middle)
+    product = factor.scaled(np.eye(5))
+    np.testing.assert_allclose(product.T @ product, expected)
+    np.testing.assert_allclose(factor.standard(product), np.eye(5), atol=1e-10)
+    np.testing.assert_allclose(factor.covariance(np.array([1, 3])), expected[[1, 3]][:, [1, 3]])
+    np.testing.assert_allclose(factor.widths, np.sqrt(np.diag(expected)))
+    assert factor.log_scale == pytest.approx(0.5 * np.linalg.slogdet(expected)[1])

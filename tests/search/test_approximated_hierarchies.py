@@ -1,0 +1,231 @@
+"""Approximations of many data sets with a parent: against quadrature, and refused where they mean nothing."""
+
+import numpy as np
+import pytest
+from scipy import special, stats
+
+import classy_pm as cpm
+from classy_pm.errors import SearchError, SettingError
+from classy_pm.likelihood.joint import analysis_of
+from classy_pm.plan import make_plan
+from classy_pm.search import advi, laplace
+from classy_pm.search.bound import Bound, noise_by_factor
+from classy_pm.search.by_factor import conditionals
+from classy_pm.search.factorised import Factorised
+from classy_pm.search.minibatch import Minibatches, raise_by_minibatches
+from classy_pm.search.population_start import population_start
+from classy_pm.search.problem import Problem
+from classy_pm.search.progress import Report
+
+# The prior's widths of the population's mean and scatter.
+MEAN, SCATTER = 10.0, 5.0
+
+
+class Source:
+    def __init__(self, flux=0.0):
+        self.flux = flux
+
+
+class Exposures(cpm.Analysis):
+    def __init__(self, data, noise):
+        self.data, self.noise = data, noise
+
+    def log_likelihood_function(self, instance):
+        residuals = (self.data - instance.source.flux) / self.noise
+        return np.sum(-0.5 * residuals**2 - np.log(self.noise) - 0.5 * np.log(2.0 * np.pi))
+
+
+def graph_of(data, noises):
+    mean, scatter = cpm.GaussianPrior(0.0, MEAN), cpm.HalfGaussianPrior(SCATTER)
+    return cpm.FactorGraphModel(
+        *(
+            cpm.AnalysisFactor(
+                cpm.Collection(source=cpm.Model(Source, flux=cpm.GaussianPrior(mean, scatter))),
+                Exposures(np.atleast_1d(values), noise),
+            )
+            for values, noise in zip(data, noises, strict=True)
+        )
+    )
+
+
+def by_quadrature(data, noises):
+    """Mean and sd of the population's mean and of its scatter, and the log evidence."""
+    mean = np.linspace(-10.0, 15.0, 600)[:, np.newaxis]
+    logs = np.linspace(np.log(1e-3), np.log(40.0), 500)
+    scatter = np.exp(logs)
+    log_density = stats.norm(0.0, MEAN).logpdf(mean) + stats.halfnorm(0.0, SCATTER).logpdf(scatter) + logs
+    for values, noise in zip(data, noises, strict=True):
+        count = np.size(values)
+        log_density += stats.norm(mean, np.sqrt(scatter**2 + noise**2 / count)).logpdf(np.mean(values))
+        log_density += np.sum(stats.norm(np.mean(values), noise).logpdf(values))
+        log_density -= stats.norm(0.0, noise / np.sqrt(count)).logpdf(0.0)
+    cell = (mean[1, 0] - mean[0, 0]) * (logs[1] - logs[0])
+    weights = special.softmax(log_density)
+    found = []
+    for values in (mean, scatter):
+        average = np.sum(weights * values)
+        found.append((average, np.sqrt(np.sum(weights * (values - average) ** 2))))
+    return found, special.logsumexp(log_density) + np.log(cell)
+
+
+RNG = np.random.default_rng(1)
+COUNT = 24
+STRONG = [RNG.normal(truth, 1.0, 3 + number % 2) for number, truth in enumerate(RNG.normal(3.0, 3.0, COUNT))]
+NOISES = np.full(COUNT, 1.0)
+# Rubin's (1981) eight schools.
+SCHOOLS = [28.0, 8.0, -3.0, 7.0, -1.0, 1.0, 18.0, 12.0], [15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0]
+
+
+def problem_of(graph):
+    return Problem(make_plan(graph), analysis_of(graph, None, ""), "trace", 1, 1, Report(False))
+
+
+@pytest.fixture(scope="module")
+def problem():
+    return problem_of(graph_of(STRONG, NOISES))
+
+
+@pytest.fixture(scope="module")
+def factorised(problem):
+    return Factorised.of(problem)
+
+
+@pytest.fixture(scope="module")
+def batches(problem, factorised):
+    return Minibatches(problem, factorised, 6)
+
+
+@pytest.fixture(scope="module")
+def start(problem, factorised):
+    return population_start(problem, factorised)
+
+
+# -- the parts ---------------------------------------------------------------------------------------
+
+
+def test_the_parts_of_the_density_are_the_prior_of_what_is_shared_and_each_data_set(problem, factorised):
+    vector = problem.plan.draws(1, random_seed=3)[0]
+    (point,) = problem.density.points(vector[np.newaxis])
+    mean, scatter, flux = problem.plan.split(vector)
+    parts = factorised(point)
+    shared = stats.norm(0.0, MEAN).logpdf(mean) + stats.halfnorm(0.0, SCATTER).logpdf(scatter)
+    assert parts.shared == pytest.approx(shared + np.log(scatter))
+    expected = [np.sum(stats.norm(at, 1.0).logpdf(data)) for at, data in zip(flux, STRONG, strict=True)]
+    np.testing.assert_allclose(parts.log_likelihoods, expected)
+    np.testing.assert_allclose(parts.each, expected + stats.norm(mean, scatter).logpdf(flux))
+
+
+def test_what_binds_data_sets_to_each_other_has_no_parts():
+    graph = graph_of(STRONG[:4], NOISES[:4])
+    graph.add_assertion(graph["dataset_0"].source.flux < graph["dataset_1"].source.flux)
+    assert Factorised.of(problem_of(graph)) is None
+
+
+def test_minibatches_of_one_pass_have_on_average_the_gradient_of_all(problem, batches):
+    (point,) = problem.density.points(problem.plan.draws(1, random_seed=3))
+    found = [
+        np.add(*batches.gradients(point, chosen)) for chosen in next(batches.passes(np.random.default_rng(1)))
+    ]
+    assert len(found) == COUNT // 6
+    np.testing.assert_allclose(np.mean(found, axis=0), problem.density(point)[1], rtol=1e-9, atol=1e-9)
+
+
+def test_the_members_given_their_parents_are_normal_with_the_curvature(problem, factorised, start):
+    point, widths = start
+    (given,) = conditionals(problem.density, factorised, point, widths)
+    _, scatter, _ = problem.plan.split(problem.density.vectors(point[np.newaxis])[0])
+    precision = np.array([len(data) for data in STRONG]) + 1.0 / scatter**2
+    np.testing.assert_allclose(given.factors[:, 0, 0] ** 2 * precision, 1.01**2, rtol=1e-3)
+    np.testing.assert_allclose(given.slopes[:, 0, 0], 1.0 / scatter**2 / precision, rtol=1e-3)
+
+
+def test_minibatches_converge_to_the_approximation_of_all_data_sets(problem, factorised, batches, start):
+    origin, scale = start
+    noise = noise_by_factor(100, factorised, np.random.default_rng(1))
+    bound = Bound(problem.density, origin, scale, noise, full=False)
+    whole = bound.maximise(bound.start(), 100, lambda step: None)
+    mean, sd = bound.normal(whole.x)
+    # Begun where it has some way to go.
+    found = raise_by_minibatches(
+        batches, origin + 3.0 * scale, 2.0 * scale, 500, np.random.default_rng(2), lambda passes: None
+    )
+    assert found.converged and found.passes < 500
+    assert np.max(np.abs(found.mean - mean) / sd) < 0.15
+    np.testing.assert_allclose(found.sd, sd, rtol=0.15)
+    assert found.steps == found.passes * (COUNT // 6)
+
+
+# -- fits --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "search",
+    [cpm.ADVI(random_seed=1), cpm.ADVI(minibatch=6, random_seed=1), cpm.Pathfinder(random_seed=1)],
+    ids=["ADVI", "minibatch", "Pathfinder"],
+)
+def test_a_population_of_strong_data_is_that_of_quadrature_with_its_evidence(search):
+    result = search.fit(graph_of(STRONG, NOISES))
+    expected, log_evidence = by_quadrature(STRONG, NOISES)
+    attributes = result.attributes
+    assert attributes["pareto_k"] < 0.7 and attributes["pareto_k_of"] == "shared parameters"
+    assert len(attributes["pareto_k_by_factor"]) == COUNT
+    table, draws = result.summary(), attributes["effective_draws"]
+    for row, (mean, sd) in enumerate(expected):
+        assert abs(table["mean"][row] - mean) < 4.0 * sd / np.sqrt(draws)
+        assert table["sd"][row] == pytest.approx(sd, rel=4.0 / np.sqrt(draws) + 0.02)
+    assert attributes["log_evidence_estimate"] == pytest.approx(log_evidence, abs=0.1)
+    assert [notice for notice in result.notices if "biased" in notice or "converged" in notice] == []
+
+
+def test_approximations_at_the_edge_of_a_hierarchy_are_refused():
+    graph = graph_of(*SCHOOLS)
+    for search in (cpm.Laplace(random_seed=1), cpm.Pathfinder(random_seed=1)):
+        with pytest.raises(SearchError, match=r"limit of `source.flux.sigma`.*\n?.*NUTS"):
+            search.fit(graph)
+
+
+def test_weights_that_leave_few_draws_are_not_used_and_it_is_told():
+    result = cpm.ADVI(random_seed=1).fit(graph_of(*SCHOOLS))
+    attributes = result.attributes
+    assert attributes["pareto_k"] > 0.7 and attributes["effective_draws"] < 100
+    assert attributes["log_evidence"] is None
+    assert len(result.samples) == 2000 and "weighted_posterior" not in result.idata.children
+    assert any(
+        "biased by an unknown amount" in note and "as the approximation" in note for note in result.notices
+    )
+
+
+def test_the_best_point_of_a_hierarchy_says_what_it_is_worth():
+    result = cpm.MAP(random_seed=1).fit(graph_of(STRONG, NOISES))
+    assert any(
+        "width goes to zero" in note or "not where its probability is" in note for note in result.notices
+    )
+
+
+# -- what is refused ---------------------------------------------------------------------------------
+
+
+def test_minibatches_are_of_data_sets_and_fewer_than_all():
+    graph = graph_of(STRONG, NOISES)
+    with pytest.raises(SettingError, match="not less than the 24 data sets"):
+        cpm.ADVI(minibatch=24).fit(graph)
+    with pytest.raises(SettingError, match="this fit has one"):
+        cpm.ADVI(minibatch=4).fit(graph["dataset_0"], Exposures(STRONG[0], 1.0))
+    with pytest.raises(SettingError, match='goes with method="advi"'):
+        cpm.ADVI(minibatch=4, method="fullrank_advi")
+    with pytest.raises(SettingError, match="not above zero"):
+        cpm.ADVI(minibatch=0)
+    with pytest.raises(SettingError, match=r"only ADVI\(minibatch=...\)"):
+        cpm.Pathfinder(minibatch=4)
+    with pytest.raises(SearchError, match="needs a gradient"):
+        cpm.ADVI(minibatch=4, likelihood="blackbox").fit(graph)
+
+
+def test_matrices_for_which_there_is_no_room_are_refused(monkeypatch):
+    monkeypatch.setattr(laplace, "LARGEST", 5)
+    monkeypatch.setattr(advi, "LARGEST_FULL", 5)
+    graph = graph_of(STRONG[:4], NOISES[:4])
+    with pytest.raises(SearchError, match="The curvature in 6 parameters has 36 numbers"):
+        cpm.Laplace().fit(graph)
+    with pytest.raises(SearchError, match="The covariances of 6 parameters are 21 numbers"):
+        cpm.ADVI(method="fullrank_advi").fit(graph)

@@ -26,7 +26,7 @@ __all__ = ["ADVI"]
 NOISE = 3000
 # A full covariance is averaged over at least so many draws for each parameter.
 DRAWS_PER_PARAMETER = 5
-# The gradient of the bound, in nats a standard deviation, at which it counts as maximal; and of how many numbers.
+# The gradient of the bound, in nats a standard deviation, at which it counts as maximal; of how many numbers.
 CONVERGED, MANY = 1e-2, 100
 # In more parameters a full covariance takes hours.
 LARGEST_FULL = 1000
@@ -98,7 +98,7 @@ class ADVI(Approximation):
         density = problem.density
         self._require_room(problem)
         compiled(problem, density)
-        factorised = Factorised.of(problem) if problem.symbolic.plates is not None else None
+        factorised = problem.factorised
         if self.minibatch is not None:
             return self._by_minibatches(problem, factorised)
         notices, whole, full = [], True, self.method == "fullrank_advi"
@@ -114,7 +114,8 @@ class ADVI(Approximation):
             noise = noise_of(number, density.size, problem.rng(NOISE))
             notices = mode_notice(
                 modes,
-                "One normal density cannot have several: it is at the largest, and the evidence is not given.",
+                "One normal density cannot have several: it is at the largest, and the evidence is not "
+                "given.",
             )
             whole = len(comparable(modes)) == 1
         else:
@@ -160,7 +161,8 @@ class ADVI(Approximation):
         size, analysis = problem.density.size, problem.analysis
         if self.method == "fullrank_advi" and size > LARGEST_FULL:
             raise SearchError(
-                f"The covariances of {size} parameters are {size * (size + 1) // 2} numbers, each of which would "
+                f"The covariances of {size} parameters are {size * (size + 1) // 2} numbers, each of which "
+                f"would "
                 f"be fitted; this is done for at most {LARGEST_FULL} parameters.",
                 cure='Use method="advi", which has variances alone, or NUTS.',
             )
@@ -173,7 +175,8 @@ class ADVI(Approximation):
             )
         if self.minibatch >= len(analysis.analyses):
             raise SettingError(
-                f"minibatch={self.minibatch} is not less than the {len(analysis.analyses)} data sets of the graph.",
+                f"minibatch={self.minibatch} is not less than the {len(analysis.analyses)} data sets of "
+                f"the graph.",
                 cure="Leave it out: all of them are then looked at in each step.",
             )
 
@@ -181,8 +184,10 @@ class ADVI(Approximation):
         assert self.minibatch is not None
         if factorised is None:
             raise SearchError(
-                f"minibatch={self.minibatch} needs data sets that have nothing to do with each other, given what "
-                "they share. Assertions, parameters of one data set that another's depend on, or a likelihood "
+                f"minibatch={self.minibatch} needs data sets that have nothing to do with each other, "
+                f"given what "
+                "they share. Assertions, parameters of one data set that another's depend on, "
+                "or a likelihood "
                 "that is not traced, forbid it.",
                 cure="Leave minibatch out.",
             )
@@ -197,7 +202,8 @@ class ADVI(Approximation):
         notices = []
         if not found.converged:
             notices.append(
-                f"The evidence bound had not converged after {found.passes} passes through the data sets. Raise "
+                f"The evidence bound had not converged after {found.passes} passes through the "
+                f"data sets. Raise "
                 "max_iterations, or use NUTS."
             )
         return Found(

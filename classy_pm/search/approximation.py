@@ -30,8 +30,8 @@ MIN_DRAWS = 100
 ROUGH = 0.5
 # At how many draws the trace of many data sets is compared with their functions, and how many are named.
 COMPARED, SHOWN = 5, 5
-# What many data sets share is also drawn so many times wider, in such shares: an approximation that is too narrow
-# is found out, and corrected. Hesterberg (1995), Technometrics 37, 185: defensive mixtures.
+# What many data sets share is also drawn so many times wider, in such shares: an approximation that is too
+# narrow is found out, and corrected. Hesterberg (1995), Technometrics 37, 185: defensive mixtures.
 WIDTHS, SHARES = (1.0, 2.0, 4.0), (0.6, 0.25, 0.15)
 # The relative variance of ratios beyond which their tail matters.
 UNEVEN = 0.5
@@ -87,7 +87,7 @@ class Approximation(Search):
     def _run(self, problem: Problem) -> Draws:
         found = self._approximate(problem)
         corrected = self.importance_resampling == "psis"
-        factorised = Factorised.of(problem) if problem.symbolic.plates is not None else None
+        factorised = problem.factorised
         with problem.report.stage("drawing from the approximation"):
             if factorised is None:
                 drawn = _drawn(problem, found.mixture, self.draws)
@@ -206,7 +206,7 @@ def _drawn(
 def _drawn_by_factor(
     problem: Problem, mixture: NormalMixture, shared: NormalMixture, factorised: Factorised, number: int
 ) -> _Drawn:
-    """Draw from an approximation of many data sets, what they share from a mixture of its own, and weigh that."""
+    """Draw from an approximation of many data sets, and weigh what they share, which has a mixture of its own."""
     density, rng = problem.density, problem.rng(DRAWING + 1)
     with np.errstate(all="ignore"):
         given = conditionals(density, factorised, mixture.centre, mixture.widths)
@@ -223,7 +223,8 @@ def _drawn_by_factor(
         shown = ", ".join(factorised.names[place] for place in rough[:SHOWN])
         notices.append(
             f"Given what all share, Pareto k is above {limit:.2f} for the parameters of {len(rough)} of "
-            f"{len(factorised.names)} data sets ({shown}{', ...' if len(rough) > SHOWN else ''}): theirs are far "
+            f"{len(factorised.names)} data sets ({shown}{', ...' if len(rough) > SHOWN else ''}): "
+            f"theirs are far "
             "from normal. Fit these by themselves, or all with NUTS."
         )
     attributes = {

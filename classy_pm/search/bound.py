@@ -128,7 +128,7 @@ def noise_of(number: int, size: int, rng: np.random.Generator) -> np.ndarray:
 
 
 def noise_by_factor(number: int, factorised: Factorised, rng: np.random.Generator) -> np.ndarray:
-    """Return the same for many data sets: the covariance is one of what is shared, and of each one's own numbers.
+    """Return the same for many data sets: the covariance is one of what is shared, and of each one's own.
 
     Between data sets it need not be: their parameters do not touch each other.
     """

@@ -1,10 +1,10 @@
 """Importance sampling of many data sets, factor by factor: the weights are those of what they share alone.
 
-The ratio of posterior to approximation is a product over the data sets, and its spread grows with their number:
-for some hundred no weight of a whole draw can be relied on, however good the approximation. But given what is
-shared, each one's integral can be estimated by itself, from several draws of its own parameters. With the product
-of these estimates in the place of the density the weights of the shared parameters are right, whatever the spread
-of the estimates; it only makes them uneven, which their Pareto k tells.
+The ratio of posterior to approximation is a product over the data sets, and its spread grows with their
+number: for some hundred no weight of a whole draw can be relied on, however good the approximation. But given
+what is shared, each one's integral can be estimated by itself, from several draws of its own parameters. With
+the product of these estimates in the place of the density the weights of the shared parameters are right,
+whatever the spread of the estimates; it only makes them uneven, which their Pareto k tells.
 
 Tran, Scharth, Pitt and Kohn (2013), arXiv:1309.3339: importance sampling squared.
 """
@@ -80,7 +80,7 @@ class Conditionals:
 def conditionals(
     log_density: WithGradient, factorised: Factorised, mean: np.ndarray, sd: np.ndarray
 ) -> list[Conditionals]:
-    """Return normal densities of each data set's own parameters, plate by plate, from the curvature at a point.
+    """Return normal densities of each data set's own parameters from the curvature at a point, plate by plate.
 
     Members of different data sets do not touch each other, so one step of the same number of all of them
     gives a column of the curvature of each: there are as many steps as one data set has numbers, not as all.
@@ -283,7 +283,7 @@ def _ratios(
 
 
 def _variances(ratios: np.ndarray) -> np.ndarray:
-    """Return the relative variance of a pair's mean ratio, of each data set, from (trials, number, factors)."""
+    """Return the relative variance of a pair's mean ratio of each data set, from (trials, number, factors)."""
     number = ratios.shape[1] // 2
     ratios = np.logaddexp(ratios[:, :number], ratios[:, number:])
     with np.errstate(invalid="ignore"):

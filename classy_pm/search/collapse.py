@@ -16,7 +16,8 @@ from classy_pm.search.problem import Problem
 __all__ = ["CURE", "WHY", "collapsed", "collapsed_at", "parents", "refuse_collapsed"]
 
 WHY = (
-    "The joint density of a hierarchy rises without end where all members come together at their parent and its "
+    "The joint density of a hierarchy rises without end where all members come together at their parent "
+    "and its "
     "width goes to zero, but there is hardly any probability there"
 )
 CURE = "Fit with NUTS, which looks for where the probability is."

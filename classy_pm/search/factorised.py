@@ -1,7 +1,7 @@
 """The posterior density of a graph of factors in parts: what they share, and what is each one's own.
 
-Given what they share, the members of different data sets have nothing to do with each other. So the curvature is
-shaped like an arrow, and integrals over all members are products of integrals over one.
+Given what they share, the members of different data sets have nothing to do with each other. So the curvature
+is shaped like an arrow, and integrals over all members are products of integrals over one.
 """
 
 from __future__ import annotations

@@ -61,7 +61,8 @@ class Laplace(Approximation):
         density, gradient = problem.density, problem.symbolic.differentiable
         if density.size > LARGEST:
             raise SearchError(
-                f"The curvature in {density.size} parameters has {density.size**2} numbers: it is looked at for "
+                f"The curvature in {density.size} parameters has {density.size**2} numbers: it is looked "
+                f"at for "
                 f"at most {LARGEST}.",
                 cure="Use ADVI, which has variances alone (of many data sets with minibatch=...), or NUTS.",
             )

@@ -178,8 +178,10 @@ class MAP(Search):
         if self.objective == "posterior" and isinstance(problem.analysis, JointAnalysis) and parents(plan):
             shown = ", ".join(f"`{plan.names[number]}`" for number in parents(plan))
             yield (
-                "The maximum of the joint density of a hierarchy is not where its probability is: the members lie "
-                f"too near to each other there, and widths among {shown} come out too small. Use NUTS for these."
+                "The maximum of the joint density of a hierarchy is not where its probability is: "
+                "the members lie "
+                f"too near to each other there, and widths among {shown} come out too small. "
+                f"Use NUTS for these."
             )
 
     def _top_notice(self, mode: Mode, names: np.ndarray, at_limit: list[str]) -> Iterator[str]:

@@ -1,9 +1,9 @@
 """Raising the evidence bound of many data sets by steps that look at a few of them.
 
-Each step's log likelihood is that of some data sets, each times how many it stands for; the priors and the entropy
-are whole. So the slope along what is shared is right on average. Of each data set's own parameters it is right
-without that factor, and they are moved in the steps that look at it: Hoffman, Blei, Wang and Paisley (2013),
-JMLR 14, 1303.
+Each step's log likelihood is that of some data sets, each times how many it stands for; the priors and the
+entropy are whole. So the slope along what is shared is right on average. Of each data set's own parameters it
+is right without that factor, and they are moved in the steps that look at it: Hoffman, Blei, Wang and Paisley
+(2013), JMLR 14, 1303.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import special
 
 from classy_pm.errors import TraceError
 from classy_pm.search.factorised import Factorised
@@ -24,10 +25,12 @@ __all__ = ["Minibatches", "Raised", "raise_by_minibatches"]
 FIRST, SECOND, SMALL = 0.9, 0.99, 1e-8
 # The lengths of steps, one after the other, in standard deviations of the start.
 LENGTHS = (0.1, 0.03, 0.01, 0.003)
-# The average over so many passes is compared with that over the next ones; steps become shorter once numbers of
-# data sets have moved by less than so many steps, and those that are shared, which each step moves, by less than
-# so many standard deviations.
-PASSES, STEADY, STEADY_SHARED = 8, 2.0, 0.15
+# The average over so many passes is compared with that over the next ones; steps become shorter once numbers
+# of data sets have moved by less than so many steps, and those that are shared, which each step moves, by
+# less than so many standard deviations.
+PASSES, STEADY, STEADY_SHARED = 10, 2.0, 0.15
+# Multiples of it are spread evenly, modulo one.
+GOLDEN = 0.6180339887498949
 # How well the log likelihoods of some data sets agree with those among all.
 TOLERANCE = 1e-8
 
@@ -110,7 +113,8 @@ class Minibatches:
         ]
         if not np.allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, equal_nan=True):
             raise TraceError(
-                f"The log likelihoods of a minibatch are {found[:3]}, and among all data sets {expected[:3]}.",
+                f"The log likelihoods of a minibatch are {found[:3]}, and among all data "
+                f"sets {expected[:3]}.",
                 cure="Leave minibatch out, and please report this.",
             )
 
@@ -155,7 +159,7 @@ def raise_by_minibatches(
     show : callable
         Told how many there were.
     """
-    state = _Adam(origin, scale)
+    state = _Adam(origin, scale, rng)
     own = _Own(batches)
     stream = batches.passes(rng)
     passes = steps = 0
@@ -225,29 +229,33 @@ class _Own:
 class _Adam:
     """Mean and logarithms of the widths, in standard deviations of the start, and Adam's memory of slopes."""
 
-    def __init__(self, origin: np.ndarray, scale: np.ndarray) -> None:
+    def __init__(self, origin: np.ndarray, scale: np.ndarray, rng: np.random.Generator) -> None:
         self.origin, self.scale = origin, scale
         self.values = np.zeros((2, origin.size))
         self._first, self._second = np.zeros_like(self.values), np.zeros_like(self.values)
         self._count = np.zeros(origin.size)
+        self._starts = rng.random(origin.size)
 
     def step(
         self,
         batches: Minibatches,
         chosen: list[np.ndarray],
         places: np.ndarray,
-        shares: np.ndarray,
+        counted: np.ndarray,
         length: float,
         rng: np.random.Generator,
     ) -> None:
         """Move the numbers at some places; the slopes of their likelihoods count for so large a share."""
         widths = np.exp(self.values[1])
         noise = rng.standard_normal(self.origin.size)
+        # Evenly spread from visit to visit, so that their mean square is one after a few; signs are random.
+        shares = (self._starts[places] + GOLDEN * self._count[places]) % 1.0
+        noise[places] = np.copysign(special.ndtri(0.5 + 0.5 * shares), noise[places])
         slopes: list[Any] = []
         for sign in (1.0, -1.0):
             point = self.origin + self.scale * (self.values[0] + sign * widths * noise)
             prior, likelihood = batches.gradients(point, chosen)
-            slopes.append((prior[places] + shares * likelihood[places]) * self.scale[places])
+            slopes.append((prior[places] + counted * likelihood[places]) * self.scale[places])
         ahead, behind = slopes
         slope = np.array(
             [0.5 * (ahead + behind), 0.5 * (ahead - behind) * noise[places] * widths[places] + 1.0]

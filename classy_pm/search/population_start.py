@@ -1,7 +1,7 @@
 """Where to begin with a hierarchy of many data sets: not at its mode, for it has none.
 
-The members and their parents are climbed in turn, each with the others held: so no width of a population goes to
-zero. What is computed grows with the number of data sets, not with its square.
+The members and their parents are climbed in turn, each with the others held: so no width of a population goes
+to zero. What is computed grows with the number of data sets, not with its square.
 """
 
 from __future__ import annotations

@@ -18,6 +18,7 @@ from classy_pm.search.progress import Report
 if TYPE_CHECKING:
     from classy_pm.graph.density import Density
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
+    from classy_pm.search.factorised import Factorised
 
 __all__ = ["Draws", "Problem"]
 
@@ -97,6 +98,13 @@ class Problem:
         from classy_pm.graph.density import Density
 
         return Density(self.pymc_model, self.plan, compiled=self.symbolic.kind != "blackbox")
+
+    @cached_property
+    def factorised(self) -> Factorised | None:
+        """The parts of the density of many data sets; None of one, and where they are not independent."""
+        from classy_pm.search.factorised import Factorised
+
+        return Factorised.of(self)
 
     @property
     def compile_kwargs(self) -> dict[str, Any]:

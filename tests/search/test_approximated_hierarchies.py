@@ -8,7 +8,7 @@ import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
 from classy_pm.likelihood.joint import analysis_of
 from classy_pm.plan import make_plan
-from classy_pm.search import advi, laplace
+from classy_pm.search import advi, approximation, laplace
 from classy_pm.search.bound import Bound, noise_by_factor
 from classy_pm.search.by_factor import conditionals
 from classy_pm.search.factorised import Factorised
@@ -50,8 +50,8 @@ def graph_of(data, noises):
 
 def by_quadrature(data, noises):
     """Mean and sd of the population's mean and of its scatter, and the log evidence."""
-    mean = np.linspace(-10.0, 15.0, 600)[:, np.newaxis]
-    logs = np.linspace(np.log(1e-3), np.log(40.0), 500)
+    mean = np.linspace(-4.0, 10.0, 200)[:, np.newaxis]
+    logs = np.linspace(np.log(0.5), np.log(20.0), 200)
     scatter = np.exp(logs)
     log_density = stats.norm(0.0, MEAN).logpdf(mean) + stats.halfnorm(0.0, SCATTER).logpdf(scatter) + logs
     for values, noise in zip(data, noises, strict=True):
@@ -87,7 +87,7 @@ def problem():
 
 @pytest.fixture(scope="module")
 def factorised(problem):
-    return Factorised.of(problem)
+    return problem.factorised
 
 
 @pytest.fixture(scope="module")
@@ -150,55 +150,79 @@ def test_minibatches_converge_to_the_approximation_of_all_data_sets(problem, fac
         batches, origin + 3.0 * scale, 2.0 * scale, 500, np.random.default_rng(2), lambda passes: None
     )
     assert found.converged and found.passes < 500
-    assert np.max(np.abs(found.mean - mean) / sd) < 0.15
-    np.testing.assert_allclose(found.sd, sd, rtol=0.15)
+    assert np.max(np.abs(found.mean - mean) / sd) < 0.2
+    np.testing.assert_allclose(found.sd, sd, rtol=0.2)
     assert found.steps == found.passes * (COUNT // 6)
 
 
 # -- fits --------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "search",
-    [cpm.ADVI(random_seed=1), cpm.ADVI(minibatch=6, random_seed=1), cpm.Pathfinder(random_seed=1)],
-    ids=["ADVI", "minibatch", "Pathfinder"],
-)
-def test_a_population_of_strong_data_is_that_of_quadrature_with_its_evidence(search):
-    result = search.fit(graph_of(STRONG, NOISES))
+def run(search, problem):
+    """Run a search on a problem that is compiled already."""
+    return search._run(problem)
+
+
+@pytest.mark.parametrize("name", ["ADVI", "minibatch", "Pathfinder"])
+def test_a_population_of_strong_data_is_that_of_quadrature_with_its_evidence(name, problem):
+    search = {
+        "ADVI": cpm.ADVI(random_seed=1),
+        "minibatch": cpm.ADVI(minibatch=6, random_seed=1),
+        "Pathfinder": cpm.Pathfinder(random_seed=1, paths=2),
+    }[name]
+    found = run(search, problem)
     expected, log_evidence = by_quadrature(STRONG, NOISES)
-    attributes = result.attributes
+    attributes, weights = found.attributes, special.softmax(found.log_weights[0])
     assert attributes["pareto_k"] < 0.7 and attributes["pareto_k_of"] == "shared parameters"
     assert len(attributes["pareto_k_by_factor"]) == COUNT
-    table, draws = result.summary(), attributes["effective_draws"]
-    for row, (mean, sd) in enumerate(expected):
-        assert abs(table["mean"][row] - mean) < 4.0 * sd / np.sqrt(draws)
-        assert table["sd"][row] == pytest.approx(sd, rel=4.0 / np.sqrt(draws) + 0.02)
-    assert attributes["log_evidence_estimate"] == pytest.approx(log_evidence, abs=0.1)
-    assert [notice for notice in result.notices if "biased" in notice or "converged" in notice] == []
+    draws = attributes["effective_draws"]
+    for column, (mean, sd) in zip(found.vectors[0].T[:2], expected, strict=True):
+        average = weights @ column
+        assert abs(average - mean) < 4.0 * sd / np.sqrt(draws)
+        width = np.sqrt(weights @ (column - average) ** 2)
+        assert width == pytest.approx(sd, rel=4.0 / np.sqrt(draws))
+    assert found.log_evidence == pytest.approx(log_evidence, abs=4.0 * found.log_evidence_error)
+    assert found.notices == []
+    row = int(np.argmax(weights))
+    expected = problem.log_likelihood.values(found.vectors[0, row][np.newaxis])
+    assert found.log_likelihood[0, row] == pytest.approx(expected[0])
 
 
-def test_approximations_at_the_edge_of_a_hierarchy_are_refused():
-    graph = graph_of(*SCHOOLS)
-    for search in (cpm.Laplace(random_seed=1), cpm.Pathfinder(random_seed=1)):
-        with pytest.raises(SearchError, match=r"limit of `source.flux.sigma`.*\n?.*NUTS"):
-            search.fit(graph)
+def test_draws_that_shall_not_be_corrected_are_those_of_the_approximation_with_its_pareto_k(problem):
+    plain = run(cpm.ADVI(random_seed=1, importance_resampling="none"), problem)
+    assert plain.log_weights is None and plain.vectors.shape == (1, 2000, COUNT + 2)
+    assert plain.attributes["pareto_k_of"] == "shared parameters" and plain.attributes["pareto_k"] < 1.0
 
 
-def test_weights_that_leave_few_draws_are_not_used_and_it_is_told():
-    result = cpm.ADVI(random_seed=1).fit(graph_of(*SCHOOLS))
-    attributes = result.attributes
-    assert attributes["pareto_k"] > 0.7 and attributes["effective_draws"] < 100
-    assert attributes["log_evidence"] is None
-    assert len(result.samples) == 2000 and "weighted_posterior" not in result.idata.children
+@pytest.fixture(scope="module")
+def schools():
+    return problem_of(graph_of(*SCHOOLS))
+
+
+def test_approximations_at_the_edge_of_a_hierarchy_are_refused(schools):
+    for search in (cpm.Laplace(random_seed=1), cpm.Pathfinder(random_seed=1, paths=2)):
+        with pytest.raises(SearchError, match=r"limit of `source.flux.sigma`(.|\n)*NUTS"):
+            run(search, schools)
+
+
+def test_an_approximation_of_weak_data_says_that_it_cannot_be_trusted(schools):
+    found = run(cpm.ADVI(random_seed=1), schools)
+    assert found.attributes["pareto_k"] > 0.7 and found.log_evidence is None
+    assert any("biased by an unknown amount" in note for note in found.notices)
+
+
+def test_weights_that_leave_few_draws_are_not_used_and_it_is_told(schools, monkeypatch):
+    monkeypatch.setattr(approximation, "MIN_DRAWS", 1000)
+    found = run(cpm.ADVI(random_seed=1), schools)
+    assert found.attributes["effective_draws"] < 1000
+    assert found.log_weights is None and found.vectors.shape[1] == 2000
+    assert any("They are as the approximation has them" in note for note in found.notices)
+
+
+def test_the_best_point_of_a_hierarchy_says_what_it_is_worth(problem):
+    found = run(cpm.MAP(random_seed=1, starts=2), problem)
     assert any(
-        "biased by an unknown amount" in note and "as the approximation" in note for note in result.notices
-    )
-
-
-def test_the_best_point_of_a_hierarchy_says_what_it_is_worth():
-    result = cpm.MAP(random_seed=1).fit(graph_of(STRONG, NOISES))
-    assert any(
-        "width goes to zero" in note or "not where its probability is" in note for note in result.notices
+        "width goes to zero" in note or "not where its probability is" in note for note in found.notices
     )
 
 

@@ -182,13 +182,13 @@ class Schools(cpm.Analysis):
 def test_a_hierarchy_that_is_no_normal_density_is_told():
     model = cpm.Collection(mu=cpm.GaussianPrior(0.0, 5.0), tau=cpm.HalfGaussianPrior(5.0))
     model.theta = cpm.Array(8, cpm.GaussianPrior(model.mu, model.tau))
-    for name in ("Pathfinder", "mean field"):
-        result = SEARCHES[name].fit(model, Schools())
-        assert result.attributes["pareto_k"] > 0.7
-        assert any("biased by an unknown amount" in notice for notice in result.notices)
-        assert result.attributes["log_evidence"] is None
-    with pytest.raises(SearchError, match=r"No maximum was found|does not fall off"):
-        cpm.Laplace(random_seed=1).fit(model, Schools())
+    result = SEARCHES["mean field"].fit(model, Schools())
+    assert result.attributes["pareto_k"] > 0.7
+    assert any("biased by an unknown amount" in notice for notice in result.notices)
+    assert result.attributes["log_evidence"] is None
+    for name in ("Laplace", "Pathfinder"):
+        with pytest.raises(SearchError, match="to the limit of `tau`"):
+            SEARCHES[name].fit(model, Schools())
 
 
 # -- what is refused ---------------------------------------------------------------------------------

@@ -206,7 +206,7 @@ def _drawn(
 def _drawn_by_factor(
     problem: Problem, mixture: NormalMixture, shared: NormalMixture, factorised: Factorised, number: int
 ) -> _Drawn:
-    """Draw from an approximation of many data sets, and weigh what they share, which has a mixture of its own."""
+    """Draw from an approximation of many data sets, and weigh what they share by a mixture of its own."""
     density, rng = problem.density, problem.rng(DRAWING + 1)
     with np.errstate(all="ignore"):
         given = conditionals(density, factorised, mixture.centre, mixture.widths)

@@ -28,6 +28,8 @@ __all__ = ["ByFactor", "Conditionals", "conditionals", "sample_by_factor"]
 
 # From so many draws of what is shared, and of each data set's own parameters, is found how many are needed.
 TRIALS, OF_EACH = 20, 16
+# Of so many data sets each trial takes long, and fewer say the same of their sum.
+MANY, FEWER_TRIALS = 3000, 4
 # What variance the product of the estimates shall have.
 NOISE = 0.5
 # At most so many draws of each data set's own parameters, and so many of all, are made.
@@ -80,7 +82,7 @@ class Conditionals:
 def conditionals(
     log_density: WithGradient, factorised: Factorised, mean: np.ndarray, sd: np.ndarray
 ) -> list[Conditionals]:
-    """Return normal densities of each data set's own parameters from the curvature at a point, plate by plate.
+    """Return normal densities of each data set's own parameters, from the curvature at a point.
 
     Members of different data sets do not touch each other, so one step of the same number of all of them
     gives a column of the curvature of each: there are as many steps as one data set has numbers, not as all.
@@ -118,7 +120,9 @@ def conditionals(
         values = np.where(good[:, None], values, 1.0)
         vectors = np.where(good[:, None, None], vectors, np.eye(numbers))
         roots = scale[:, :, None] * vectors / np.sqrt(values)[:, None, :]
-        shared = np.array([towards[members] for towards in towards_shared]).reshape(-1, count, numbers)
+        shared = np.array([towards[members] for towards in towards_shared]).reshape(
+            len(towards_shared), count, numbers
+        )
         slopes = -np.einsum("fab,fcb,sfc->fas", roots, roots, np.where(np.isfinite(shared), shared, 0.0))
         slopes = np.where(good[:, None, None], slopes, 0.0)
         found.append(Conditionals(mean[members], slopes, WIDER * roots, mean[factorised.shared]))
@@ -177,7 +181,7 @@ def sample_by_factor(
     draws : int
     rng : numpy.random.Generator
     """
-    tried = shared.draw(TRIALS, rng)
+    tried = shared.draw(TRIALS if len(factorised.names) < MANY else FEWER_TRIALS, rng)
     given = _best_of(factorised, given, own, tried, rng)
     ratios = np.array([_ratios(factorised, given, point, OF_EACH, rng)[1] for point in tried])
     spread = _variances(ratios)
@@ -283,7 +287,7 @@ def _ratios(
 
 
 def _variances(ratios: np.ndarray) -> np.ndarray:
-    """Return the relative variance of a pair's mean ratio of each data set, from (trials, number, factors)."""
+    """Return the relative variance of a pair's mean ratio, by data set, of (trials, number, factors)."""
     number = ratios.shape[1] // 2
     ratios = np.logaddexp(ratios[:, :number], ratios[:, number:])
     with np.errstate(invalid="ignore"):

@@ -22,8 +22,8 @@ __all__ = ["Factorised", "Parts"]
 
 # How well, relatively, one data set's part has to stay as it is where the others' parameters change.
 TOLERANCE = 1e-9
-# The random stream of the points at which that is looked at.
-LOOKING = 4000
+# The random stream of the draws of the prior among which two possible ones are looked for, and their number.
+LOOKING, TRIED = 4000, 20
 
 
 @dataclass(frozen=True)
@@ -145,24 +145,37 @@ class Factorised:
         return problem.density.function_of([shared, pt.concatenate(priors), each])
 
     def _is_right(self, density: Density) -> bool:
-        """Whether the parts are the whole, and those of a data set depend on no other one's parameters."""
-        problem = self._problem
-        if any(len(shape) == 0 for members in self.members for shape in [members.shape]):
+        """Whether the parts are the whole, and those of a data set depend on no other one's parameters.
+
+        Any two data sets differ in a digit of their numbers in base two: once the one changes and the other has
+        to stay, and once the other way round.
+        """
+        count, problem = len(self.names), self._problem
+        points = density.points(problem.plan.draws(TRIED, problem.rng(LOOKING)))
+        whole = np.array([density.value(point) for point in points])
+        possible = np.flatnonzero(np.isfinite(whole))
+        if len(possible) < 2:
             return False
-        rng = problem.rng(LOOKING)
-        point, other = density.points(problem.plan.draws(2, rng))
-        odd = [np.arange(len(members)) % 2 == 1 for members in self.members]
-        mixed = point.copy()
-        for members, taken in zip(self.members, odd, strict=True):
-            mixed[members[taken]] = other[members[taken]]
-        before, after = self(point), self(mixed)
-        same = ~np.concatenate(odd)
-        whole = density.value(point)
-        return bool(
-            np.allclose(before.each[same], after.each[same], rtol=TOLERANCE, atol=TOLERANCE)
-            and np.isclose(before.shared, after.shared, rtol=TOLERANCE, atol=TOLERANCE)
-            and np.isclose(before.shared + np.sum(before.each), whole, rtol=1e-8, atol=1e-8)
-        )
+        (point, other), expected = points[possible[:2]], whole[possible[0]]
+        before = self(point)
+        if not np.isclose(before.shared + np.sum(before.each), expected, rtol=1e-8, atol=1e-8):
+            return False
+        for digit in range(int(count - 1).bit_length()):
+            for answer in (0, 1):
+                changed = (np.arange(count) >> digit) % 2 == answer
+                mixed, start = point.copy(), 0
+                for members in self.members:
+                    places = members[changed[start : start + len(members)]]
+                    mixed[places] = other[places]
+                    start += len(members)
+                after = self(mixed)
+                stays = np.allclose(
+                    before.each[~changed], after.each[~changed], rtol=TOLERANCE, atol=TOLERANCE
+                )
+                alike = np.isclose(before.shared, after.shared, rtol=TOLERANCE, atol=TOLERANCE)
+                if not (stays and alike):
+                    return False
+        return True
 
 
 def _or_impossible(values: Any) -> Any:

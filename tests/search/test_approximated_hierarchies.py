@@ -11,7 +11,6 @@ from classy_pm.plan import make_plan
 from classy_pm.search import advi, approximation, laplace
 from classy_pm.search.bound import Bound, noise_by_factor
 from classy_pm.search.by_factor import conditionals
-from classy_pm.search.factorised import Factorised
 from classy_pm.search.minibatch import Minibatches, raise_by_minibatches
 from classy_pm.search.population_start import population_start
 from classy_pm.search.problem import Problem
@@ -118,7 +117,14 @@ def test_the_parts_of_the_density_are_the_prior_of_what_is_shared_and_each_data_
 def test_what_binds_data_sets_to_each_other_has_no_parts():
     graph = graph_of(STRONG[:4], NOISES[:4])
     graph.add_assertion(graph["dataset_0"].source.flux < graph["dataset_1"].source.flux)
-    assert Factorised.of(problem_of(graph)) is None
+    assert problem_of(graph).factorised is None
+    first = cpm.GaussianPrior(0.0, 3.0)
+    fluxes = [first, cpm.GaussianPrior(first, 1.0), cpm.GaussianPrior(0.0, 5.0)]
+    factors = [
+        cpm.AnalysisFactor(cpm.Collection(source=cpm.Model(Source, flux=flux)), Exposures(data, 1.0))
+        for flux, data in zip(fluxes, STRONG, strict=False)
+    ]
+    assert problem_of(cpm.FactorGraphModel(*factors)).factorised is None
 
 
 def test_minibatches_of_one_pass_have_on_average_the_gradient_of_all(problem, batches):
@@ -224,6 +230,22 @@ def test_the_best_point_of_a_hierarchy_says_what_it_is_worth(problem):
     assert any(
         "width goes to zero" in note or "not where its probability is" in note for note in found.notices
     )
+
+
+def test_data_sets_without_parameters_of_their_own_are_weighed_too():
+    flux = cpm.GaussianPrior(0.0, MEAN)
+    factors = [
+        cpm.AnalysisFactor(cpm.Collection(source=cpm.Model(Source, flux=flux)), Exposures(data, 1.0))
+        for data in STRONG[:4]
+    ]
+    found = run(cpm.ADVI(minibatch=2, random_seed=1), problem_of(cpm.FactorGraphModel(*factors)))
+    data = np.concatenate(STRONG[:4])
+    variance = 1.0 / (data.size + MEAN**-2)
+    weights = special.softmax(found.log_weights[0])
+    assert weights @ found.vectors[0, :, 0] == pytest.approx(variance * np.sum(data), abs=0.05)
+    covariance = np.eye(data.size) + MEAN**2
+    log_evidence = stats.multivariate_normal(np.zeros(data.size), covariance).logpdf(data)
+    assert found.log_evidence == pytest.approx(log_evidence, abs=4.0 * found.log_evidence_error + 1e-3)
 
 
 # -- what is refused ---------------------------------------------------------------------------------

@@ -147,7 +147,7 @@ class Factorised:
     def _is_right(self, density: Density) -> bool:
         """Whether the parts are the whole, and those of a data set depend on no other one's parameters.
 
-        Any two data sets differ in a digit of their numbers in base two: once the one changes and the other has
+        Any two data sets differ in a binary digit of their numbers: once the one changes and the other has
         to stay, and once the other way round.
         """
         count, problem = len(self.names), self._problem

@@ -119,10 +119,15 @@ def test_what_binds_data_sets_to_each_other_has_no_parts():
     graph.add_assertion(graph["dataset_0"].source.flux < graph["dataset_1"].source.flux)
     assert problem_of(graph).factorised is None
     first = cpm.GaussianPrior(0.0, 3.0)
-    fluxes = [first, cpm.GaussianPrior(first, 1.0), cpm.GaussianPrior(0.0, 5.0)]
+    source = cpm.Model(Source, flux=first)
+    other = cpm.Collection(source=cpm.Model(Source, flux=cpm.GaussianPrior(first, 1.0)), number=2)
     factors = [
-        cpm.AnalysisFactor(cpm.Collection(source=cpm.Model(Source, flux=flux)), Exposures(data, 1.0))
-        for flux, data in zip(fluxes, STRONG, strict=False)
+        cpm.AnalysisFactor(cpm.Collection(source=source), Exposures(STRONG[0], 1.0)),
+        cpm.AnalysisFactor(
+            cpm.Collection(source=cpm.Model(Source, flux=cpm.GaussianPrior(0.0, 5.0))),
+            Exposures(STRONG[1], 1.0),
+        ),
+        cpm.AnalysisFactor(other, Exposures(STRONG[2], 1.0)),
     ]
     assert problem_of(cpm.FactorGraphModel(*factors)).factorised is None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -106,15 +106,36 @@ class Density:
         """
         return np.asarray(self._change_of_scale(np.ascontiguousarray(points)))
 
+    def function_of(self, outputs: Sequence[Any], inputs: Sequence[Any] = ()) -> Callable[..., list[Any]]:
+        """Compile variables of the PyMC model as a function of a point, shape (size,), and of other inputs.
+
+        Parameters
+        ----------
+        outputs : sequence of TensorVariable
+            Of the model's value variables, and of the inputs.
+        inputs : sequence of TensorVariable
+        """
+        return self.gradients_of(outputs, (), inputs)
+
+    def gradients_of(
+        self, outputs: Sequence[Any], scalars: Sequence[Any], inputs: Sequence[Any] = ()
+    ) -> Callable[..., list[Any]]:
+        """Compile the same, and the gradient of scalars by the point besides, each of shape (size,)."""
+        with autocast_float_as("float64"):
+            joint, joined = join_nonshared_inputs(self._point, [*outputs, *scalars], self._values, [])
+            of_scalars = joint[len(outputs) :]
+            gradients = [pytensor.grad(scalar, joined) for scalar in of_scalars]
+        return self._compile([joined, *inputs], [*joint[: len(outputs)], *gradients])
+
     @cached_property
     def _with_gradient(self) -> Callable[[np.ndarray], Any]:
         (value,), joined = self._joined()
-        return self._compile(joined, [value, pytensor.grad(value, joined)])
+        return self._compile([joined], [value, pytensor.grad(value, joined)])
 
     @cached_property
     def _value(self) -> Callable[[np.ndarray], Any]:
         (value,), joined = self._joined()
-        return self._compile(joined, value)
+        return self._compile([joined], value)
 
     def _joined(self) -> tuple[list[Any], Any]:
         data = [*self._model.observed_RVs, *self._model.potentials]
@@ -127,10 +148,10 @@ class Density:
             outputs, joined = join_nonshared_inputs(self._point, [value], self._values, [])
         return outputs, joined
 
-    def _compile(self, joined: Any, outputs: Any) -> Callable[[np.ndarray], Any]:
+    def _compile(self, inputs: list[Any], outputs: Any) -> Callable[..., Any]:
         # With fast mathematics code from numba's cache gives other digits than code just compiled.
         with autocast_float_as("float64"), pytensor.config.change_flags(numba__fastmath=False):
-            function = pytensor.function([joined], outputs, mode=self._mode)
+            function = pytensor.function(inputs, outputs, mode=self._mode)
         function.trust_input = True
         return function
 

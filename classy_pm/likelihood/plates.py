@@ -21,7 +21,7 @@ from classy_pm.errors import TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.expressions import build_expression
 from classy_pm.likelihood.joint import JointAnalysis, or_impossible
-from classy_pm.likelihood.plate_trace import PlateTrace
+from classy_pm.likelihood.plate_trace import PlateTrace, Subset
 from classy_pm.likelihood.trace import Proof, Trace, prove, trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
@@ -88,7 +88,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
     names: list[str] = []
     counts: dict[str, int] = {}
     proofs: list[Proof] = []
-    values, terms, reasons = [], [], []
+    values, terms, reasons, subsets = [], [], [], []
     for plate in layout.plates:
         columns = [_variable(plan, column, inputs) for column in plate.columns]
         taken = [layout.columns_of(plate, layout.evaluator(draw)) for draw in draws]
@@ -104,6 +104,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
             values.append(value)
             terms.append(term)
             reasons += [reason] if term is None else []
+            subsets.append(Subset(plate.dim, batch.places, _of_some(batch, columns, one)))
     each = pt.concatenate(values)
     _compare(plan, joint, names, quick_function(inputs, each), draws[:COMPARED])
     length = 0 if reasons else sum(term.type.shape[0] for term in terms)
@@ -114,6 +115,7 @@ def trace_plates(plan: Plan, joint: JointAnalysis, inputs: Sequence[Any]) -> tup
         paths=(),
         conditions=(),
         each=each,
+        subsets=tuple(subsets),
         factors=tuple(names),
         term_counts={} if reasons else counts,
     )
@@ -300,6 +302,27 @@ def _spread(plate: Plate, batch: Batch, columns: list[Any], one: One) -> tuple[A
     (length,) = traced.terms.type.shape
     flat = pt.broadcast_to(terms[0], (count, length)).ravel()
     return value, pt.specify_shape(flat, (count * length,)), ""
+
+
+def _of_some(batch: Batch, columns: list[Any], one: One) -> Callable[[Any], Any]:
+    """Return what spreads the graph of one data set over some of a batch.
+
+    They are picked from the inputs: of what is computed for all of them no rewrite would leave the rest out.
+    """
+
+    def of(chosen: Any) -> Any:
+        where = pt.constant(batch.places)[chosen]
+        spread = {
+            slot: variable[where] if varies else variable
+            for slot, variable, varies in zip(one.slots, columns, one.along, strict=True)
+        }
+        spread |= {
+            slot: pt.constant(array)[chosen]
+            for slot, array in zip(one.data, batch.data.values(), strict=True)
+        }
+        return pt.broadcast_to(vectorize_graph(one.trace.value, spread), (chosen.shape[0],))
+
+    return of
 
 
 def _compare(plan: Plan, joint: JointAnalysis, names: list[str], each: Any, draws: list[list[Any]]) -> None:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
 import numpy as np
-from scipy import optimize
 
-from classy_pm.errors import SearchError
-from classy_pm.search.approximation import Approximation, Found, NormalMixture
-from classy_pm.search.climb import IMPOSSIBLE, WithGradient
+from classy_pm.errors import SearchError, SettingError
+from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.search.approximation import Approximation, Found
+from classy_pm.search.bound import Bound, noise_by_factor, noise_of
+from classy_pm.search.factorised import Factorised
 from classy_pm.search.gradient import require_gradient
+from classy_pm.search.minibatch import Minibatches, raise_by_minibatches
+from classy_pm.search.normals import NormalMixture
+from classy_pm.search.population_start import population_start
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import comparable, compiled, mode_notice, modes_of
@@ -23,8 +26,10 @@ __all__ = ["ADVI"]
 NOISE = 3000
 # A full covariance is averaged over at least so many draws for each parameter.
 DRAWS_PER_PARAMETER = 5
-# The gradient of the bound, in nats a standard deviation, at which it counts as maximal.
-CONVERGED = 1e-2
+# The gradient of the bound, in nats a standard deviation, at which it counts as maximal; of how many numbers.
+CONVERGED, MANY = 1e-2, 100
+# In more parameters a full covariance takes hours.
+LARGEST_FULL = 1000
 
 
 class ADVI(Approximation):
@@ -37,7 +42,10 @@ class ADVI(Approximation):
     noise_draws : int
         How many draws the evidence bound (ELBO) is averaged over.
     max_iterations : int
-        How many steps the optimiser may take.
+        How many steps the optimiser may take; with minibatches, how many passes through all data sets.
+    minibatch : int, optional
+        How many data sets of a graph of factors, picked at random, a step looks at; their log likelihoods
+        count for all. Worth it for thousands of them, with the mean field; by default each step looks at all.
     draws : int
         How many are drawn from the approximation.
     importance_resampling : {"psis", "none"}
@@ -50,7 +58,10 @@ class ADVI(Approximation):
     Raises
     ------
     SearchError
-        If the likelihood has no gradient, or if no place to start is found.
+        If the likelihood has no gradient, or if no place to start is found; with full rank, if there are more
+        than 1,000 parameters.
+    SettingError
+        If `minibatch` is given for a model of one data set, or is not less than their number.
 
     Notes
     -----
@@ -72,123 +83,131 @@ class ADVI(Approximation):
     method: Literal["advi", "fullrank_advi"] = "advi"
     noise_draws: int = 100
     max_iterations: int = 500
+    minibatch: int | None = None
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         yield from super()._faults()
         yield from positive(self, "noise_draws", "max_iterations")
+        if self.minibatch is not None:
+            yield from positive(self, "minibatch")
+            if self.method != "advi":
+                yield "minibatch", f'goes with method="advi" alone, not with {self.method!r}'
 
     def _approximate(self, problem: Problem) -> Found:
         require_gradient(problem, "ADVI")
         density = problem.density
+        self._require_room(problem)
         compiled(problem, density)
-        with problem.report.stage("finding the mode"):
-            modes = modes_of(problem, density, density)
-        start = comparable(modes)[0]
-        full = self.method == "fullrank_advi"
+        factorised = problem.factorised
+        if self.minibatch is not None:
+            return self._by_minibatches(problem, factorised)
+        notices, whole, full = [], True, self.method == "fullrank_advi"
         number = max(self.noise_draws, DRAWS_PER_PARAMETER * density.size if full else 0)
-        noise = _noise(number, density.size, problem.rng(NOISE))
-        # The mean field keeps the parameters' own axes, and only their scale is changed.
-        scale = start.scatter if full else np.diag(1.0 / np.linalg.norm(np.linalg.inv(start.scatter), axis=0))
-        bound = _Bound(density, start.point, scale, noise, full)
-        if bound.is_empty:
+        if factorised is None:
+            with problem.report.stage("finding the mode"):
+                modes = modes_of(problem, density, density)
+            start = comparable(modes)[0]
+            origin, scale = start.point, start.matrix
+            if not full:
+                # The mean field keeps the parameters' own axes, and only their scale is changed.
+                scale = 1.0 / np.linalg.norm(np.linalg.inv(scale), axis=0)
+            noise = noise_of(number, density.size, problem.rng(NOISE))
+            notices = mode_notice(
+                modes,
+                "One normal density cannot have several: it is at the largest, and the evidence is not "
+                "given.",
+            )
+            whole = len(comparable(modes)) == 1
+        else:
+            with problem.report.stage("finding where to start"):
+                origin, scale = population_start(problem, factorised)
+            scale = np.diag(scale) if full else scale
+            rng = problem.rng(NOISE)
+            noise = noise_of(number, density.size, rng) if full else noise_by_factor(number, factorised, rng)
+        bound = Bound(density, origin, scale, noise, full)
+        variables = bound.possible_start() if factorised is not None else bound.start()
+        if variables is None or bound.is_empty(variables):
             raise SearchError(
                 "Near the mode the posterior density is zero in places: an assertion, or a FitException. A "
                 "normal density is nowhere zero, and none has an evidence bound there.",
                 cure="Use NUTS, or Laplace or Pathfinder, which leave out the draws that are impossible.",
             )
         with problem.report.stage("raising the evidence bound", total=self.max_iterations) as stage:
-            found = bound.maximise(self.max_iterations, stage.update)
-        notices = mode_notice(
-            modes,
-            "One normal density cannot have several: it is at the largest, and the evidence is not given.",
-        )
-        slope = float(np.linalg.norm(found.jac))
-        if slope > CONVERGED:
+            steps = 0
+            # Of many parameters each adds its own rounding.
+            allowed = CONVERGED * max(1.0, np.sqrt(variables.size / MANY))
+            while True:
+                found = bound.maximise(variables, self.max_iterations - steps, stage.update)
+                steps, variables = steps + int(found.nit), found.x
+                slope = float(np.linalg.norm(found.jac))
+                # Where a line search met impossible points, it begins anew without memory of them.
+                if slope <= allowed or found.nit == 0 or steps >= self.max_iterations:
+                    break
+        if slope > allowed:
             notices.append(
-                f"The evidence bound had not converged after {found.nit} steps, its slope was {slope:.2g}. "
+                f"The evidence bound had not converged after {steps} steps, its slope was {slope:.2g}. "
                 "Raise max_iterations, or use NUTS."
             )
         mean, factor = bound.normal(found.x)
         return Found(
             NormalMixture(mean[np.newaxis], factor[np.newaxis], np.ones(1)),
-            attributes={"elbo": bound.elbo(float(found.fun)), "iterations": int(found.nit), "slope": slope},
+            attributes={"elbo": bound.elbo(float(found.fun)), "iterations": steps, "slope": slope},
             notices=notices,
-            whole=len(comparable(modes)) == 1,
+            whole=whole,
         )
 
+    def _require_room(self, problem: Problem) -> None:
+        """Refuse what no memory holds, and minibatches of what has no data sets."""
+        size, analysis = problem.density.size, problem.analysis
+        if self.method == "fullrank_advi" and size > LARGEST_FULL:
+            raise SearchError(
+                f"The covariances of {size} parameters are {size * (size + 1) // 2} numbers, each of which "
+                f"would "
+                f"be fitted; this is done for at most {LARGEST_FULL} parameters.",
+                cure='Use method="advi", which has variances alone, or NUTS.',
+            )
+        if self.minibatch is None:
+            return
+        if not isinstance(analysis, JointAnalysis):
+            raise SettingError(
+                f"minibatch={self.minibatch} is a number of data sets, and this fit has one.",
+                cure="Leave it out, or make a FactorGraphModel of data sets.",
+            )
+        if self.minibatch >= len(analysis.analyses):
+            raise SettingError(
+                f"minibatch={self.minibatch} is not less than the {len(analysis.analyses)} data sets of "
+                f"the graph.",
+                cure="Leave it out: all of them are then looked at in each step.",
+            )
 
-@dataclass(frozen=True)
-class _Bound:
-    """The evidence bound of a normal density, averaged over fixed draws.
-
-    Its variables are a mean and the lower triangle of a matrix, or its diagonal alone, in the
-    coordinates ``origin + scale @ coordinates``; the diagonal's are logarithms.
-    """
-
-    log_density: WithGradient
-    origin: np.ndarray
-    scale: np.ndarray
-    noise: np.ndarray
-    full: bool
-
-    @property
-    def size(self) -> int:
-        return self.origin.size
-
-    @property
-    def is_empty(self) -> bool:
-        """Whether the density is zero at some of the draws at the start."""
-        return self._falling(self._start)[0] >= IMPOSSIBLE
-
-    @property
-    def _start(self) -> np.ndarray:
-        return np.zeros(2 * self.size + (self.size * (self.size - 1) // 2 if self.full else 0))
-
-    def maximise(self, iterations: int, show: Callable[[int], None]) -> Any:
-        steps = iter(range(1, iterations + 1))
-        return optimize.minimize(
-            self._falling,
-            self._start,
-            jac=True,
-            method="L-BFGS-B",
-            callback=lambda _: show(next(steps)),
-            options={"maxiter": iterations, "maxfun": 20 * iterations, "maxcor": 20, "ftol": 1e-10},
+    def _by_minibatches(self, problem: Problem, factorised: Factorised | None) -> Found:
+        assert self.minibatch is not None
+        if factorised is None:
+            raise SearchError(
+                f"minibatch={self.minibatch} needs data sets that have nothing to do with each other, "
+                f"given what "
+                "they share. Assertions, parameters of one data set that another's depend on, "
+                "or a likelihood "
+                "that is not traced, forbid it.",
+                cure="Leave minibatch out.",
+            )
+        with problem.report.stage("compiling the log density of a minibatch"):
+            batches = Minibatches(problem, factorised, self.minibatch)
+        with problem.report.stage("finding where to start"):
+            origin, scale = population_start(problem, factorised)
+        with problem.report.stage("raising the evidence bound", total=self.max_iterations) as stage:
+            found = raise_by_minibatches(
+                batches, origin, scale, self.max_iterations, problem.rng(NOISE), stage.update
+            )
+        notices = []
+        if not found.converged:
+            notices.append(
+                f"The evidence bound had not converged after {found.passes} passes through the "
+                f"data sets. Raise "
+                "max_iterations, or use NUTS."
+            )
+        return Found(
+            NormalMixture(found.mean[np.newaxis], found.sd[np.newaxis], np.ones(1)),
+            attributes={"iterations": found.passes, "steps": found.steps},
+            notices=notices,
         )
-
-    def normal(self, variables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return mean and factor on the scale of the density."""
-        mean, factor = self._split(variables)
-        return self.origin + self.scale @ mean, self.scale @ factor
-
-    def elbo(self, falling: float) -> float:
-        """Return the bound from what was minimised: it lacks constants."""
-        entropy = np.linalg.slogdet(self.scale)[1] + 0.5 * self.size * (1.0 + np.log(2.0 * np.pi))
-        return float(entropy - falling)
-
-    def _split(self, variables: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        mean, logs, below = np.split(variables, [self.size, 2 * self.size])
-        factor = np.diag(np.exp(logs))
-        factor[np.tril_indices(self.size, -1)] = below if self.full else 0.0
-        return mean, factor
-
-    def _falling(self, variables: np.ndarray) -> tuple[float, np.ndarray]:
-        mean, factor = self._split(variables)
-        points = self.origin + (mean + self.noise @ factor.T) @ self.scale.T
-        found = [self.log_density(point) for point in points]
-        values = np.array([value for value, _ in found])
-        if not np.all(np.isfinite(values)):
-            return IMPOSSIBLE, np.zeros_like(variables)
-        gradients = np.array([gradient for _, gradient in found]) @ self.scale
-        of_factor = gradients.T @ self.noise / len(points)
-        below = of_factor[np.tril_indices(self.size, -1)] if self.full else []
-        of_logs = np.diag(of_factor) * np.diag(factor) + 1.0
-        gradient = np.concatenate([np.mean(gradients, axis=0), of_logs, below])
-        return -float(np.mean(values) + np.sum(variables[self.size : 2 * self.size])), -gradient
-
-
-def _noise(number: int, size: int, rng: np.random.Generator) -> np.ndarray:
-    """Return standard normal draws whose mean is zero, and their covariance one where they are enough."""
-    half = rng.standard_normal((max(1, (number + 1) // 2), size))
-    if len(half) > size:
-        half = half @ np.linalg.inv(np.linalg.cholesky(half.T @ half / len(half)).T)
-    return np.concatenate([half, -half])

@@ -6,7 +6,9 @@ import numpy as np
 from scipy.special import logsumexp, softmax
 
 from classy_pm.errors import SearchError
-from classy_pm.search.approximation import Approximation, Found, NormalMixture
+from classy_pm.search.approximation import Approximation, Found
+from classy_pm.search.collapse import CURE, WHY, collapsed_at
+from classy_pm.search.normals import NormalMixture
 from classy_pm.search.problem import Problem
 from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
 
@@ -14,6 +16,8 @@ __all__ = ["Laplace"]
 
 # A gradient longer than this, in standard deviations, is no maximum's.
 STEEP = 0.1
+# In more parameters the curvature takes hours, and then there is no room for it.
+LARGEST = 4000
 
 
 class Laplace(Approximation):
@@ -33,7 +37,8 @@ class Laplace(Approximation):
     Raises
     ------
     SearchError
-        If the density has no maximum, or does not fall off from it in all directions.
+        If the density has no maximum, as that of a hierarchy often has none, or does not fall off from it in
+        all directions; and for more than 4,000 parameters.
 
     Notes
     -----
@@ -54,6 +59,13 @@ class Laplace(Approximation):
 
     def _approximate(self, problem: Problem) -> Found:
         density, gradient = problem.density, problem.symbolic.differentiable
+        if density.size > LARGEST:
+            raise SearchError(
+                f"The curvature in {density.size} parameters has {density.size**2} numbers: it is looked "
+                f"at for "
+                f"at most {LARGEST}.",
+                cure="Use ADVI, which has variances alone (of many data sets with minibatch=...), or NUTS.",
+            )
         function = compiled(problem, density)
         with problem.report.stage("finding the mode"):
             modes = comparable(modes_of(problem, function, density, gradient=gradient))
@@ -71,7 +83,7 @@ class Laplace(Approximation):
         return Found(
             NormalMixture(
                 np.array([mode.point for mode in modes]),
-                np.array([mode.scatter for mode in modes]),
+                np.array([mode.matrix for mode in modes]),
                 softmax(masses),
             ),
             attributes={
@@ -84,6 +96,8 @@ class Laplace(Approximation):
 
 def _require_maximum(problem: Problem, mode: Mode) -> None:
     """Refuse a point from which the density does not fall off."""
+    if (mode.slope > STEEP or len(mode.flat)) and (limits := collapsed_at(problem, mode.point)):
+        raise SearchError(f"No maximum was found: the climb led to the limit of {limits}. {WHY}.", cure=CURE)
     if mode.slope > STEEP:
         raise SearchError(
             "No maximum was found: where the climb ended, the density still rises by about "

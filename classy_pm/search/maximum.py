@@ -8,8 +8,10 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from classy_pm.errors import SearchError
+from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.plan import Plan
 from classy_pm.search.base import Kind, Search
+from classy_pm.search.collapse import parents
 from classy_pm.search.limits import limits_at, shares_below
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
@@ -155,6 +157,7 @@ class MAP(Search):
             },
             notices=[
                 *_limit_notice(at_limit, beside),
+                *([] if beside else self._hierarchy_notice(problem)),
                 *self._mode_notice(heights[order]),
                 *([] if beside else self._top_notice(modes[order[0]], names, at_limit)),
             ],
@@ -168,6 +171,17 @@ class MAP(Search):
             yield (
                 f"{len(near)} optima of comparable height were found, log {self.objective} {values}; the "
                 "highest is the result. result.attributes['mode_vectors'] has all."
+            )
+
+    def _hierarchy_notice(self, problem: Problem) -> Iterator[str]:
+        plan = problem.plan
+        if self.objective == "posterior" and isinstance(problem.analysis, JointAnalysis) and parents(plan):
+            shown = ", ".join(f"`{plan.names[number]}`" for number in parents(plan))
+            yield (
+                "The maximum of the joint density of a hierarchy is not where its probability is: "
+                "the members lie "
+                f"too near to each other there, and widths among {shown} come out too small. "
+                f"Use NUTS for these."
             )
 
     def _top_notice(self, mode: Mode, names: np.ndarray, at_limit: list[str]) -> Iterator[str]:

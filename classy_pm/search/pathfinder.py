@@ -11,9 +11,10 @@ import numpy as np
 from scipy import optimize
 
 from classy_pm.errors import SearchError
-from classy_pm.search.approximation import Approximation, Found, NormalMixture, log_normal
+from classy_pm.search.approximation import Approximation, Found
 from classy_pm.search.climb import MAX_ITERATIONS, WithGradient, upside_down
 from classy_pm.search.gradient import require_gradient
+from classy_pm.search.normals import LowRank, NormalMixture, log_normal, scaled
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import NEGLIGIBLE, best_points, compiled, explained, prior_points
@@ -100,7 +101,7 @@ class Pathfinder(Approximation):
         kept = [path for path in found if path.elbo > highest + np.log(NEGLIGIBLE)]
         mixture = NormalMixture(
             np.array([path.mean for path in kept]),
-            np.array([path.factor for path in kept]),
+            [path.factor for path in kept],
             np.full(len(kept), 1.0 / len(kept)),
         )
         attributes: dict[str, Any] = {"elbo": [path.elbo for path in found], "paths_kept": len(kept)}
@@ -113,7 +114,7 @@ class _Normal:
 
     elbo: float
     mean: np.ndarray
-    factor: np.ndarray
+    factor: LowRank
 
 
 def _best_along(
@@ -123,14 +124,8 @@ def _best_along(
     # All are judged by the same draws, so that their differences are not noise.
     standard = rng.standard_normal((draws, start.size))
     found = None
-    for mean, covariance in _normals_along(log_density, _way_up(log_density, start)):
-        try:
-            factor = np.linalg.cholesky(covariance)
-        except np.linalg.LinAlgError:
-            continue
-        if not np.all(np.isfinite(factor)):
-            continue
-        values = np.array([log_density(point)[0] for point in mean + standard @ factor.T])
+    for mean, factor in _normals_along(log_density, _way_up(log_density, start)):
+        values = np.array([log_density(point)[0] for point in mean + scaled(factor, standard)])
         elbo = float(np.mean(values - log_normal(standard, factor)))
         if np.isfinite(elbo) and (found is None or elbo > found.elbo):
             found = _Normal(elbo, mean, factor)
@@ -153,8 +148,8 @@ def _way_up(log_density: WithGradient, start: np.ndarray) -> list[np.ndarray]:
 
 def _normals_along(
     log_density: WithGradient, points: list[np.ndarray]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the mean and the covariance of a normal density for each point of a way up.
+) -> Iterator[tuple[np.ndarray, LowRank]]:
+    """Yield the mean and the covariance's root of a normal density for each point of a way up.
 
     The covariance is the inverse Hessian of L-BFGS: algorithms 3 and 4 of Zhang et al. (2022).
     """
@@ -171,10 +166,13 @@ def _normals_along(
         if not steps or not np.all(np.isfinite(gradient)):
             continue
         try:
-            covariance = _inverse_hessian(diagonal, np.array(steps).T, np.array(changes).T)
+            columns, middle = _inverse_hessian(diagonal, np.array(steps).T, np.array(changes).T)
+            factor = LowRank.of(diagonal, columns, middle)
         except np.linalg.LinAlgError:
             continue
-        yield point + covariance @ gradient, covariance
+        mean = point + diagonal * gradient + columns @ (middle @ (columns.T @ gradient))
+        if np.all(np.isfinite(factor.root)) and np.all(np.isfinite(mean)):
+            yield mean, factor
 
 
 def _new_diagonal(diagonal: np.ndarray, step: np.ndarray, change: np.ndarray) -> np.ndarray:
@@ -189,15 +187,22 @@ def _new_diagonal(diagonal: np.ndarray, step: np.ndarray, change: np.ndarray) ->
     return np.asarray(np.where(inverse > 0.0, 1.0 / np.where(inverse > 0.0, inverse, 1.0), diagonal))
 
 
-def _inverse_hessian(diagonal: np.ndarray, steps: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Return L-BFGS's inverse Hessian, shape (size, size), from steps and changes, shape (size, history).
+def _inverse_hessian(
+    diagonal: np.ndarray, steps: np.ndarray, changes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return L-BFGS's inverse Hessian from steps and changes, shape (size, history).
 
     Byrd, Nocedal and Schnabel (1994), Mathematical Programming 63, 129.
+
+    Returns
+    -------
+    columns : numpy.ndarray, shape (size, 2 * history)
+    middle : numpy.ndarray, shape (2 * history, 2 * history)
+        The inverse Hessian is ``diag(diagonal) + columns @ middle @ columns.T``.
     """
     history = steps.shape[1]
     inverse = np.linalg.inv(np.triu(steps.T @ changes))
-    scaled = diagonal[:, np.newaxis] * changes
-    corner = inverse.T @ (np.diag(np.sum(steps * changes, axis=0)) + changes.T @ scaled) @ inverse
-    factors = np.hstack([scaled, steps])
+    multiplied = diagonal[:, np.newaxis] * changes
+    corner = inverse.T @ (np.diag(np.sum(steps * changes, axis=0)) + changes.T @ multiplied) @ inverse
     middle = np.block([[np.zeros((history, history)), -inverse], [-inverse.T, corner]])
-    return np.asarray(np.diag(diagonal) + factors @ middle @ factors.T)
+    return np.hstack([multiplied, steps]), middle

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from classy_pm.graph.centring import Centring
     from classy_pm.graph.density import Density
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
+    from classy_pm.search.factorised import Factorised
 
 __all__ = ["Draws", "Problem"]
 
@@ -107,6 +108,13 @@ class Problem:
             compiled=self.symbolic.kind != "blackbox",
             centring=self.centring,
         )
+
+    @cached_property
+    def factorised(self) -> Factorised | None:
+        """The parts of the density of many data sets; None of one, and where they are not independent."""
+        from classy_pm.search.factorised import Factorised
+
+        return Factorised.of(self)
 
     @property
     def compile_kwargs(self) -> dict[str, Any]:

@@ -82,6 +82,11 @@ class Mode:
         return self.point + closer * (self.scatter @ rng.standard_normal(self.point.size))
 
     @property
+    def matrix(self) -> np.ndarray:
+        """The scatter as a plain matrix."""
+        return self.scatter.toarray() if sparse.issparse(self.scatter) else np.asarray(self.scatter)
+
+    @property
     def log_mass(self) -> float:
         """The log of the probability around it, up to a constant, where the density is nearly normal."""
         if sparse.issparse(self.scatter):

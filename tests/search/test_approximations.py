@@ -6,8 +6,8 @@ from scipy import special, stats
 
 import classy_pm as cpm
 from classy_pm.errors import SearchError, SettingError
-from classy_pm.search.approximation import NormalMixture
 from classy_pm.search.importance import weigh
+from classy_pm.search.normals import LowRank, NormalMixture
 from classy_pm.search.pathfinder import _inverse_hessian
 
 SEARCHES = {
@@ -182,13 +182,13 @@ class Schools(cpm.Analysis):
 def test_a_hierarchy_that_is_no_normal_density_is_told():
     model = cpm.Collection(mu=cpm.GaussianPrior(0.0, 5.0), tau=cpm.HalfGaussianPrior(5.0))
     model.theta = cpm.Array(8, cpm.GaussianPrior(model.mu, model.tau))
-    for name in ("Pathfinder", "mean field"):
-        result = SEARCHES[name].fit(model, Schools())
-        assert result.attributes["pareto_k"] > 0.7
-        assert any("biased by an unknown amount" in notice for notice in result.notices)
-        assert result.attributes["log_evidence"] is None
-    with pytest.raises(SearchError, match=r"No maximum was found|does not fall off"):
-        cpm.Laplace(random_seed=1).fit(model, Schools())
+    result = SEARCHES["mean field"].fit(model, Schools())
+    assert result.attributes["pareto_k"] > 0.7
+    assert any("biased by an unknown amount" in notice for notice in result.notices)
+    assert result.attributes["log_evidence"] is None
+    for name in ("Laplace", "Pathfinder"):
+        with pytest.raises(SearchError, match="to the limit of `tau`"):
+            SEARCHES[name].fit(model, Schools())
 
 
 # -- what is refused ---------------------------------------------------------------------------------
@@ -309,4 +309,12 @@ def test_the_inverse_hessian_is_that_of_the_update_step_by_step():
     for step, change in zip(steps.T, changes.T, strict=True):
         left = np.eye(5) - np.outer(step, change) / (step @ change)
         expected = left @ expected @ left.T + np.outer(step, step) / (step @ change)
-    np.testing.assert_allclose(_inverse_hessian(diagonal, steps, changes), expected)
+    columns, middle = _inverse_hessian(diagonal, steps, changes)
+    np.testing.assert_allclose(np.diag(diagonal) + columns @ middle @ columns.T, expected)
+    factor = LowRank.of(diagonal, columns, middle)
+    product = factor.scaled(np.eye(5))
+    np.testing.assert_allclose(product.T @ product, expected)
+    np.testing.assert_allclose(factor.standard(product), np.eye(5), atol=1e-10)
+    np.testing.assert_allclose(factor.covariance(np.array([1, 3])), expected[[1, 3]][:, [1, 3]])
+    np.testing.assert_allclose(factor.widths, np.sqrt(np.diag(expected)))
+    assert factor.log_scale == pytest.approx(0.5 * np.linalg.slogdet(expected)[1])

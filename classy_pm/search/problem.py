@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -10,10 +11,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from classy_pm.likelihood import Analysis, LogLikelihood
+from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.likelihood.trace.proof import quick_function
+from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
 from classy_pm.search.checkpoint import at_prior
 from classy_pm.search.evaluation import Evaluation
 from classy_pm.search.progress import Report
+
+# How often the data sets of a graph are looked at one by one: by the users' functions, or, as long as there
+# are not more values in all, by the graph.
+UNTRACED_CALLS, TRACED_CALLS, TRACED_VALUES = 400, 2048, 2_000_000
 
 if TYPE_CHECKING:
     from classy_pm.graph.centring import Centring
@@ -115,6 +123,25 @@ class Problem:
         from classy_pm.search.factorised import Factorised
 
         return Factorised.of(self)
+
+    @cached_property
+    def log_likelihood_of_each(self) -> tuple[Callable[[np.ndarray], np.ndarray], int]:
+        """The log likelihoods of the data sets at a vector, plate by plate, and how often they may be asked.
+
+        By the graph of all where there is one, else by the users' functions one after the other.
+        """
+        layout, joint, plates = self.plan.layout, self.analysis, None
+        assert isinstance(joint, JointAnalysis) and isinstance(layout, PlateLayout)
+        order = [name for plate in layout.plates for name in plate.names]
+        if "symbolic" in vars(self):
+            plates = self.symbolic.plates
+        if plates is None:
+            places = [list(joint.analyses).index(name) for name in order]
+            return lambda vector: joint.each(self.plan.instance(vector))[places], UNTRACED_CALLS
+        function = quick_function(self.symbolic.inputs, plates.each)
+        places = [plates.factors.index(name) for name in order]
+        calls = max(UNTRACED_CALLS // 2, min(TRACED_CALLS, TRACED_VALUES // len(order)))
+        return lambda vector: function(*self.plan.split(vector))[places], calls
 
     @property
     def compile_kwargs(self) -> dict[str, Any]:

@@ -177,7 +177,8 @@ def prior_points(
     if plain:
         problem.log_likelihood.many(vectors[:PLAIN_DRAWS])
     if isinstance(problem.analysis, JointAnalysis):
-        vectors = np.concatenate([assembled(problem.plan, problem.analysis, vectors), vectors])
+        of_each, calls = problem.log_likelihood_of_each
+        vectors = np.concatenate([assembled(problem.plan, of_each, vectors, calls), vectors])
     return points_of(vectors)
 
 

@@ -1,0 +1,156 @@
+"""Hierarchies with known answers: eight schools, many weak data sets, and one written by hand in PyMC."""
+
+import arviz as az
+import numpy as np
+import pymc as pm
+import pytest
+from pymc.testing import assert_equivalent_model
+
+import classy_pm as cpm
+from classy_pm.likelihood.joint import analysis_of
+from classy_pm.plan import make_plan
+from classy_pm.search import start
+from classy_pm.search.problem import Problem
+from classy_pm.search.progress import Report
+
+
+class School:
+    def __init__(self, effect):
+        self.effect = effect
+
+
+class Coaching(cpm.Analysis):
+    """The effect of coaching in one school, as it was estimated, with its standard error."""
+
+    def __init__(self, estimate, error):
+        self.estimate, self.error = estimate, error
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * ((self.estimate - instance.effect) / self.error) ** 2
+
+
+def eight_schools():
+    # Rubin (1981), Journal of Educational Statistics 6, 377.
+    published = az.load_arviz_data("non_centered_eight")
+    estimates = published["observed_data"]["obs"].values
+    errors = (15.0, 10.0, 16.0, 11.0, 9.0, 11.0, 10.0, 18.0)
+    mean, scatter = cpm.GaussianPrior(0.0, 5.0), cpm.Prior(pm.HalfCauchy, beta=5.0)
+    factors = [
+        cpm.AnalysisFactor(
+            cpm.Model(School, effect=cpm.GaussianPrior(mean, scatter)),
+            Coaching(float(estimate), error),
+            name=str(name).replace(" ", "_").replace(".", "").replace("'", ""),
+        )
+        for estimate, error, name in zip(
+            estimates, errors, published["posterior"]["school"].values, strict=True
+        )
+    ]
+    return cpm.FactorGraphModel(*factors), published["posterior"].to_dataset()
+
+
+@pytest.fixture(scope="module")
+def schools():
+    graph, published = eight_schools()
+    search = cpm.NUTS(draws=1000, tune=1000, chains=4, random_seed=1, progress=False)
+    return search.fit(graph), published
+
+
+def test_eight_schools_have_the_published_posterior(schools):
+    result, published = schools
+    posterior = result.idata["posterior"].to_dataset()
+    for ours, theirs in {"effect.mean": "mu", "effect.sigma": "tau", "effect": "theta"}.items():
+        for method in ("mean", "sd"):
+            errors = [
+                az.mcse(data[[name]], method=method)[name].values
+                for data, name in ((posterior, ours), (published, theirs))
+            ]
+            statistic = {"mean": "mean", "sd": "std"}[method]
+            found = getattr(posterior[ours], statistic)(("chain", "draw")).values
+            expected = getattr(published[theirs], statistic)(("chain", "draw")).values
+            assert np.all(np.abs(found - expected) < 4.5 * np.hypot(*errors)), (ours, method)
+
+
+def test_eight_schools_are_sampled_without_divergences(schools):
+    result, _ = schools
+    assert int(result.idata["sample_stats"]["diverging"].sum()) <= 4
+    assert float(az.rhat(result.idata["posterior"].to_dataset())["effect.sigma"]) < 1.01
+    # No school is known better than the schools are alike.
+    assert max(result.attributes["centring"]["effect"]) < 0.5
+
+
+class Line:
+    def __init__(self, centre, flux, width):
+        self.centre, self.flux, self.width = centre, flux, width
+
+    def at(self, x):
+        return self.flux / self.width * np.exp(-0.5 * ((x - self.centre) / self.width) ** 2)
+
+
+class Spectrum(cpm.Analysis):
+    def __init__(self, data):
+        self.data = data
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * np.sum((self.data - instance.at(np.arange(self.data.size))) ** 2)
+
+
+def weak_graph(count=50):
+    """Lines that are hardly seen one by one, at one place."""
+    rng = np.random.default_rng(2)
+    centre, factors = cpm.GaussianPrior(50.0, 30.0), []
+    for _ in range(count):
+        data = Line(60.0, 6.0, 5.0).at(np.arange(100)) + rng.normal(0.0, 1.0, 100)
+        line = cpm.Model(Line, flux=cpm.LogUniformPrior(0.1, 1000.0), width=cpm.UniformPrior(0.5, 25.0))
+        line.centre = centre
+        factors.append(cpm.AnalysisFactor(line, Spectrum(data)))
+    return cpm.FactorGraphModel(*factors)
+
+
+def test_what_many_weak_data_sets_share_is_found():
+    graph = weak_graph()
+    plan = make_plan(graph)
+    problem = Problem(plan, analysis_of(graph, None, ""), "trace", 1, 1, Report(False))
+    density = problem.density
+    vectors = density.vectors(start.prior_points(problem, density.points))
+    assembled, drawn = vectors[:4], vectors[4:]
+    place = plan.names.index("centre")
+    assert np.all(np.abs(assembled[:2, plan.layout.slices[place]] - 60.0) < 5.0)
+    log_likelihood = problem.log_likelihood
+    assert log_likelihood(assembled[0]) > np.max(log_likelihood.many(drawn)) + 20.0
+
+
+def test_a_hierarchy_is_the_model_that_is_written_by_hand():
+    graph, _ = eight_schools()
+    ours = cpm.to_pymc(graph)
+    coords = {"dataset": list(graph.factor_names)}
+    estimates = np.array([factor.analysis.estimate for factor in graph.factors])
+    errors = np.array([factor.analysis.error for factor in graph.factors])
+    with pm.Model(coords=coords) as theirs:
+        mean, scatter = pm.Normal("effect.mean", 0.0, 5.0), pm.HalfCauchy("effect.sigma", beta=5.0)
+        effect = pm.Normal("effect", mean, scatter, dims="dataset")
+        pm.Potential("likelihood", -0.5 * pm.math.sum(((estimates - effect) / errors) ** 2))
+    point = theirs.initial_point()
+    rng = np.random.default_rng(1)
+    for _ in range(3):
+        at = {name: value + rng.normal(size=np.shape(value)) for name, value in point.items()}
+        assert ours.compile_logp()(at) == pytest.approx(theirs.compile_logp()(at), rel=1e-10)
+    assert {v.name: ours.named_vars_to_dims.get(v.name) for v in ours.free_RVs} == {
+        v.name: theirs.named_vars_to_dims.get(v.name) for v in theirs.free_RVs
+    }
+    without_likelihood(ours, theirs)
+
+
+def without_likelihood(ours, theirs):
+    """Compare what two models say apart from their likelihoods, which are the same in value alone."""
+    from pymc.model.fgraph import clone_model
+
+    copies = [clone_model(model) for model in (ours, theirs)]
+    for copy in copies:
+        for variable in [*copy.potentials, *copy.observed_RVs]:
+            copy.named_vars.pop(variable.name)
+            copy.named_vars_to_dims.pop(variable.name, None)
+            if variable in copy.potentials:
+                copy.potentials.remove(variable)
+            else:
+                copy.observed_RVs.remove(variable)
+    assert_equivalent_model(*copies)

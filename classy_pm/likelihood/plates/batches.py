@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,11 +17,12 @@ from classy_pm.likelihood.plates.padded import padded_to
 from classy_pm.likelihood.plates.readings import Reading
 from classy_pm.likelihood.plates.variants import Slots, Variant, numbers_of
 from classy_pm.likelihood.trace import Branch, Proof, Trace, prove
+from classy_pm.likelihood.trace.guard import guard
 
 __all__ = ["Batch", "group", "make_batch", "prove_batch", "spread"]
 
 # Where a batch would compute more than so many times the numbers that its data need, there are several.
-WASTE = 2.0
+WASTE = 1.5
 PROOF_POINTS = 8
 
 
@@ -100,7 +101,21 @@ def make_batch(slots: Slots, variants: Sequence[Variant], readings: Sequence[Rea
     columns = zip(*(_numbers(readings[place], variants[number]) for place, number in members), strict=True)
     for variable, column in zip(graph.data, columns, strict=False):
         inputs[variable] = np.stack([padded_to(array, variable.type.shape) for array in column])
-    return Batch(slots, graph, places, numbers, inputs)
+    return Batch(slots, _guarded(graph, slots, inputs), places, numbers, inputs)
+
+
+def _guarded(graph: Merged, slots: Slots, inputs: dict[Any, np.ndarray]) -> Merged:
+    """Return a graph whose gradient no NaN of the data gets into, where the likelihood leaves them out."""
+    hazards = [
+        variable
+        for variable, array in inputs.items()
+        if array.dtype.kind == "f" and not np.all(np.isfinite(array))
+    ]
+    if not hazards:
+        return graph
+    outputs = [graph.value] if graph.terms is None else [graph.value, graph.terms]
+    value, *terms = guard([*slots.inputs, *inputs], outputs, hazards)
+    return replace(graph, value=value, terms=terms[0] if terms else None)
 
 
 def _numbers(reading: Reading, variant: Variant) -> list[np.ndarray]:

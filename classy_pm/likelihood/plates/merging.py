@@ -100,7 +100,8 @@ def outputs_of(variant: Variant) -> list[Any]:
 def size_of(variant: Variant) -> int:
     """Return how many numbers are computed in a variant's graph."""
     nodes = io_toposort([], outputs_of(variant))
-    return sum(int(np.prod(getattr(node.outputs[0].type, "shape", ()))) for node in nodes)
+    shapes = [getattr(node.outputs[0].type, "shape", ()) for node in nodes]
+    return sum(int(np.prod([length or 1 for length in shape])) for shape in shapes)
 
 
 def merge(variants: Sequence[Variant], shared: Sequence[Any]) -> Merged:

@@ -14,7 +14,15 @@ from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.likelihood.plates.batches import Batch, group, make_batch, prove_batch, spread, summed
 from classy_pm.likelihood.plates.padded import NotOne
 from classy_pm.likelihood.plates.readings import Reading
-from classy_pm.likelihood.plates.variants import WITNESSES, Slots, Variant, make_slots, trace_variants
+from classy_pm.likelihood.plates.variants import (
+    MOST_FAULTS,
+    WITNESSES,
+    Slots,
+    Untraced,
+    Variant,
+    make_slots,
+    trace_variants,
+)
 from classy_pm.likelihood.trace import Proof, Trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
@@ -77,14 +85,20 @@ class _Tracer:
 
     def trace(self) -> tuple[Trace, Proof]:
         """Return the trace of all plates, and its proof."""
+        untraced: list[Untraced] = []
         for plate in self.layout.plates:
             columns = [self._variable(column) for column in plate.columns]
             taken = [self.layout.columns_of(plate, self.layout.evaluator(draw)) for draw in self.draws]
             slots = make_slots(plate, columns, taken)
             analyses = [self.joint.analyses[name] for name in plate.names]
-            variants, readings = trace_variants(slots, analyses)
+            variants, readings, refused = trace_variants(slots, analyses)
+            untraced += refused
+            if untraced:  # of the others there is no use
+                continue
             for together in group(variants, slots.inputs):
                 self._add(slots, together, readings, analyses)
+        if untraced:
+            raise _refusal(untraced, len(self.joint.analyses))
         length = 0 if self.reasons else sum(term.type.shape[0] for term in self.terms)
         found = Trace(
             value=pt.sum(pt.concatenate(self.values)),
@@ -146,3 +160,24 @@ class _Tracer:
 def _impossible(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Whether neither is a possible log likelihood."""
     return ~np.isfinite(found) & ~np.isfinite(expected) & (found != np.inf) & (expected != np.inf)
+
+
+def _refusal(untraced: list[Untraced], count: int) -> TraceError:
+    """Return the error that names the factors which cannot be traced."""
+    by_reason: dict[str, list[str]] = {}
+    for item in untraced:
+        by_reason.setdefault(item.error.message, []).extend(item.names)
+    found, cure = sum(map(len, by_reason.values())), untraced[0].error.cure
+    if len(by_reason) == 1:
+        ((reason, names),) = by_reason.items()
+        return TraceError(f"{_some(names)}: {reason}", untraced[0].error.faults, cure)
+    least = "at least " if len(untraced) >= MOST_FAULTS else ""
+    return TraceError(
+        f"The likelihoods of {least}{found} of the {count} factors cannot be traced.",
+        [f"{_some(names)}: {reason}" for reason, names in by_reason.items()],
+        cure,
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -12,7 +13,7 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 
 from classy_pm.errors import TraceError
 from classy_pm.likelihood.joint import or_impossible
-from classy_pm.likelihood.plates.merging import Merged, Signatures, merge, size_of
+from classy_pm.likelihood.plates.merging import Merged, Signatures, merge, shapes_in
 from classy_pm.likelihood.plates.padded import padded_to
 from classy_pm.likelihood.plates.readings import Reading
 from classy_pm.likelihood.plates.variants import Slots, Variant, numbers_of
@@ -50,39 +51,50 @@ class Batch:
 
 
 def group(variants: Sequence[Variant], shared: Sequence[Any]) -> list[list[Variant]]:
-    """Return which traces can be one graph without computing too much that is no data, the largest first."""
+    """Return which traces can be one graph without computing too much that is no data."""
     signatures = Signatures(shared)
     alike: dict[Any, list[Variant]] = {}
     for variant in variants:
         alike.setdefault(signatures.of(variant), []).append(variant)
+    return [chosen for together in alike.values() for chosen in _without_waste(together)]
+
+
+def _without_waste(variants: list[Variant]) -> list[list[Variant]]:
+    if len(variants) == 1:
+        return [variants]
+    shapes = [shapes_in(variant) for variant in variants]
+    sizes = [_size(all_shapes) for all_shapes in shapes]
+    left = sorted(range(len(variants)), key=lambda number: -sizes[number])
     groups = []
-    for together in alike.values():
-        sizes = {id(variant): size_of(variant) for variant in together} if len(together) > 1 else {}
-        left = sorted(together, key=lambda variant: -sizes.get(id(variant), 0))
-        while left:
-            chosen, count, needed, others = [left[0]], 0, 0, []
-            largest = sizes.get(id(left[0]), 1)
-            for variant in left:
-                more = len(variant.places)
-                fits = _fits(variant, left[0]) and (
-                    (count + more) * largest <= WASTE * (needed + more * sizes.get(id(variant), 1))
-                )
-                if variant is not left[0] and not fits:
-                    others.append(variant)
-                    continue
-                count, needed = count + more, needed + more * sizes.get(id(variant), 1)
-                if variant is not left[0]:
-                    chosen.append(variant)
-            groups.append(chosen)
-            left = others
+    while left:
+        chosen: list[Variant] = []
+        others, count, needed, largest = [], 0, 0, shapes[left[0]]
+        for number in left:
+            more = len(variants[number].places)
+            together = _largest(largest, shapes[number])
+            wanted = needed + more * sizes[number]
+            if together is None or (count + more) * _size(together) > WASTE * wanted:
+                others.append(number)
+                continue
+            chosen.append(variants[number])
+            count, needed, largest = count + more, wanted, together
+        groups.append(chosen)
+        left = others
     return groups
 
 
-def _fits(variant: Variant, largest: Variant) -> bool:
-    return all(
-        all(length <= other for length, other in zip(shape, limit, strict=True))
-        for shape, limit in zip(variant.shapes(), largest.shapes(), strict=True)
-    )
+Shapes = list[tuple[int, ...]]
+
+
+def _size(shapes: Shapes) -> int:
+    return 1 + sum(map(math.prod, shapes))
+
+
+def _largest(first: Shapes, other: Shapes) -> Shapes | None:
+    """Return the shapes that hold both; None where they are not of the same variables."""
+    if list(map(len, first)) != list(map(len, other)):
+        return None
+    return [tuple(map(max, one, two)) for one, two in zip(first, other, strict=True)]
 
 
 def make_batch(slots: Slots, variants: Sequence[Variant], readings: Sequence[Reading]) -> Batch:
@@ -172,8 +184,13 @@ def _prove_one(batch: Batch, member: int, analysis: Any) -> Proof:
     value, *fixed = graph_replace([graph.value, *conditions], given, strict=False)
     renamed = dict(zip(conditions, fixed, strict=True))
     paths = tuple(
-        Branch(path.answers, path.end, path.reached, path.note,
-               tuple((renamed[condition], answer) for condition, answer in path.conditions))
+        Branch(
+            path.answers,
+            path.end,
+            path.reached,
+            path.note,
+            tuple((renamed[condition], answer) for condition, answer in path.conditions),
+        )
         for path in graph.paths
     )
     asked = tuple((renamed[condition], where) for condition, where in graph.conditions)

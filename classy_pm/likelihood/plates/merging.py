@@ -22,7 +22,7 @@ from classy_pm.likelihood.plates.variants import Variant
 from classy_pm.likelihood.trace import Branch
 from classy_pm.likelihood.trace.guard import guard
 
-__all__ = ["Merged", "Signatures", "merge", "size_of"]
+__all__ = ["Merged", "Signatures", "merge", "shapes_in"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,9 @@ class Signatures:
             inputs = tuple(self._of_input(item, known) for item in node.inputs)
             for place, output in enumerate(node.outputs):
                 known[output] = self._number((node.op, inputs, place))
-        ways = tuple((path.end, tuple(answer for _, answer in path.conditions)) for path in variant.trace.paths)
+        ways = tuple(
+            (path.end, tuple(answer for _, answer in path.conditions)) for path in variant.trace.paths
+        )
         return ways, tuple(self._of_input(item, known) for item in outputs)
 
     def _of_input(self, variable: Variable, known: dict[Variable, Any]) -> Any:
@@ -97,11 +99,11 @@ def outputs_of(variant: Variant) -> list[Any]:
     return [traced.value, *(condition for condition, _ in traced.conditions), *terms]
 
 
-def size_of(variant: Variant) -> int:
-    """Return how many numbers are computed in a variant's graph."""
+def shapes_in(variant: Variant) -> list[tuple[int, ...]]:
+    """Return the shapes of all that is computed in a variant's graph."""
     nodes = io_toposort([], outputs_of(variant))
     shapes = [getattr(node.outputs[0].type, "shape", ()) for node in nodes]
-    return sum(int(np.prod([length or 1 for length in shape])) for shape in shapes)
+    return [tuple(length or 1 for length in shape) for shape in shapes]
 
 
 def merge(variants: Sequence[Variant], shared: Sequence[Any]) -> Merged:
@@ -110,7 +112,6 @@ def merge(variants: Sequence[Variant], shared: Sequence[Any]) -> Merged:
     Parameters
     ----------
     variants : sequence of Variant
-        The largest first.
     shared : sequence of TensorVariable
         The inputs that all traces have.
 
@@ -133,8 +134,13 @@ def merge(variants: Sequence[Variant], shared: Sequence[Any]) -> Merged:
         outputs = guard([*shared, *walk.data, *walk.tables.values], outputs)
     renamed = {old: new for (old, _), new in zip(first.conditions, conditions, strict=True)}
     paths = tuple(
-        Branch(path.answers, path.end, path.reached, path.note,
-               tuple((renamed[condition], answer) for condition, answer in path.conditions))
+        Branch(
+            path.answers,
+            path.end,
+            path.reached,
+            path.note,
+            tuple((renamed[condition], answer) for condition, answer in path.conditions),
+        )
         for path in first.paths
     )
     return Merged(
@@ -169,7 +175,8 @@ class _Walk:
             self._known[(variable,) * count] = Padded(self.tables, [variable] * count, variable)
         self.data = []
         for each in zip(*(variant.inputs for variant in variants), strict=True):
-            variable = pt.tensor(dtype=each[0].type.dtype, shape=each[0].type.shape)
+            largest = Padded(self.tables, each).largest
+            variable = pt.tensor(dtype=each[0].type.dtype, shape=largest)
             self._known[each] = Padded(self.tables, each, variable)
             self.data.append(variable)
 
@@ -204,7 +211,8 @@ class _Walk:
         for place, (variable, output) in enumerate(zip(made, first.outputs, strict=True)):
             if variable.type.dtype != output.type.dtype or variable.type.ndim != output.type.ndim:
                 raise NotOne("the types differ")
-            if variable.type.shape != output.type.shape:
-                variable = pt.specify_shape(variable, output.type.shape)
             each = tuple(node.outputs[place] for node in nodes)
+            padded = Padded(self.tables, each)
+            if variable.type.shape != padded.largest:
+                variable = pt.specify_shape(variable, padded.largest)
             self._known[each] = Padded(self.tables, each, variable)

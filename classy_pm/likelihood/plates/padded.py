@@ -1,4 +1,4 @@
-"""Variables of several traces as one: the largest's shape, of which the others fill the beginning of each axis.
+"""Variables of several traces as one: of the largest shape, each data set fills the beginning of the axes.
 
 Beyond a data set's own length an array holds copies of its last element along that axis, so that what is
 computed there is as finite as what is computed from the data.
@@ -54,7 +54,7 @@ class Padded:
     ----------
     tables : Tables
     each : sequence of TensorVariable
-        The variable in each trace, that of the largest first.
+        The variable in each trace.
     variable : TensorVariable, optional
         The merged one; of constants it is made when it is used.
     """
@@ -66,9 +66,9 @@ class Padded:
         if any(None in shape or len(shape) != len(shapes[0]) for shape in shapes):
             raise NotOne("the number of axes differs")
         self.shapes = np.array(shapes, dtype=int).reshape(len(shapes), -1)
-        self.largest: tuple[int, ...] = shapes[0]
-        if np.any(self.shapes > self.shapes[0]) or (np.any(self.shapes == 0) and len(set(shapes)) > 1):
-            raise NotOne("no data set is the largest in every array")
+        if np.any(self.shapes == 0) and len(set(shapes)) > 1:
+            raise NotOne("some arrays are empty, and there is nothing to fill them with")
+        self.largest = tuple(int(length) for length in self.shapes.max(axis=0))
         self._variable = variable
 
     @property

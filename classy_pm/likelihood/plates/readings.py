@@ -29,7 +29,7 @@ FOREIGN = (
     *("numpy", "scipy", "pandas", "xarray", "astropy", "jax", "jaxlib", "numba", "pytensor", "pymc"),
     *("logging", "threading", "random", "pathlib", "datetime", "decimal", "fractions"),
 )
-_OF_CACHED_PROPERTY = cached_property.__get__.__code__  # type: ignore[attr-defined]
+_OF_CACHED_PROPERTY = cached_property.__get__.__code__
 
 
 class Reading:
@@ -40,39 +40,42 @@ class Reading:
     tokens : dict of Path to hashable
         What two analyses must have in common for the trace of one to be that of the other. Of numbers that
         may be inputs it is their type and shape.
+    contents : dict of Path to hashable
+        Those of arrays of which a trace holds the values.
     data : dict of Path to number or numpy.ndarray
         What may be an input of a trace.
     """
 
     def __init__(self) -> None:
         self.tokens: dict[Path, Any] = {}
+        self.contents: dict[Path, Any] = {}
         self.data: dict[Path, Any] = {}
 
 
-def read(analysis: Any, *, whole: bool) -> Reading:
+def read(analysis: Any, kinds: str) -> Reading:
     """Look through an analysis.
 
     Parameters
     ----------
     analysis : Analysis
-    whole : bool
-        Whether arrays of integers and booleans may be inputs; else a trace holds their values, for they may
-        be indices and masks.
+    kinds : str
+        Of which kinds of NumPy dtypes arrays may be inputs. Of others, which may be masks and indices, a
+        trace holds the values; and of arrays with NaN, unless booleans are among the kinds.
     """
     reading = Reading()
-    _read(analysis, (), reading, whole, {}, ())
+    _read(analysis, (), reading, kinds, {}, ())
     return reading
 
 
 def _read(
-    item: Any, path: Path, reading: Reading, whole: bool, known: dict[int, Path], above: tuple[int, ...]
+    item: Any, path: Path, reading: Reading, kinds: str, known: dict[int, Path], above: tuple[int, ...]
 ) -> None:
     tokens = reading.tokens
-    if is_data(item, whole):
+    if is_data(item, kinds):
         reading.data[path] = item
         tokens[path] = (type(item), np.asarray(item).dtype.str, np.shape(item))
-    elif isinstance(item, np.ndarray) and type(item) is np.ndarray and item.dtype.kind in "iub":
-        tokens[path] = (item.dtype.str, item.shape, item.tobytes())
+    elif type(item) is np.ndarray and item.dtype.kind in "biufc":
+        tokens[path] = reading.contents[path] = (item.dtype.str, item.shape, item.tobytes())
     elif id(item) in known:
         tokens[path] = ("again", known[id(item)])
     elif id(item) in above:
@@ -85,19 +88,20 @@ def _read(
         parts = list(_parts(item))
         tokens[path] = (type(item), tuple(step for step, _ in parts))
         for step, part in parts:
-            _read(part, (*path, step), reading, whole, known, above)
+            _read(part, (*path, step), reading, kinds, known, above)
     else:
         tokens[path] = _token(item)
 
 
-def is_data(item: Any, whole: bool) -> bool:
+def is_data(item: Any, kinds: str) -> bool:
     """Whether something is a real or complex number, or an array of numbers, that may be an input."""
     if isinstance(item, (float, complex, np.floating, np.complexfloating)):
         return np.asarray(item).dtype.itemsize <= 16 and np.asarray(item).dtype.char in "efdFD"
     if type(item) is not np.ndarray:
         return False
-    kinds = "biufc" if whole and item.ndim else "fc"
-    return item.dtype.kind in kinds and item.dtype.char not in "gG"
+    if item.dtype.kind not in (kinds if item.ndim else "fc") or item.dtype.char in "gG":
+        return False
+    return "b" in kinds or item.dtype.kind in "biu" or bool(np.all(np.isfinite(item)))
 
 
 def _is_container(item: Any) -> bool:
@@ -168,12 +172,14 @@ def _copied(
         if id(item) in above:
             return item
         above = (*above, id(item))
-        parts = [(step[1], _copied(p, (*path, step), data, recorder, made, above)) for step, p in _parts(item)]
+        parts = [
+            (step[1], _copied(p, (*path, step), data, recorder, made, above)) for step, p in _parts(item)
+        ]
         if isinstance(item, dict):
             return dict(parts)
         values = [part for _, part in parts]
         return type(item)(*values) if hasattr(item, "_fields") else type(item)(values)
-    if is_data(item, True) or not _is_object(item):
+    if not _is_object(item):
         return item
     new = made[id(item)] = object.__new__(type(item))
     for step, part in _parts(item):
@@ -198,7 +204,7 @@ class Recorder:
         """Note from now on which attributes of an object are read."""
         try:
             object.__setattr__(item, "__class__", _watched(type(item), lambda name: self._note(path, name)))
-        except TypeError:
+        except Exception:  # what a class does when it is derived from is the user's
             self.all_of.add(path)
 
     def _note(self, path: Path, name: str) -> None:
@@ -219,7 +225,7 @@ class Recorder:
 def _watched(kind: type, note: Callable[[str], None]) -> type:
     def __getattribute__(self: Any, name: str) -> Any:
         note(name)
-        return kind.__getattribute__(self, name)
+        return kind.__getattribute__(self, name)  # type: ignore[call-arg]
 
     names = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
     return type(kind)(

@@ -1,8 +1,8 @@
 """What operations do to arrays of which the beginning alone is a data set's own.
 
-Each rule gives the merged outputs of one operation of all traces, so that the beginning of each output is what
-the operation gives on the beginnings of its inputs: nothing that is padding may come in. An operation without
-a rule is done on arrays of one shape only.
+Each rule gives the merged outputs of one operation of all traces, so that the beginning of each output is
+what the operation gives on the beginnings of its inputs: nothing that is padding may come in. An operation
+without a rule is done on arrays of one shape only.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.basic import Apply
 from pytensor.tensor.basic import Alloc, ExtractDiag, Join
-from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.elemwise import CAReduce, DimShuffle, Elemwise
 from pytensor.tensor.extra_ops import CumOp, SearchsortedOp
 from pytensor.tensor.linalg.decomposition.cholesky import Cholesky
@@ -43,13 +42,20 @@ def rule_of(operation: Any) -> Rule:
     return unpadded
 
 
+def largest_output(nodes: Sequence[Apply], place: int = 0) -> tuple[int, ...]:
+    """Return the largest length of each axis of an output."""
+    return tuple(map(max, zip(*(node.outputs[place].type.shape for node in nodes), strict=True)))
+
+
 def _made(node: Apply, variables: Sequence[Any]) -> Sequence[Any]:
     return node.op.make_node(*variables).outputs
 
 
 def unpadded(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
     """Do an operation on arrays whose shapes are the same in all traces."""
-    lengths = [{output.type.shape for output in outputs} for outputs in zip(*(n.outputs for n in nodes), strict=True)]
+    lengths = [
+        {output.type.shape for output in outputs} for outputs in zip(*(n.outputs for n in nodes), strict=True)
+    ]
     if any(item.ragged for item in items) or any(len(shapes) > 1 for shapes in lengths):
         raise NotOne(f"`{nodes[0].op}` is done on arrays of several lengths")
     if any(item.differs and item.largest == () and item.each[0].type.dtype[:3] == "int" for item in items):
@@ -58,7 +64,7 @@ def unpadded(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
 
 
 def elementwise(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """Arrays of one shape, or with axes of length one, are put together element by element."""
+    """Put arrays together, element by element, that have one shape or axes of length one."""
     shapes = np.array([node.outputs[0].type.shape for node in nodes])
     for item in items:
         for axis in range(item.ndim):
@@ -79,7 +85,7 @@ NEUTRAL: dict[type, Callable[[Any], Any]] = {
 
 
 def reduction(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """What is no data set's own is made neutral."""
+    """Make neutral what is no data set's own."""
     (item,), operation = items, nodes[0].op
     if not item.ragged:
         return unpadded(nodes, items)
@@ -88,11 +94,11 @@ def reduction(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
         raise NotOne(f"`{operation}` is done on arrays of several lengths")
     axes = range(item.ndim) if operation.axis is None else operation.axis
     dtype = np.dtype(item.each[0].type.dtype)
-    return _made(nodes[0], [item.masked(axes, neutral(dtype) if dtype != bool else bool(neutral(dtype)))])
+    return _made(nodes[0], [item.masked(axes, neutral(dtype))])
 
 
 def product(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """Of what a matrix product sums over, what is no data set's own is zero."""
+    """Make zero what is no data set's own where a product of matrices sums over it."""
     left, right = items
     if any(set(item.ragged) - {item.ndim - 1, item.ndim - 2} for item in items):
         return unpadded(nodes, items)
@@ -101,7 +107,7 @@ def product(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
 
 
 def matrix(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """A square matrix has ones on its diagonal beyond its own size, and what it is applied to has zeros."""
+    """Put ones on the diagonal of a matrix beyond its own size, and zeros into what it is applied to."""
     square, *others = items
     rows, columns = square.ndim - 2, square.ndim - 1
     if not any(item.ragged for item in items):
@@ -117,7 +123,7 @@ def matrix(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
 
 
 def running(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """What is summed up from the beginning of an axis never meets what is beyond its end."""
+    """Sum up from the beginning of an axis: that never meets what is beyond the end."""
     (item,), operation = items, nodes[0].op
     if operation.axis is None and item.ndim > 1:
         return unpadded(nodes, items)
@@ -125,17 +131,19 @@ def running(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
 
 
 def of_sorted(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """Each number is looked up for itself in one and the same table."""
-    table, places, *order = items
+    """Look each number up for itself in one and the same table."""
+    table, _, *order = items
     if table.ragged or any(item.ragged for item in order):
         return unpadded(nodes, items)
     return _made(nodes[0], [item.variable for item in items])
 
 
 def spread(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """One value fills an array."""
-    value, largest = items[0], nodes[0].outputs[0].type.shape
-    return [pt.alloc(value.variable, *largest)] if not value.ragged else moved(nodes, items)
+    """Fill an array with a value."""
+    value = items[0]
+    if value.ragged:
+        return moved(nodes, items)
+    return [pt.alloc(value.variable, *largest_output(nodes))]
 
 
 def as_it_is(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
@@ -144,12 +152,12 @@ def as_it_is(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
 
 
 def turned(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """Axes are put in another order, added, or left out where their length is one."""
+    """Put axes in another order, add some, or leave out those of length one."""
     return _made(nodes[0], [items[0].variable])
 
 
 def sliced(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """From the same beginning on, slices of the beginnings are the beginnings of the slices."""
+    """Take slices: where they begin at the same place, those of the beginnings are beginnings."""
     item = items[0]
     if any(index.constants is None for index in items[1:]) or not _anything_differs(items):
         return unpadded(nodes, items)
@@ -163,11 +171,19 @@ def sliced(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
         for (start, _, step), (other, _, stride) in zip(wanted[0], one, strict=True):
             if start != other or step != stride or step < 0:
                 return moved(nodes, items)
-    return [item.variable[tuple(slice(*part) for part in wanted[0])]]
+    ends = (
+        first + step * (length - 1) + 1
+        for (first, _, step), length in zip(wanted[0], largest_output(nodes), strict=False)
+    )
+    return [
+        item.variable[
+            tuple(slice(first, end, step) for (first, _, step), end in zip(wanted[0], ends, strict=True))
+        ]
+    ]
 
 
 def gathered(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """Elements at places of an array, which are constants, or places in a table of one length."""
+    """Take elements at places that are constants, or at any places of a table of one length."""
     item, *places = items
     if not _anything_differs(items):
         return unpadded(nodes, items)
@@ -191,8 +207,8 @@ def _anything_differs(items: list[Padded]) -> bool:
 
 
 def moved(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
-    """Every element of the output is one of an input: where it comes from is found by moving the places."""
-    operation, output = nodes[0].op, nodes[0].outputs[0]
+    """Take from the inputs what the operation takes, which it shows by what it does to their places."""
+    operation, shape = nodes[0].op, largest_output(nodes)
     if not _anything_differs(items):
         return unpadded(nodes, items)
     count = len(items) if isinstance(operation, Join) else 2 if isinstance(operation, IncSubtensor) else 1
@@ -211,9 +227,9 @@ def moved(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
         node.op.perform(node, given, storage)
         places.append(np.asarray(storage[0][0], dtype="int64"))
     whole = pt.concatenate([source.variable.ravel() for source in sources])
-    if _stay(places, output.type.shape, int(starts[-1])):
-        return [whole.reshape(output.type.shape)]
-    table = np.stack([padded_to(array, output.type.shape) for array in places])
+    if _stay(places, shape, int(starts[-1])):
+        return [whole.reshape(shape)]
+    table = np.stack([padded_to(array, shape) for array in places])
     return [whole[items[0].tables.input_of(table)]]
 
 

@@ -18,10 +18,16 @@ from classy_pm.likelihood.plates.readings import Path, Reading, Recorder, read, 
 from classy_pm.likelihood.trace import Trace, trace
 from classy_pm.model.plates import Plate
 
-__all__ = ["Slots", "Variant", "make_slots", "numbers_of", "trace_variants"]
+__all__ = ["Slots", "Untraced", "Variant", "make_slots", "numbers_of", "trace_variants"]
 
 # At how many draws from the prior a trace looks for a valid point of each branch, at most.
 WITNESSES = 200
+# Arrays of which kinds are inputs, tried in this order: the values of masks are best known to a trace, those
+# of indices sometimes must be. Where these are not the same in so many data sets, they are inputs.
+KINDS = ("iufc", "fc", "biufc")
+MOST_TRACES = 500
+# After so many traces that could not be made no more are tried.
+MOST_FAULTS = 20
 
 
 @dataclass(frozen=True)
@@ -103,7 +109,17 @@ def numbers_of(data: Sequence[Any]) -> list[np.ndarray]:
     return numbers
 
 
-def trace_variants(slots: Slots, analyses: Sequence[Any]) -> tuple[list[Variant], list[Reading]]:
+@dataclass(frozen=True)
+class Untraced:
+    """Data sets whose likelihood cannot be traced, and why."""
+
+    names: list[str]
+    error: TraceError
+
+
+def trace_variants(
+    slots: Slots, analyses: Sequence[Any]
+) -> tuple[list[Variant], list[Reading], list[Untraced]]:
     """Trace the likelihoods of a plate's data sets.
 
     Parameters
@@ -115,42 +131,50 @@ def trace_variants(slots: Slots, analyses: Sequence[Any]) -> tuple[list[Variant]
     Returns
     -------
     variants : list of Variant
-        Every data set is in one of them.
+        Every data set that can be traced is in one of them.
     readings : list of Reading
         Of each data set.
-
-    Raises
-    ------
-    TraceError
-        If a likelihood cannot be traced; the first such data set is named.
+    untraced : list of Untraced
+        All others.
     """
-    refused = None
-    for whole in (True, False):
-        readings = [read(analysis, whole=whole) for analysis in analyses]
-        try:
-            return _trace_all(slots, analyses, readings), readings
-        except WrittenInJaxError:
-            raise
-        except TraceError as error:
-            refused = refused or error
-            if not any(np.asarray(item).dtype.kind in "biu" for item in readings[0].data.values()):
-                break
-    assert refused is not None
-    raise refused
+    first: tuple[list[Variant], list[Reading], list[Untraced]] | None = None
+    for kinds in KINDS:
+        readings = [read(analysis, kinds) for analysis in analyses]
+        contents = {tuple(reading.contents.items()) for reading in readings}
+        contents -= {()}
+        if len(contents) > MOST_TRACES and kinds != KINDS[-1]:
+            continue
+        variants, untraced = _trace_all(slots, analyses, readings)
+        if not untraced:
+            return variants, readings, []
+        first = first or (variants, readings, untraced)
+        if not contents and not any(map(_has_integers, readings)):
+            break
+    assert first is not None
+    return first
 
 
-def _trace_all(slots: Slots, analyses: Sequence[Any], readings: list[Reading]) -> list[Variant]:
+def _has_integers(reading: Reading) -> bool:
+    return any(np.asarray(item).dtype.kind in "iu" for item in reading.data.values())
+
+
+def _trace_all(
+    slots: Slots, analyses: Sequence[Any], readings: list[Reading]
+) -> tuple[list[Variant], list[Untraced]]:
     varying = varying_paths(readings)
     alike: dict[Any, list[int]] = {}
     for place, reading in enumerate(readings):
         alike.setdefault(tuple(reading.tokens.items()), []).append(place)
     variants: list[Variant] = []
+    untraced: list[Untraced] = []
     # For what each trace has read: the variants by what stands there.
     known: list[tuple[Callable[[Path], bool], dict[Any, Variant]]] = []
     for places in alike.values():
         reading = readings[places[0]]
         found = (variants_of.get(_key(reading, matters)) for matters, variants_of in known)
         variant = next((item for item in found if item is not None), None)
+        if variant is None and len(untraced) >= MOST_FAULTS:
+            continue
         if variant is None:
             recorder = Recorder()
             try:
@@ -158,12 +182,12 @@ def _trace_all(slots: Slots, analyses: Sequence[Any], readings: list[Reading]) -
             except WrittenInJaxError:
                 raise
             except TraceError as error:
-                name = slots.plate.names[places[0]]
-                raise TraceError(f"{name}: {error.message}", error.faults, error.cure) from error
+                untraced.append(Untraced([slots.plate.names[place] for place in places], error))
+                continue
             variants.append(variant)
             known.append((recorder.matters, {_key(reading, recorder.matters): variant}))
         variant.places += places
-    return variants
+    return variants, untraced
 
 
 def _key(reading: Reading, matters: Callable[[Path], bool]) -> Any:

@@ -32,9 +32,19 @@ class JointAnalysis(Analysis):
     @override
     def log_likelihood_function(self, instance: Any) -> float:
         total = 0.0
-        for name, analysis in self.analyses.items():
-            total += analysis.log_likelihood_function(instance[name])
+        for name in self.analyses:
+            total += self.of(name, instance[name])
         return total
+
+    def of(self, name: str, instance: Any) -> Any:
+        """Return the log likelihood of one factor; what its function raises leaves with the factor's name."""
+        try:
+            return self.analyses[name].log_likelihood_function(instance)
+        except FitException:
+            raise
+        except Exception as error:
+            error.add_note(f"It was the likelihood of {name}.")
+            raise
 
     def each(self, instances: Any) -> np.ndarray:
         """Return the log likelihood of each factor, shape (factors,); -inf where it is impossible."""

@@ -99,13 +99,11 @@ class Variant:
 
 def numbers_of(data: Sequence[Any]) -> list[np.ndarray]:
     """Return arrays of real numbers for data: of complex ones, the real and imaginary parts."""
-    numbers = []
+    numbers: list[np.ndarray] = []
     for item in data:
         array = np.asarray(item)
-        if array.dtype.kind == "c":
-            numbers += [np.ascontiguousarray(array.real), np.ascontiguousarray(array.imag)]
-        else:
-            numbers.append(np.ascontiguousarray(array, array.dtype.newbyteorder("=")).reshape(array.shape))
+        parts = [array.real, array.imag] if array.dtype.kind == "c" else [array]
+        numbers += [np.array(part, part.dtype.newbyteorder("="), order="C") for part in parts]
     return numbers
 
 

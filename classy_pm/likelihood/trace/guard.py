@@ -112,6 +112,8 @@ def guarded_operation(operation: Any) -> Any:
 
 @cache
 def _guarded_elemwise(operation: Elemwise) -> Elemwise:
+    if isinstance(operation.scalar_op, _Guarded | _Choosing):
+        return operation
     return Elemwise(
         guarded_operation(operation.scalar_op), name=operation.name, nfunc_spec=operation.nfunc_spec
     )

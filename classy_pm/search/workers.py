@@ -54,7 +54,7 @@ class Workers:
 
     def _outcomes(self, vector: np.ndarray, places: list[int]) -> list[Any]:
         parts = [part.tolist() for part in np.array_split(places, self._number) if len(part)]
-        found = self._pool.map(_evaluate_factors, [vector] * len(parts), parts)
+        found = self._pool.map(_evaluate_factors, [(vector, part) for part in parts])
         return [outcome for part in found for outcome in part]
 
     def close(self) -> None:
@@ -72,6 +72,7 @@ def _evaluate(vectors: np.ndarray) -> np.ndarray:
     return log_likelihood.values(vectors)
 
 
-def _evaluate_factors(vector: np.ndarray, places: list[int]) -> list[Any]:
+def _evaluate_factors(asked: tuple[np.ndarray, list[int]]) -> list[Any]:
+    vector, places = asked
     (log_likelihood,) = _here
     return log_likelihood.outcomes(vector, places)

@@ -226,9 +226,9 @@ def spread(batch: Batch) -> tuple[Any, Any]:
         The pointwise terms of one data set after the other, without what is padding.
     """
     slots, graph, count = batch.slots, batch.graph, len(batch.places)
-    whole = count == len(slots.plate.names)
+    whole, places = count == len(slots.plate.names), pt.constant(batch.places)
     given = {
-        slot: column if whole or not varies else column[batch.places]
+        slot: column if whole or not varies else column[places]
         for slot, column, varies in zip(slots.inputs, slots.columns, slots.along, strict=True)
     }
     given |= {variable: pt.constant(array) for variable, array in batch.inputs.items()}
@@ -242,5 +242,5 @@ def spread(batch: Batch) -> tuple[Any, Any]:
     flat = pt.broadcast_to(terms[0], (count, length)).ravel()
     own = np.arange(length) < graph.term_counts[batch.variants, np.newaxis]
     if not np.all(own):
-        flat = flat[np.flatnonzero(own)]
+        flat = flat[pt.constant(np.flatnonzero(own))]  # a plain array would be looked through in Python
     return value, pt.specify_shape(flat, (int(np.sum(own)),))

@@ -214,6 +214,11 @@ class Recorder:
         else:
             self.read.add((*path, (ATTRIBUTE, name)))
 
+    @property
+    def summary(self) -> tuple[frozenset[Path], frozenset[Path]]:
+        """What was read, as a key."""
+        return frozenset(self.read), frozenset(self.all_of)
+
     def matters(self, path: Path) -> bool:
         """Whether what is at a path may have been read."""
         for length in range(len(path), 0, -1):

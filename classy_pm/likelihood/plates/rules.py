@@ -24,13 +24,21 @@ from pytensor.tensor.math import All, Dot, Max, Min, Prod, Sum
 from pytensor.tensor.math import Any as AnyOf
 from pytensor.tensor.reshape import JoinDims, SplitDims
 from pytensor.tensor.shape import Reshape, SpecifyShape
-from pytensor.tensor.subtensor import AdvancedSubtensor, IncSubtensor, Subtensor, unflatten_index_variables
+from pytensor.tensor.subtensor import (
+    AdvancedIncSubtensor,
+    AdvancedSubtensor,
+    IncSubtensor,
+    Subtensor,
+    unflatten_index_variables,
+)
 
 from classy_pm.likelihood.plates.padded import NotOne, Padded, padded_to
 
 __all__ = ["Rule", "rule_of"]
 
 Rule = Callable[[Sequence[Apply], list[Padded]], Sequence[Any]]
+
+WRITES = (IncSubtensor, AdvancedIncSubtensor)
 
 
 def rule_of(operation: Any) -> Rule:
@@ -211,7 +219,7 @@ def moved(nodes: Sequence[Apply], items: list[Padded]) -> Sequence[Any]:
     operation, shape = nodes[0].op, largest_output(nodes)
     if not _anything_differs(items):
         return unpadded(nodes, items)
-    count = len(items) if isinstance(operation, Join) else 2 if isinstance(operation, IncSubtensor) else 1
+    count = len(items) if isinstance(operation, Join) else 2 if isinstance(operation, WRITES) else 1
     sources, others = items[:count], items[count:]
     if any(item.constants is None for item in others):
         raise NotOne(f"`{operation}` depends on parameters and is done on arrays of several lengths")
@@ -254,7 +262,7 @@ RULES: list[tuple[Any, Rule]] = [
     (Subtensor, sliced),
     (AdvancedSubtensor, gathered),
     ((Reshape, JoinDims, SplitDims, ExtractDiag, Join), moved),
-    (IncSubtensor, written),
+    (WRITES, written),
 ]
 # Beyond a data set's own these make numbers that are none of its own.
 NEW_NUMBERS = (CumOp, Cholesky, SolveBase, MatrixInverse)

@@ -166,10 +166,10 @@ def _trace_all(
     variants: list[Variant] = []
     untraced: list[Untraced] = []
     # For what each trace has read: the variants by what stands there.
-    known: list[tuple[Callable[[Path], bool], dict[Any, Variant]]] = []
+    known: dict[Any, tuple[Callable[[Path], bool], dict[Any, Variant]]] = {}
     for places in alike.values():
         reading = readings[places[0]]
-        found = (variants_of.get(_key(reading, matters)) for matters, variants_of in known)
+        found = (variants_of.get(_key(reading, matters)) for matters, variants_of in known.values())
         variant = next((item for item in found if item is not None), None)
         if variant is None and len(untraced) >= MOST_FAULTS:
             continue
@@ -183,7 +183,8 @@ def _trace_all(
                 untraced.append(Untraced([slots.plate.names[place] for place in places], error))
                 continue
             variants.append(variant)
-            known.append((recorder.matters, {_key(reading, recorder.matters): variant}))
+            matters, variants_of = known.setdefault(recorder.summary, (recorder.matters, {}))
+            variants_of[_key(reading, matters)] = variant
         variant.places += places
     return variants, untraced
 

@@ -137,7 +137,7 @@ LENGTHS = {
         each(lambda s, c, h: -np.sum((s.data - h / np.sum(np.exp(-c * place(s) / 9))) ** 2)),
     ),
     "a branch": (1, each(lambda s, c, h: squares(s, c, h) if h > 1.5 else -np.sum(np.abs(s.data - c)))),
-    "a matrix": (1, each(gaussian_process, (9, 10, 11))),
+    "a matrix": (1, each(gaussian_process, (5, 6))),
     "rows": (1, [analysis_class(image)(noise((size, 5))) for size in (4, 5, 6)]),
     "images": (1, [analysis_class(image)(noise((size, 11 - size))) for size in (5, 6, 5)]),
     "arrays of two lengths": (

@@ -63,7 +63,11 @@ def make_slots(plate: Plate, columns: list[Any], taken: list[list[tuple[Any, boo
     """Return the slots of a plate, with an input for each."""
     along = [varies for _, varies in taken[0]]
     inputs = [
-        pt.tensor(dtype="float64", shape=variable.type.shape[1:] if varies else variable.type.shape)
+        pt.tensor(
+            name=variable.name,
+            dtype="float64",
+            shape=variable.type.shape[1:] if varies else variable.type.shape,
+        )
         for variable, varies in zip(columns, along, strict=True)
     ]
     return Slots(plate, columns, along, inputs, taken)

@@ -1,4 +1,4 @@
-"""Run by `bench_graphs.py`: read, trace, prove and compile a hierarchy of so many data sets, of so many lengths."""
+"""Run by `bench_graphs.py`: read, trace, prove and compile a hierarchy of data sets of so many lengths."""
 
 import json
 import sys

@@ -16,10 +16,10 @@ GOAL = 1.3
 COUNTS = (3, 30, 300, 1000, 10_000)
 
 
-def run(count, cache):
+def run(count, cache, lengths=1):
     environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={cache}", "NUMBA_CACHE_DIR": str(cache)}
     script = str(Path(__file__).with_name("compile_graph_once.py"))
-    command = [sys.executable, script, str(count)]
+    command = [sys.executable, script, str(count), str(lengths)]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
@@ -36,3 +36,12 @@ def test_a_graph_costs_the_same_for_any_number_of_data_sets(benchmark, tmp_path)
         print(f"       a gradient takes {gradient[count]:.0f} us")
         benchmark.extra_info[f"{count} over 3, goal {GOAL} at 1,000"] = ratio
     assert total[1000] <= GOAL * total[3]
+
+
+def test_data_sets_of_forty_lengths_cost_little_more_than_those_of_one(benchmark, tmp_path):
+    one = run(40, tmp_path / "one")
+    forty = benchmark.pedantic(run, (40, tmp_path / "forty", 40), rounds=1)
+    for name, took in (("one length", one), ("forty lengths", forty)):
+        gradient = 1e6 * took.pop("gradient")
+        print(f"\n40 data sets of {name}: {sum(took.values()):.1f} s, a gradient takes {gradient:.0f} us")
+    assert sum(forty.values()) <= 2.0 * sum(one.values())

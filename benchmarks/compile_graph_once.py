@@ -1,4 +1,4 @@
-"""Run by `bench_graphs.py`: read, trace, prove and compile a hierarchy of so many data sets."""
+"""Run by `bench_graphs.py`: read, trace, prove and compile a hierarchy of data sets of so many lengths."""
 
 import json
 import sys
@@ -26,25 +26,26 @@ class Spectrum(cpm.Analysis):
         return -0.5 * np.sum(residuals**2)
 
 
-def make_graph(count, noise=1.0):
+def make_graph(count, noise=1.0, lengths=1):
     """A population of lines whose centres are drawn from a parent."""
     rng = np.random.default_rng(1)
     mean, scatter = cpm.GaussianPrior(50.0, 20.0), cpm.HalfGaussianPrior(10.0)
     factors = []
-    for truth in rng.normal(50.0, 10.0, count):
+    for number, truth in enumerate(rng.normal(50.0, 10.0, count)):
+        size = 100 + number % lengths
         gaussian = cpm.Model(
             Gaussian,
             centre=cpm.GaussianPrior(mean, scatter),
             intensity=cpm.LogUniformPrior(0.01, 100.0),
             sigma=cpm.GaussianPrior(5.0, 3.0, lower_limit=0.5),
         )
-        data = Gaussian(truth, 10.0, 5.0).at(np.arange(100)) + rng.normal(0.0, noise, 100)
-        analysis = Spectrum(data, np.full(100, noise))
+        data = Gaussian(truth, 10.0, 5.0).at(np.arange(size)) + rng.normal(0.0, noise, size)
+        analysis = Spectrum(data, np.full(size, noise))
         factors.append(cpm.AnalysisFactor(cpm.Collection(gaussian=gaussian), analysis))
     return cpm.FactorGraphModel(*factors)
 
 
-def main(count):
+def main(count, lengths=1):
     import nutpie  # noqa: F401 - to import it is not compiling
 
     from classy_pm.likelihood.joint import analysis_of
@@ -53,7 +54,7 @@ def main(count):
     from classy_pm.search.problem import Problem
     from classy_pm.search.progress import Report
 
-    graph = make_graph(count)
+    graph = make_graph(count, lengths=lengths)
     seconds = {}
 
     def stage(name, function):
@@ -75,4 +76,4 @@ def main(count):
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main(*map(int, sys.argv[1:]))

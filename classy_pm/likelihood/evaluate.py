@@ -11,6 +11,8 @@ import numpy as np
 
 from classy_pm.errors import FitException, LikelihoodError, some_of
 from classy_pm.likelihood.analysis import Analysis, gives
+from classy_pm.likelihood.factorwise import Elsewhere, Factorwise
+from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.likelihood.suspects import suspects
 from classy_pm.plan import Plan
 
@@ -73,6 +75,7 @@ class LogLikelihood:
         self._counting_for: dict[int, int | None] = {}
         # An array's elements are its parameters' values already, where each is a number.
         self.split = plan.split if plan.layout.has_arrays else list
+        self.factorwise = Factorwise(plan, analysis) if isinstance(analysis, JointAnalysis) else None
         forget_other_precision()
 
     def __call__(self, vector: np.ndarray) -> float:
@@ -85,10 +88,23 @@ class LogLikelihood:
         """Return the log likelihoods at vectors, shape (batch, size)."""
         return self.without_nan(self.values(vectors))
 
-    def values(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the same with NaN left as it is, and not counted."""
+    def values(self, vectors: np.ndarray, elsewhere: Elsewhere | None = None) -> np.ndarray:
+        """Return the same with NaN left as it is, and not counted.
+
+        Parameters
+        ----------
+        vectors : numpy.ndarray, shape (batch, size)
+        elsewhere : callable, optional
+            What computes the factors of a graph, in other processes say.
+        """
         with np.errstate(all="ignore"), in_double_precision():
-            return np.array([self._evaluated(vector) for vector in vectors], dtype=float)
+            return np.array([self._evaluated(vector, elsewhere) for vector in vectors], dtype=float)
+
+    def outcomes(self, vector: np.ndarray, places: list[int]) -> list[Any]:
+        """Return what some of the factors of a graph give at one vector: see `Factorwise.outcomes`."""
+        assert self.factorwise is not None
+        with np.errstate(all="ignore"), in_double_precision():
+            return self.factorwise.outcomes(vector, places)
 
     def without_nan(self, values: np.ndarray) -> np.ndarray:
         """Return values with -inf in the place of NaN, which is counted."""
@@ -125,9 +141,12 @@ class LogLikelihood:
         chain = self._counting_for.get(threading.get_ident())
         self._nan_counts[chain] = self._nan_counts.get(chain, 0) + more
 
-    def _evaluated(self, vector: np.ndarray) -> float:
+    def _evaluated(self, vector: np.ndarray, elsewhere: Elsewhere | None = None) -> float:
         try:
-            value = self.analysis.log_likelihood_function(self.plan.build(self.split(vector)))
+            if self.factorwise is None:
+                value = self.analysis.log_likelihood_function(self.plan.build(self.split(vector)))
+            else:
+                value = self.factorwise.total(vector, elsewhere)
         except FitException:
             return -np.inf
         except Exception as error:

@@ -11,6 +11,7 @@ import numpy as np
 from classy_pm.errors import FitException, MissingPackageError, TraceError
 from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.evaluate import LogLikelihood, in_double_precision
+from classy_pm.likelihood.factorwise import Elsewhere
 from classy_pm.model.instances import compile_instances
 from classy_pm.plan import Plan
 
@@ -59,7 +60,7 @@ class JaxLogLikelihood(LogLikelihood):
         self.__init__(state["plan"], state["analysis"])  # type: ignore[misc]
         self.nan_count = state["nan_count"]
 
-    def _evaluated(self, vector: np.ndarray) -> float:
+    def _evaluated(self, vector: np.ndarray, elsewhere: Elsewhere | None = None) -> float:
         return self._told(float(self._value(vector)), vector)
 
     @property

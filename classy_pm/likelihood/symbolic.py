@@ -135,12 +135,17 @@ def _prove(
     kind: LikelihoodKind, plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
 ) -> SymbolicLogLikelihood:
     """Trace the likelihood, by ourselves or by JAX, and prove the trace."""
-    draws = plan.draws(WITNESSES, random_seed=0)
     compiled = None
+    if kind != "jax" and isinstance(analysis, JointAnalysis):
+        try:
+            return _of_plates(plan, analysis, inputs, plain)
+        except WrittenInJaxError:
+            if kind != "auto":
+                raise
+            kind = "jax"
+    draws = plan.draws(WITNESSES, random_seed=0)
     if kind != "jax":
         try:
-            if isinstance(analysis, JointAnalysis):
-                return _of_plates(plan, analysis, inputs, plain)
             traced = trace(
                 lambda values: analysis.log_likelihood_function(plan.build(list(values))),
                 inputs,

@@ -237,6 +237,7 @@ class _Reader:
             for items in table.values():
                 self._claim(tuple(map(self._own, items)), dim)
         plates, parts = [], {}
+        names = self.graph.factor_names
         for (dim, table), kind in zip(tables.items(), kinds.values(), strict=True):
             columns = {path: self._column(items, dim) for path, items in table.items()}
             first = models[kind[0]]
@@ -249,7 +250,7 @@ class _Reader:
                 Plate(
                     dim,
                     tuple(kind),
-                    tuple(self.graph.factor_names[place] for place in kind),
+                    tuple(names[place] for place in kind),
                     _with_leaves(first, {**columns, **slots}),
                     tuple(slots.values()),
                     tuple(columns[path] for path in slots),

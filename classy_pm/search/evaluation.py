@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import warnings
 from collections.abc import Callable
 from functools import cached_property
@@ -22,6 +23,8 @@ __all__ = ["Evaluation"]
 
 # With fewer calls than this, tracing the likelihood costs more than it saves.
 WORTH_TRACING = 5_000
+# Seconds of one evaluation from which it repays to share its factors among processes.
+WORTH_SENDING = 0.05
 
 
 class Evaluation:
@@ -47,6 +50,7 @@ class Evaluation:
         self.expected = 0
         self.count = 0
         self.notices: list[str] = []
+        self._slow = False
         folder: Path | None = problem.folder
         self.journal = Journal(folder and folder / "likelihood.journal", problem.checkpoint_interval)
         self._gradients = Journal(folder and folder / "gradient.journal", problem.checkpoint_interval)
@@ -78,8 +82,20 @@ class Evaluation:
         return values
 
     def plainly(self, vectors: np.ndarray) -> np.ndarray:
-        """Return the same, computed here and by the user's function."""
-        return self._remembered(vectors, lambda: self._problem.log_likelihood.values(vectors))
+        """Return the same, computed by the user's function: here, but for slow factors of a graph."""
+        return self._remembered(vectors, lambda: self._by_function(vectors))
+
+    def _by_function(self, vectors: np.ndarray) -> np.ndarray:
+        log_likelihood = self._problem.log_likelihood
+        if self._problem.cores < 2 or log_likelihood.factorwise is None:
+            return log_likelihood.values(vectors)
+        if self._slow:
+            return self._workers(vectors)
+        start = time.perf_counter()
+        values = log_likelihood.values(vectors)
+        # The values are the same wherever they are computed.
+        self._slow = time.perf_counter() - start > WORTH_SENDING * len(vectors)
+        return values
 
     def gradient(self, vector: np.ndarray) -> np.ndarray:
         """Return the user's own gradient at one vector, shape (size,)."""
@@ -99,9 +115,8 @@ class Evaluation:
         else:
             self.journal.write_if_begun()
             self._gradients.write_if_begun()
-        compute = vars(self).get("_compute")
-        if isinstance(compute, Workers):
-            compute.close()
+        if "_workers" in vars(self):
+            self._workers.close()
 
     def _holds(self) -> bool:
         """Whether the likelihood of today is that of which an earlier run has kept something."""
@@ -119,6 +134,10 @@ class Evaluation:
         return True
 
     @cached_property
+    def _workers(self) -> Workers:
+        return Workers(self._problem.log_likelihood, self._problem.cores)
+
+    @cached_property
     def _compute(self) -> Callable[[np.ndarray], np.ndarray]:
         """What gives the log likelihoods of a batch, NaN where they are NaN."""
         problem = self._problem
@@ -126,7 +145,7 @@ class Evaluation:
         if traced is not None:
             return traced
         if problem.cores > 1:
-            return Workers(problem.log_likelihood, problem.cores)
+            return self._workers
         return problem.log_likelihood.values
 
     def _traced(self) -> Callable[[np.ndarray], np.ndarray] | None:

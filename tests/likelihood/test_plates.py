@@ -4,86 +4,19 @@ import numpy as np
 import pytensor
 import pytensor.tensor as pt
 import pytest
+from plate_cases import CASES, Line, Spectrum, each, noise, squares
+from pytensor.graph.basic import Constant
 from pytensor.graph.traversal import ancestors
+from pytensor.tensor.basic import Join
 
 import classy_pm as cpm
 from classy_pm.errors import TraceError
 from classy_pm.likelihood import joint
 from classy_pm.likelihood.joint import analysis_of
 from classy_pm.likelihood.plates import trace_plates
+from classy_pm.likelihood.symbolic import make_symbolic
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.plan import make_plan
-
-
-class Line:
-    def __init__(self, centre, height):
-        self.centre, self.height = centre, height
-
-    def at(self, x):
-        return self.height * np.exp(-0.5 * ((x - self.centre) / 4.0) ** 2)
-
-
-class Spectrum(cpm.Analysis):
-    def __init__(self, data, noise=1.0, **more):
-        self.data, self.noise = data, noise
-        vars(self).update(more)
-
-    def log_likelihood_function(self, instance):
-        residuals = (self.data - instance.line.at(np.arange(self.data.size))) / self.noise
-        return -0.5 * np.sum(residuals**2) - self.data.size * np.log(self.noise)
-
-
-class Scaled(Spectrum):
-    def log_likelihood_function(self, instance):
-        shift = self.redshift * 3.0 if self.redshift > 0.5 else 0.0
-        model = instance.line.at(np.arange(self.data.size) - shift)
-        return (
-            -0.5 * np.sum((self.data - model) ** 2)
-            if self.kind == "gauss"
-            else -np.sum(np.abs(self.data - model))
-        )
-
-
-class Exposures(cpm.Analysis):
-    def __init__(self, exposures):
-        self.exposures = exposures
-
-    def log_likelihood_function(self, instance):
-        x = np.arange(self.exposures[0].size)
-        return sum(-0.5 * np.sum((data - instance.line.at(x)) ** 2) for data in self.exposures)
-
-
-class Optional(cpm.Analysis):
-    def __init__(self, data, other):
-        self.data, self.other = data, other
-
-    def log_likelihood_function(self, instance):
-        value = -0.5 * np.sum((self.data - instance.line.at(np.arange(self.data.size))) ** 2)
-        return value if self.other is None else value - 0.5 * (self.other - instance.line.centre) ** 2
-
-
-RNG = np.random.default_rng(3)
-
-
-def noise(size=20):
-    return RNG.normal(0.0, 1.0, size)
-
-
-CASES = {
-    "equal sizes": lambda: [Spectrum(noise()) for _ in range(4)],
-    "one data set": lambda: [Spectrum(noise())],
-    "the same data": lambda: [Spectrum(np.ones(20))] * 3,
-    "sizes": lambda: [Spectrum(noise(20 + place % 3)) for place in range(7)],
-    "scalars": lambda: [Spectrum(noise(), 0.5 + place) for place in range(4)],
-    "branches": lambda: [Scaled(noise(), redshift=0.3 * place, kind="gauss") for place in range(5)],
-    "settings": lambda: [Scaled(noise(), redshift=0.3, kind=kind) for kind in ("gauss", "laplace", "gauss")],
-    "lists": lambda: [Exposures([noise(), noise()]) for _ in range(3)],
-    "lists of other lengths": lambda: [
-        Exposures([noise() for _ in range(1 + place % 2)]) for place in range(4)
-    ],
-    "one missing": lambda: [Optional(noise(), None if place == 1 else 0.5 * place) for place in range(4)],
-    "two kinds": lambda: [Spectrum(noise()), Exposures([noise()]), Spectrum(noise())],
-}
 
 
 def graph_of(analyses):
@@ -105,12 +38,19 @@ def traced(analyses):
     return plan, together, inputs, found
 
 
+def batches_of(found):
+    node = found.value.owner.inputs[0].owner
+    return len(node.inputs) if isinstance(node.op, Join) else 1
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_graph_is_the_sum_of_the_likelihoods(case):
-    plan, together, inputs, found = traced(CASES[case]())
+    count, analyses = CASES[case]
+    plan, together, inputs, found = traced(analyses)
+    assert batches_of(found) == count
     outputs = [found.value, *pytensor.grad(found.value, inputs, disconnected_inputs="ignore")]
     function = quick_function(inputs, outputs if found.terms is None else [*outputs, found.terms.sum()])
-    for vector in plan.draws(3, random_seed=2):
+    for vector in plan.draws(2, random_seed=2):
         value, *rest = function(*plan.split(vector))
         plain = lambda at: together.log_likelihood_function(plan.instance(at))  # noqa: E731
         assert value == pytest.approx(plain(vector), rel=1e-10)
@@ -139,3 +79,65 @@ def test_a_graph_that_is_not_the_likelihood_of_a_data_set_is_refused_by_its_name
     )
     with pytest.raises(TraceError, match="for dataset_1"):
         traced([Spectrum(noise()), Spectrum(np.full(20, 7.0)), Spectrum(noise())])
+
+
+def test_the_graph_does_not_grow_with_the_number_of_lengths():
+    sizes = []
+    for count in (3, 40):
+        *_, found = traced([Spectrum(noise(60 + place)) for place in range(count)])
+        sizes.append(len(list(ancestors([found.value, found.terms]))))
+    assert sizes[0] == sizes[1]
+
+
+def test_the_terms_are_those_of_the_data_in_their_order_and_nothing_else():
+    def masked(self, centre, height):
+        return -np.sum((self.data - centre)[self.good] ** 2) - height * self.data.size
+
+    analyses = each(masked, (5, 8, 6), good=lambda size: np.arange(size) % 3 > 0)
+    plan, _, inputs, found = traced(analyses)
+    (vector,) = plan.draws(1, random_seed=3)
+    expected = []
+    for analysis, instance in zip(analyses, dict(plan.instance(vector).items()).values(), strict=True):
+        own = -((analysis.data - instance.line.centre)[analysis.good] ** 2)
+        expected.append(own - instance.line.height * analysis.data.size / own.size)
+    terms = quick_function(inputs, found.terms)(*plan.split(vector))
+    np.testing.assert_allclose(terms, np.concatenate(expected), rtol=1e-12)
+
+
+def test_what_all_data_sets_share_is_in_the_graph_once():
+    grid = np.linspace(0.0, 1.0, 50_000)
+    analyses = each(lambda s, c, h: squares(s, c, h) - np.sum(s.grid * h), (5, 6, 7), grid=lambda size: grid)
+    *_, found = traced(analyses)
+    constants = [item for item in ancestors([found.value]) if isinstance(item, Constant)]
+    assert max(np.size(item.data) for item in constants) == grid.size
+
+
+def counting(self, centre, height):
+    self.calls = getattr(self, "calls", 0) + 1
+    return -np.sum((self.data - centre) ** 2) * (1.0 + 1e-3 * self.calls) - height
+
+
+def in_place(self, centre, height):
+    self.data -= centre
+    return -np.sum(self.data**2) - height
+
+
+def random(self, centre, height):
+    return -np.sum((self.data - centre) ** 2) + np.random.default_rng().normal() - height
+
+
+@pytest.mark.parametrize("function", [counting, in_place, random], ids=lambda function: function.__name__)
+def test_a_likelihood_that_is_not_the_same_twice_is_told_with_its_data_set(function):
+    with pytest.raises(TraceError, match="dataset_"):
+        traced(each(function, (5, 6, 7)))
+
+
+def test_the_factors_that_cannot_be_traced_are_named():
+    untraceable = each(lambda s, c, h: float(str(float(c))), (5, 5)) + each(lambda s, c, h: s.of(c) - h, (5,))
+    untraceable[-1].of = lambda x: eval(f"{float(x)}")
+    with pytest.raises(TraceError, match="of 3 of the 4 factors") as caught:
+        traced([Spectrum(noise()), *untraceable])
+    assert "dataset_1, dataset_2: " in str(caught.value) and "dataset_3: " in str(caught.value)
+    graph = graph_of([Spectrum(noise()), untraceable[0]])
+    with pytest.warns(cpm.errors.TraceWarning, match="dataset_1: "):
+        make_symbolic(make_plan(graph), analysis_of(graph, None, ""))

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
+import numpy as np
 from pytensor.gradient import DisconnectedType
 from pytensor.graph.basic import Variable
 from pytensor.graph.null_type import NullType
@@ -111,6 +112,8 @@ def guarded_operation(operation: Any) -> Any:
 
 @cache
 def _guarded_elemwise(operation: Elemwise) -> Elemwise:
+    if isinstance(operation.scalar_op, _Guarded | _Choosing):
+        return operation
     return Elemwise(
         guarded_operation(operation.scalar_op), name=operation.name, nfunc_spec=operation.nfunc_spec
     )
@@ -126,13 +129,25 @@ def _is_elementwise(node: Any, kinds: tuple[type, ...]) -> bool:
     return isinstance(node.op, Elemwise) and isinstance(node.op.scalar_op, kinds)
 
 
-def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Variable]:
+def _is_infinite(variable: Variable) -> bool:
+    """Whether a constant holds NaN or infinities, as data do that are masked: any slope there is NaN."""
+    data = getattr(variable, "data", None)
+    if not isinstance(data, np.ndarray) or data.dtype.kind != "f":
+        return False
+    return not np.all(np.isfinite(data))
+
+
+def guard(
+    inputs: Sequence[Variable], outputs: Sequence[Variable], hazards: Sequence[Variable] = ()
+) -> list[Variable]:
     """Return the outputs with every hazardous operation before a choice guarded.
 
     Parameters
     ----------
     inputs, outputs : sequence of TensorVariable
         The graph.
+    hazards : sequence of TensorVariable
+        Inputs that may be NaN or infinite.
     """
     nodes = list(io_toposort(inputs, outputs))
     choices = [node for node in nodes if is_switch(node.outputs[0])]
@@ -145,7 +160,8 @@ def guard(inputs: Sequence[Variable], outputs: Sequence[Variable]) -> list[Varia
     before_steep = set(ancestors([value for node in steep for value in node.inputs])) if limited else set()
     # with the conditions: 0 from a comparison times an undefined slope is NaN too
     before = set(ancestors([value for node in choices for value in node.inputs]))
-    hazardous: set[Variable] = set()
+    hazardous: set[Variable] = set(hazards)
+    hazardous.update(item for node in nodes for item in node.inputs if _is_infinite(item))
     new: dict[Variable, Variable] = {}
     for node in nodes:
         operation = node.op

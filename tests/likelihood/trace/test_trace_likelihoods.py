@@ -490,6 +490,20 @@ def test_nan_of_the_plain_function_is_minus_infinity():
     assert proof.points == 2
 
 
+@pytest.mark.parametrize(
+    "total",
+    [
+        lambda data, a: np.nansum((data - a) ** 2),
+        lambda data, a: np.sum(np.where(np.isnan(data), 0.0, a - data)),
+    ],
+)
+def test_nan_of_the_data_that_is_left_out_does_not_reach_the_gradient(total):
+    data = np.where(np.arange(Y.size) % 3 == 1, np.nan, Y)
+    result = traced(lambda a, b: -total(data, a) * b)
+    proof = prove(result, [A, B], lambda a, b: -total(data, a) * b, POINTS[:3])
+    assert proof.gradient_points == 3
+
+
 def test_arrays_as_inputs():
     data = pt.tensor("data", dtype="float64", shape=(11,))
 

@@ -1,0 +1,238 @@
+"""What an analysis consists of: its data, which may differ within a plate, and everything else.
+
+An analysis is looked through: objects of Python classes, lists, tuples and dicts. At each path there is a
+number or an array of numbers, which can be an input of a trace; or something else, a text, an integer, a
+spline, of which a trace holds the value.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import cached_property
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from classy_pm.likelihood.analysis import attributes_of
+
+__all__ = ["Path", "Reading", "Recorder", "read", "with_data"]
+
+# Steps from an analysis to a part of it: ("attribute", name) or ("item", index or key).
+Path = tuple[tuple[str, Any], ...]
+
+ATTRIBUTE, ITEM = "attribute", "item"
+# Their objects are used as they are; what is inside of them is none of the user's.
+FOREIGN = (
+    *("numpy", "scipy", "pandas", "xarray", "astropy", "jax", "jaxlib", "numba", "pytensor", "pymc"),
+    *("logging", "threading", "random", "pathlib", "datetime", "decimal", "fractions"),
+)
+_OF_CACHED_PROPERTY = cached_property.__get__.__code__
+
+
+class Reading:
+    """What is at each path of one analysis.
+
+    Attributes
+    ----------
+    tokens : dict of Path to hashable
+        What two analyses must have in common for the trace of one to be that of the other. Of numbers that
+        may be inputs it is their type and shape.
+    contents : dict of Path to hashable
+        Those of arrays of which a trace holds the values.
+    data : dict of Path to number or numpy.ndarray
+        What may be an input of a trace.
+    """
+
+    def __init__(self) -> None:
+        self.tokens: dict[Path, Any] = {}
+        self.contents: dict[Path, Any] = {}
+        self.data: dict[Path, Any] = {}
+
+
+def read(analysis: Any, kinds: str) -> Reading:
+    """Look through an analysis.
+
+    Parameters
+    ----------
+    analysis : Analysis
+    kinds : str
+        Of which kinds of NumPy dtypes arrays may be inputs. Of others, which may be masks and indices, a
+        trace holds the values; and of arrays with NaN, unless booleans are among the kinds.
+    """
+    reading = Reading()
+    _read(analysis, (), reading, kinds, {}, ())
+    return reading
+
+
+def _read(
+    item: Any, path: Path, reading: Reading, kinds: str, known: dict[int, Path], above: tuple[int, ...]
+) -> None:
+    tokens = reading.tokens
+    if is_data(item, kinds):
+        reading.data[path] = item
+        tokens[path] = (type(item), np.asarray(item).dtype.str, np.shape(item))
+    elif type(item) is np.ndarray and item.dtype.kind in "biufc":
+        tokens[path] = reading.contents[path] = (item.dtype.str, item.shape, item.tobytes())
+    elif id(item) in known:
+        tokens[path] = ("again", known[id(item)])
+    elif id(item) in above:
+        tokens[path] = ("inside of itself", len(above) - above.index(id(item)))
+    elif _is_container(item) or _is_object(item):
+        if _is_container(item):
+            above = (*above, id(item))
+        else:
+            known[id(item)] = path
+        parts = list(_parts(item))
+        tokens[path] = (type(item), tuple(step for step, _ in parts))
+        for step, part in parts:
+            _read(part, (*path, step), reading, kinds, known, above)
+    else:
+        tokens[path] = _token(item)
+
+
+def is_data(item: Any, kinds: str) -> bool:
+    """Whether something is a real or complex number, or an array of numbers, that may be an input."""
+    if isinstance(item, (float, complex, np.floating, np.complexfloating)):
+        return np.asarray(item).dtype.itemsize <= 16 and np.asarray(item).dtype.char in "efdFD"
+    if type(item) is not np.ndarray:
+        return False
+    if item.dtype.kind not in (kinds if item.ndim else "fc") or item.dtype.char in "gG":
+        return False
+    return "b" in kinds or item.dtype.kind in "biu" or bool(np.all(np.isfinite(item)))
+
+
+def _is_container(item: Any) -> bool:
+    kind = type(item)
+    return kind in (list, dict) or (isinstance(item, tuple) and (kind is tuple or hasattr(kind, "_fields")))
+
+
+def _is_object(item: Any) -> bool:
+    kind = type(item)
+    if isinstance(item, (type, ModuleType, Enum, BaseException)) or callable(item):
+        return False
+    if hasattr(kind, "__array__") or kind.__module__.partition(".")[0] in FOREIGN:
+        return False
+    if not (hasattr(item, "__dict__") or any("__slots__" in vars(base) for base in kind.__mro__)):
+        return False
+    try:
+        object.__new__(kind)
+    except TypeError:
+        return False
+    return True
+
+
+def _parts(item: Any) -> Iterator[tuple[tuple[str, Any], Any]]:
+    if isinstance(item, dict):
+        yield from (((ITEM, key), part) for key, part in item.items())
+    elif _is_container(item):
+        yield from (((ITEM, place), part) for place, part in enumerate(item))
+    else:
+        yield from (((ATTRIBUTE, name), part) for name, part in attributes_of(item).items())
+
+
+def _token(item: Any) -> Any:
+    """Return what is equal for equal things, and of what cannot be compared for the same object alone."""
+    if isinstance(item, (set, frozenset)):
+        return type(item), frozenset(item)
+    if callable(item) or not isinstance(item, (str, bytes, bool, int, float, complex, type(None), Enum)):
+        return type(item), id(item)
+    return type(item), item
+
+
+def with_data(analysis: Any, data: Mapping[Path, Any], recorder: Recorder | None = None) -> Any:
+    """Return a copy of an analysis with other numbers at some paths.
+
+    Parameters
+    ----------
+    analysis : Analysis
+        It stays as it is, and so does all that is in it.
+    data : mapping of Path to number or array
+    recorder : Recorder, optional
+        Notes which attributes of the copy are read.
+    """
+    return _copied(analysis, (), data, recorder, {}, ())
+
+
+def _copied(
+    item: Any,
+    path: Path,
+    data: Mapping[Path, Any],
+    recorder: Recorder | None,
+    made: dict[int, Any],
+    above: tuple[int, ...],
+) -> Any:
+    if path in data:
+        return data[path]
+    if id(item) in made:
+        return made[id(item)]
+    if _is_container(item):
+        if id(item) in above:
+            return item
+        above = (*above, id(item))
+        parts = [
+            (step[1], _copied(p, (*path, step), data, recorder, made, above)) for step, p in _parts(item)
+        ]
+        if isinstance(item, dict):
+            return dict(parts)
+        values = [part for _, part in parts]
+        return type(item)(*values) if hasattr(item, "_fields") else type(item)(values)
+    if not _is_object(item):
+        return item
+    new = made[id(item)] = object.__new__(type(item))
+    for step, part in _parts(item):
+        object.__setattr__(new, step[1], _copied(part, (*path, step), data, recorder, made, above))
+    if recorder is not None:
+        recorder.watch(new, path)
+    return new
+
+
+class Recorder:
+    """Notes which attributes of an analysis, and of objects in it, are read.
+
+    What is never read cannot make a difference: a data set's name say, or the file that it comes from.
+    """
+
+    def __init__(self) -> None:
+        self.read: set[Path] = set()
+        # Of these any attribute may have been read.
+        self.all_of: set[Path] = set()
+
+    def watch(self, item: Any, path: Path) -> None:
+        """Note from now on which attributes of an object are read."""
+        try:
+            object.__setattr__(item, "__class__", _watched(type(item), lambda name: self._note(path, name)))
+        except Exception:  # what a class does when it is derived from is the user's
+            self.all_of.add(path)
+
+    def _note(self, path: Path, name: str) -> None:
+        if name in ("__dict__", "__getstate__", "__reduce__", "__reduce_ex__"):
+            if sys._getframe(2).f_code is not _OF_CACHED_PROPERTY:
+                self.all_of.add(path)
+        else:
+            self.read.add((*path, (ATTRIBUTE, name)))
+
+    @property
+    def summary(self) -> tuple[frozenset[Path], frozenset[Path]]:
+        """What was read, as a key."""
+        return frozenset(self.read), frozenset(self.all_of)
+
+    def matters(self, path: Path) -> bool:
+        """Whether what is at a path may have been read."""
+        for length in range(len(path), 0, -1):
+            if path[length - 1][0] == ATTRIBUTE:
+                return path[:length] in self.read or path[: length - 1] in self.all_of
+        return True
+
+
+def _watched(kind: type, note: Callable[[str], None]) -> type:
+    def __getattribute__(self: Any, name: str) -> Any:
+        note(name)
+        return kind.__getattribute__(self, name)  # type: ignore[call-arg]
+
+    names = {name: getattr(kind, name) for name in ("__module__", "__qualname__", "__doc__")}
+    return type(kind)(
+        kind.__name__, (kind,), {"__slots__": (), "__getattribute__": __getattribute__, **names}
+    )

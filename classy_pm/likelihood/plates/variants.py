@@ -1,0 +1,256 @@
+"""The traces that the data sets of a plate need: one for all that differ in numbers alone.
+
+A trace has numbers and arrays as inputs, but their shapes, integers, texts and objects of other kinds are in
+it as they are. Data sets that are alike in all of these that the likelihood reads have one trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytensor.tensor as pt
+
+from classy_pm.errors import TraceError, WrittenInJaxError
+from classy_pm.likelihood.plates.readings import Path, Reading, Recorder, read, with_data
+from classy_pm.likelihood.trace import Trace, trace
+from classy_pm.model.plates import Plate
+
+__all__ = ["Slots", "Untraced", "Variant", "make_slots", "numbers_of", "trace_variants"]
+
+# At how many draws from the prior a trace looks for a valid point of each branch, at most.
+WITNESSES = 200
+# Arrays of which kinds are inputs, tried in this order: the values of masks are best known to a trace, those
+# of indices sometimes must be. Where these are not the same in so many data sets, they are inputs.
+KINDS = ("iufc", "fc", "biufc")
+MOST_TRACES = 500
+# After so many traces that could not be made no more are tried.
+MOST_FAULTS = 20
+
+
+@dataclass(frozen=True)
+class Slots:
+    """What stands in the slots of a plate.
+
+    Attributes
+    ----------
+    plate : Plate
+    columns : list of TensorVariable
+        Of all data sets.
+    along : list of bool
+        Whether a column is along the plate, or the same for all.
+    inputs : list of TensorVariable
+        What stands there for one data set.
+    taken : list of list of (value, bool)
+        The columns' values at draws from the prior.
+    """
+
+    plate: Plate
+    columns: list[Any]
+    along: list[bool]
+    inputs: list[Any]
+    taken: list[list[tuple[Any, bool]]]
+
+    def at_draw(self, number: int, place: int) -> list[Any]:
+        """Return the values for one data set at a draw."""
+        taken = self.taken[number % len(self.taken)]
+        return [value[place] if varies else value for value, varies in taken]
+
+
+def make_slots(plate: Plate, columns: list[Any], taken: list[list[tuple[Any, bool]]]) -> Slots:
+    """Return the slots of a plate, with an input for each."""
+    along = [varies for _, varies in taken[0]]
+    inputs = [
+        pt.tensor(
+            name=variable.name,
+            dtype="float64",
+            shape=variable.type.shape[1:] if varies else variable.type.shape,
+        )
+        for variable, varies in zip(columns, along, strict=True)
+    ]
+    return Slots(plate, columns, along, inputs, taken)
+
+
+@dataclass
+class Variant:
+    """Data sets that have one trace.
+
+    Attributes
+    ----------
+    analysis : Analysis
+        Of the first of them.
+    paths : tuple of Path
+        Which of the data are inputs.
+    inputs : list of TensorVariable
+        One for each of `numbers_of` the data.
+    trace : Trace
+    places : list of int
+        Where along the plate they are.
+    """
+
+    analysis: Any
+    paths: tuple[Path, ...]
+    inputs: list[Any]
+    trace: Trace
+    places: list[int] = field(default_factory=list)
+
+    def shapes(self) -> tuple[tuple[int, ...], ...]:
+        """Return the shapes of the inputs."""
+        return tuple(variable.type.shape for variable in self.inputs)
+
+
+def numbers_of(data: Sequence[Any]) -> list[np.ndarray]:
+    """Return arrays of real numbers for data: of complex ones, the real and imaginary parts."""
+    numbers: list[np.ndarray] = []
+    for item in data:
+        array = np.asarray(item)
+        parts = [array.real, array.imag] if array.dtype.kind == "c" else [array]
+        numbers += [np.array(part, part.dtype.newbyteorder("="), order="C") for part in parts]
+    return numbers
+
+
+@dataclass(frozen=True)
+class Untraced:
+    """Data sets whose likelihood cannot be traced, and why."""
+
+    names: list[str]
+    error: TraceError
+
+
+def trace_variants(
+    slots: Slots, analyses: Sequence[Any]
+) -> tuple[list[Variant], list[Reading], list[Untraced]]:
+    """Trace the likelihoods of a plate's data sets.
+
+    Parameters
+    ----------
+    slots : Slots
+    analyses : sequence of Analysis
+        In the order of the plate.
+
+    Returns
+    -------
+    variants : list of Variant
+        Every data set that can be traced is in one of them.
+    readings : list of Reading
+        Of each data set.
+    untraced : list of Untraced
+        All others.
+    """
+    first: tuple[list[Variant], list[Reading], list[Untraced]] | None = None
+    for kinds in KINDS:
+        readings = [read(analysis, kinds) for analysis in analyses]
+        contents = {tuple(reading.contents.items()) for reading in readings}
+        contents -= {()}
+        if len(contents) > MOST_TRACES and kinds != KINDS[-1]:
+            continue
+        variants, untraced = _trace_all(slots, analyses, readings)
+        if not untraced:
+            return variants, readings, []
+        first = first or (variants, readings, untraced)
+        if not contents and not any(map(_has_integers, readings)):
+            break
+    assert first is not None
+    return first
+
+
+def _has_integers(reading: Reading) -> bool:
+    return any(np.asarray(item).dtype.kind in "iu" for item in reading.data.values())
+
+
+def _trace_all(
+    slots: Slots, analyses: Sequence[Any], readings: list[Reading]
+) -> tuple[list[Variant], list[Untraced]]:
+    varying = varying_paths(readings)
+    alike: dict[Any, list[int]] = {}
+    for place, reading in enumerate(readings):
+        alike.setdefault(tuple(reading.tokens.items()), []).append(place)
+    variants: list[Variant] = []
+    untraced: list[Untraced] = []
+    # For what each trace has read: the variants by what stands there.
+    known: dict[Any, tuple[Callable[[Path], bool], dict[Any, Variant]]] = {}
+    for places in alike.values():
+        reading = readings[places[0]]
+        found = (variants_of.get(_key(reading, matters)) for matters, variants_of in known.values())
+        variant = next((item for item in found if item is not None), None)
+        if variant is None and len(untraced) >= MOST_FAULTS:
+            continue
+        if variant is None:
+            recorder = Recorder()
+            try:
+                variant = _traced(slots, analyses[places[0]], readings, places, varying, recorder)
+            except WrittenInJaxError:
+                raise
+            except TraceError as error:
+                untraced.append(Untraced([slots.plate.names[place] for place in places], error))
+                continue
+            variants.append(variant)
+            matters, variants_of = known.setdefault(recorder.summary, (recorder.matters, {}))
+            variants_of[_key(reading, matters)] = variant
+        variant.places += places
+    return variants, untraced
+
+
+def _key(reading: Reading, matters: Callable[[Path], bool]) -> Any:
+    return tuple(item for item in reading.tokens.items() if matters(item[0]))
+
+
+def varying_paths(readings: Sequence[Reading]) -> set[Path]:
+    """Return the paths of data that are not the same in all data sets that have them."""
+    first: dict[Path, Any] = {}
+    varying: set[Path] = set()
+    for reading in readings:
+        for path, item in reading.data.items():
+            if path in varying:
+                continue
+            before = first.setdefault(path, item)
+            if before is not item and not _are_equal(before, item):
+                varying.add(path)
+    return varying
+
+
+def _are_equal(first: Any, second: Any) -> bool:
+    one, other = np.asarray(first), np.asarray(second)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+
+
+def _traced(
+    slots: Slots,
+    analysis: Any,
+    readings: Sequence[Reading],
+    places: list[int],
+    varying: set[Path],
+    recorder: Recorder,
+) -> Variant:
+    """Trace the likelihood of one data set, with what of its data varies as inputs."""
+    data = readings[places[0]].data
+    paths = tuple(path for path in data if path in varying)
+    counts = [2 if np.asarray(data[path]).dtype.kind == "c" else 1 for path in paths]
+    inputs = [
+        pt.tensor(dtype=array.dtype.name, shape=array.shape)
+        for array in numbers_of([data[path] for path in paths])
+    ]
+    length, build = len(slots.inputs), slots.plate.build_one
+
+    def function(values: list[Any]) -> Any:
+        given = iter(values[length:])
+        parts = [next(given) + 1j * next(given) if count == 2 else next(given) for count in counts]
+        of_one = with_data(analysis, dict(zip(paths, parts, strict=True)), recorder)
+        return of_one.log_likelihood_function(build(list(values[:length])))
+
+    witnesses = []
+    for number in range(min(WITNESSES, len(slots.taken) * len(places))):
+        place = places[number % len(places)]
+        arrays = numbers_of([readings[place].data[path] for path in paths])
+        witnesses.append((*slots.at_draw(number, place), *arrays))
+    traced = trace(function, [*slots.inputs, *inputs], limit=analysis.branch_limit, witnesses=witnesses)
+    read, offset = [], 0
+    for path, count in zip(paths, counts, strict=True):
+        read += [(path, inputs[offset : offset + count])] if recorder.matters(path) else []
+        offset += count
+    own = [variable for _, variables in read for variable in variables]
+    return Variant(analysis, tuple(path for path, _ in read), own, traced)

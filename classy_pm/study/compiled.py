@@ -42,7 +42,9 @@ def compile_density(
     count = len(hyper)
 
     def total(values: list[Any]) -> Any:
-        at = dict(zip((item.prior for item in parent.plan.parameters), values[:count], strict=True))
+        at: dict[Any, Any] = dict(
+            zip((item.prior for item in parent.plan.parameters), values[:count], strict=True)
+        )
         return np.sum(values[-1] * parent.log_density(at, values[count:-1]))
 
     inputs = [*hyper, *columns, weights]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -92,7 +92,7 @@ class Parent:
             total = total + log_density(prior, value, prior.evaluated_arguments(value_of))
         return total
 
-    def quantiles(self, values: Mapping[Expression, Any], unit: Sequence[Any]) -> list[Any]:
+    def quantiles(self, values: Mapping[Expression, Any], unit: Any) -> list[Any]:
         """Map points of the unit cube, one array a parameter, to draws of the parameters."""
         known = dict(values)
         value_of = evaluator(known)
@@ -133,14 +133,15 @@ class Parent:
     @cached_property
     def text(self) -> dict[str, str]:
         """Each parameter's distribution in words, with hyperparameters by their names."""
-        return {
-            path: f"{prior.family}("
-            + ", ".join(
-                f"{name}={render(value, self.names.get)}" for name, value in prior.arguments.items()  # type: ignore[arg-type]
-            )
-            + ")"
-            for path, prior in zip(self.paths, self.priors, strict=True)
-        }
+
+        def name_of(item: Expression) -> str | None:
+            return self.names.get(item) if isinstance(item, AbstractPrior) else None
+
+        found = {}
+        for path, prior in zip(self.paths, self.priors, strict=True):
+            arguments = (f"{name}={render(value, name_of)}" for name, value in prior.arguments.items())
+            found[path] = f"{prior.family}({', '.join(arguments)})"
+        return found
 
 
 def read_parent(parameters: Any, parent: Any) -> Parent:
@@ -267,7 +268,11 @@ def _inside(value: Any, lower: Any, upper: Any) -> tuple[Any, Any]:
             inside = within(value, limit) if inside is True else inside & within(value, limit)
     if inside is True or not (_is_number(lower) and _is_number(upper)):
         return value, inside
-    middle = 0.5 * (lower + upper) if np.isfinite(lower + upper) else np.nan_to_num(lower, neginf=upper - 2.0) + 1.0
+    middle = (
+        0.5 * (lower + upper)
+        if np.isfinite(lower + upper)
+        else np.nan_to_num(lower, neginf=upper - 2.0) + 1.0
+    )
     return np.where(inside, value, middle), inside
 
 

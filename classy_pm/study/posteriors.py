@@ -82,12 +82,12 @@ class SelectedPrior:
         elements: dict[str, tuple[int, int]] = {}  # by name: which parameter, and where in the vector
         arrays: dict[str, tuple[int, ...]] = {}
         for place, (parameter, where) in enumerate(zip(plan.parameters, plan.layout.slices, strict=True)):
-            for path in parameter.paths:
+            for name in map(".".join, parameter.paths):
                 if parameter.shape:
-                    arrays[".".join(path)] = parameter.shape
+                    arrays[name] = parameter.shape
                 labels = [f"[{','.join(map(str, index))}]" for index in np.ndindex(parameter.shape)]
                 for number, label in enumerate(labels if parameter.shape else [""]):
-                    elements[".".join(path) + label] = (place, where.start + number)
+                    elements[name + label] = (place, where.start + number)
         self.columns: list[int] = []
         self.priors: list[AbstractPrior] = []
         for path in self.paths:

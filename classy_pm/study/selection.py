@@ -82,7 +82,9 @@ def read_selection(parent: Parent, selection: Any) -> Selection | None:
         selection = {parent.paths[0]: selection}
     cure = 'Write for example selection={"source.flux": lambda flux: 1.0 / (1.0 + np.exp(5.0 - flux))}.'
     if not isinstance(selection, Mapping):
-        raise ModelError(f"{selection!r} is no selection: a function of one parameter each is needed.", cure=cure)
+        raise ModelError(
+            f"{selection!r} is no selection: a function of one parameter each is needed.", cure=cure
+        )
     faults = Faults()
     tied = [prior for prior in parent.priors if any(other is not prior for other in _tied(parent, prior))]
     for path, function in selection.items():
@@ -129,7 +131,9 @@ def _knots(
     else:
         # Dense around zero as well: over decades, on both sides.
         decades = np.geomspace(1e-6, 1.0, POINTS // 4)
-        knots = np.union1d(knots, np.concatenate([-decades[::-1] * -low, decades * high]) if high > 0.0 else knots)
+        knots = np.union1d(
+            knots, np.concatenate([-decades[::-1] * -low, decades * high]) if high > 0.0 else knots
+        )
     values = _probabilities(function, path, knots)
     for _ in range(HALVINGS):
         change, larger = np.abs(np.diff(values)), np.maximum(values[1:], values[:-1])
@@ -147,7 +151,7 @@ def _probabilities(function: Callable[[np.ndarray], Any], path: str, x: np.ndarr
     values = np.asarray(function(x), dtype=float)
     if values.shape != x.shape:
         raise ModelError(
-            f"The selection of {path} returned an array of shape {values.shape} for values of shape {x.shape}.",
+            f"The selection of {path} returned shape {values.shape} for values of shape {x.shape}.",
             cure="It takes an array of values, and returns the probability that each is found.",
         )
     wrong = ~((values >= 0.0) & (values <= 1.0))

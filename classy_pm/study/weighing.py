@@ -132,7 +132,9 @@ class PopulationAnalysis(Analysis):
         for draw in draws[:3]:
             with np.errstate(all="ignore"):
                 expected = self.parent.log_density(self.parent.values_at(draw), list(batch.x))
-            if not np.allclose(density(*draw, *batch.x, batch.offset), expected, rtol=TOLERANCE, atol=TOLERANCE):
+            if not np.allclose(
+                density(*draw, *batch.x, batch.offset), expected, rtol=TOLERANCE, atol=TOLERANCE
+            ):
                 raise ClassyError("The compiled density of the parent is not the density of its family.")
         return density, gradient, share
 

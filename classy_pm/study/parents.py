@@ -167,10 +167,10 @@ def read_parent(parameters: Any, parent: Any) -> Parent:
     if not isinstance(parent, Mapping):
         raise ModelError(f"{parent!r} is no parent of {', '.join(paths)}.", cure=CURE)
     faults = Faults()
-    for path in paths:
+    for path in dict.fromkeys(paths):
         if paths.count(path) > 1:
             faults.add(path, "is named twice")
-        elif path not in parent:
+        if path not in parent:
             faults.add(path, "has no parent")
     for path, prior in parent.items():
         if path not in paths:
@@ -183,7 +183,7 @@ def read_parent(parameters: Any, parent: Any) -> Parent:
     for path, prior in zip(paths, priors, strict=True):
         for place, hyperparameter in _hyperparameters(prior, priors, _names(path)):
             found.setdefault(hyperparameter, place)
-            if any(_depends_on(hyperparameter, priors)):
+            if any(True for _ in _depends_on(hyperparameter, priors)):
                 faults.add(
                     ".".join(place), "is drawn from the parameter of an object; only arithmetic on it can be"
                 )
@@ -268,11 +268,10 @@ def _inside(value: Any, lower: Any, upper: Any) -> tuple[Any, Any]:
             inside = within(value, limit) if inside is True else inside & within(value, limit)
     if inside is True or not (_is_number(lower) and _is_number(upper)):
         return value, inside
-    middle = (
-        0.5 * (lower + upper)
-        if np.isfinite(lower + upper)
-        else np.nan_to_num(lower, neginf=upper - 2.0) + 1.0
-    )
+    if np.isfinite(lower + upper):
+        middle = 0.5 * (lower + upper)
+    else:
+        middle = lower + 1.0 if np.isfinite(lower) else upper - 1.0
     return np.where(inside, value, middle), inside
 
 

@@ -128,12 +128,6 @@ def _knots(
     knots = np.linspace(low, high, POINTS)
     if low > 0.0:
         knots = np.union1d(knots, np.geomspace(low, high, POINTS))
-    else:
-        # Dense around zero as well: over decades, on both sides.
-        decades = np.geomspace(1e-6, 1.0, POINTS // 4)
-        knots = np.union1d(
-            knots, np.concatenate([-decades[::-1] * -low, decades * high]) if high > 0.0 else knots
-        )
     values = _probabilities(function, path, knots)
     for _ in range(HALVINGS):
         change, larger = np.abs(np.diff(values)), np.maximum(values[1:], values[:-1])

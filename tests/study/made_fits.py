@@ -19,11 +19,15 @@ def source(flux, colour=0.0):
     return cpm.Collection(source=cpm.Model(Source, flux=flux, colour=colour))
 
 
-def made_fit(number, model, draws, *, chains=4, data=None, name="", log_weights=None, **attributes):
-    """A record and a tree of draws, arrays of shape (draws,) by the parameters' names."""
+def made_fit(number, model, draws, *, chains=4, data=None, name="", log_weights=None, whole=False, **attributes):
+    """A record and a tree of draws by the parameters' names.
+
+    They have shape (draws,), or if they are whole (chain, draw, ...).
+    """
     plan = make_plan(model)
-    shaped = {key: np.reshape(value, (chains, -1)) for key, value in draws.items()}
-    vectors = np.stack([shaped[key] for key in plan.names], axis=-1)
+    shaped = {key: value if whole else np.reshape(value, (chains, -1)) for key, value in draws.items()}
+    flat = [np.reshape(shaped[key], (*shaped[key].shape[:2], -1)) for key in plan.names]
+    vectors = np.concatenate(flat, axis=-1)
     zero = np.zeros(vectors.shape[:-1])
     weighted = None
     if log_weights is not None:

@@ -6,6 +6,7 @@ import hashlib
 import os
 import tempfile
 import weakref
+from array import array
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,8 +102,7 @@ class Batches:
             If there is no object.
         """
         names: list[str] = []
-        lengths: list[int] = []
-        efficiency: list[float] = []
+        lengths, efficiency = array("q"), array("d")
         touching: list[tuple[int, np.ndarray]] = []
         digest = hashlib.sha256()
         kept: list[np.ndarray] | None = []

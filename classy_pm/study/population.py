@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from classy_pm.search import NUTS, Search
 from classy_pm.search.stale import OnChange
 from classy_pm.study.batches import Batches
 from classy_pm.study.parents import read_parent
-from classy_pm.study.posteriors import Posterior, Posteriors
+from classy_pm.study.posteriors import Posterior, Posteriors, objects
 from classy_pm.study.refitting import Refit, near_parent, refit_objects
 from classy_pm.study.selection import read_selection
 from classy_pm.study.trust import GROUP, examine, objects_to_refit
@@ -28,7 +28,7 @@ from classy_pm.study.weighing import PopulationAnalysis, sums_of_logs
 __all__ = ["Population"]
 
 # Bytes of draws that are kept in memory, where the likelihood is faster.
-MEMORY_LIMIT = 64 << 20
+MEMORY_LIMIT = 16 << 20
 # At how many draws of the hyperparameters each object must be possible once.
 TRIAL_POINTS = 50
 NAMED = 5
@@ -170,8 +170,10 @@ class Population:
         refit_search = NUTS() if refit_search is None else refit_search
         _check(search, refit_search, refit, rounds)
         instead: dict[str, Posterior] = {}
+        # The fits of later rounds may be filed where the query looks.
+        only = None if refit is None else {stored.fit_key for _, stored in objects(self.fits)}
         for left in range(rounds if refit is not None else 0, -1, -1):
-            analysis = self._analysis(instead)
+            analysis = self._analysis(instead, only)
             result = search.fit(self.model, analysis, catalog=catalog, info=info, on_change=on_change)
             told = result.attributes.get("population", {})
             if not left or told.get("determined", True):
@@ -179,7 +181,7 @@ class Population:
             share = np.asarray(result.idata[GROUP].to_dataset()["share_of_error"].values)
             assert refit is not None
             instead |= refit_objects(
-                self.fits,
+                objects(self.fits, only),
                 objects_to_refit(share, max(told["off"].values())).tolist(),
                 near_parent(self.parent, result.samples.vectors),
                 refit,
@@ -191,9 +193,11 @@ class Population:
             warn(text, UserWarning)
         return result
 
-    def _analysis(self, instead: Mapping[str, Posterior]) -> PopulationAnalysis:
+    def _analysis(
+        self, instead: Mapping[str, Posterior], only: Container[str] | None = None
+    ) -> PopulationAnalysis:
         """Read the fits' draws."""
-        posteriors = Posteriors(self.fits, self.parent.paths, instead)
+        posteriors = Posteriors(self.fits, self.parent.paths, instead, only)
         batches = Batches.of(posteriors, len(self.parent.paths), self.memory_limit, self.folder)
         notices = []
         if posteriors.approximations:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from classy_pm.model import AbstractPrior, Assertion, Expression
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import tree as trees
 
-__all__ = ["BLOCKS", "REFIT", "Posterior", "Posteriors", "SelectedPrior", "posterior_of"]
+__all__ = ["BLOCKS", "REFIT", "Posterior", "Posteriors", "SelectedPrior", "objects", "posterior_of"]
 
 #: Into how many parts each object's draws are taken apart to see how far they determine the answer.
 BLOCKS = 8
@@ -214,13 +213,15 @@ class Posteriors:
         The parameters.
     instead : mapping of str to Posterior
         By the identity of the fit: what takes the place of the filed draws.
+    only : collection of str, optional
+        The identities of the fits that are objects; all by default.
     """
 
     fits: Iterable[StoredFit]
     paths: tuple[str, ...]
     instead: Mapping[str, Posterior] = field(default_factory=dict)
+    only: Container[str] | None = None
     approximations: int = 0
-    left_out: int = 0
 
     def __iter__(self) -> Iterator[Posterior]:
         """Yield them; faults of all fits are told at the end.
@@ -231,16 +232,10 @@ class Posteriors:
             If some fits cannot be objects of the population; each is named.
         """
         faults, more = Faults(), 0
-        names: set[str] = set()
         data: dict[int, str] = {}
         priors: OrderedDict[str, SelectedPrior] = OrderedDict()
-        self.approximations = self.left_out = 0
-        for stored in self.fits:
-            if stored.name == REFIT:
-                self.left_out += 1
-                continue
-            name = label(stored, names)
-            names.add(name)
+        self.approximations = 0
+        for name, stored in objects(self.fits, self.only):
             try:
                 self._check_data(stored, name, data)
                 if stored.fit_key in self.instead:
@@ -288,17 +283,23 @@ class Posteriors:
                 raise ModelError(f"is a fit of the same data as {first}")
 
 
-def label(stored: StoredFit, taken: Iterable[str]) -> str:
-    """Return what an object is called: its fit's tag, or its name, with its identity where that is taken."""
-    known = stored.unique_tag or stored.name
-    if known and known not in taken:
-        return known
-    return f"{known}-{stored.fit_key[:12]}" if known else stored.fit_key[:12]
+def objects(fits: Iterable[StoredFit], only: Container[str] | None = None) -> Iterator[tuple[str, StoredFit]]:
+    """Yield the fits that are objects, each with what it is called.
 
+    That is its tag, or its name, with its identity where that is taken already.
 
-type Source = Callable[[], Iterable[Posterior]]
-
-
-def described(prior: SelectedPrior) -> str:
-    """Return the prior of the parameters as text, by which equal ones are known."""
-    return json.dumps([[path, repr(item)] for path, item in zip(prior.paths, prior.priors, strict=True)])
+    Parameters
+    ----------
+    fits : iterable of StoredFit
+    only : collection of str, optional
+        The identities of those that are objects, where a catalogue may have got other fits since.
+    """
+    taken: set[str] = set()
+    for stored in fits:
+        if stored.name == REFIT or (only is not None and stored.fit_key not in only):
+            continue
+        name = stored.unique_tag or stored.name
+        if not name or name in taken:
+            name = f"{name}-{stored.fit_key[:12]}" if name else stored.fit_key[:12]
+        taken.add(name)
+        yield name, stored

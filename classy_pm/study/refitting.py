@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,7 @@ from classy_pm.model.edit import rebuild
 from classy_pm.plan import make_plan
 from classy_pm.search import Search
 from classy_pm.study.parents import Parent
-from classy_pm.study.posteriors import REFIT, Posterior, SelectedPrior, label, posterior_of
+from classy_pm.study.posteriors import REFIT, Posterior, SelectedPrior, posterior_of
 
 __all__ = ["Refit", "near_parent", "refit_objects"]
 
@@ -88,7 +88,7 @@ def _broader(prior: AbstractPrior, x: np.ndarray) -> AbstractPrior:
 
 
 def refit_objects(
-    fits: Iterable[StoredFit],
+    found: Iterable[tuple[str, StoredFit]],
     numbers: Iterable[int],
     priors: Mapping[str, AbstractPrior],
     refit: Refit,
@@ -100,7 +100,8 @@ def refit_objects(
 
     Parameters
     ----------
-    fits : iterable of StoredFit
+    found : iterable of (str, StoredFit)
+        The objects, with their names.
     numbers : iterable of int
         Which of them.
     priors : mapping of str to prior
@@ -118,7 +119,8 @@ def refit_objects(
         If the data of some objects are missing, or their models cannot be made; before any is fitted.
     """
     faults = Faults()
-    wanted = dict(_wanted(fits, set(numbers)))
+    places = set(numbers)
+    wanted = dict(item for place, item in enumerate(found) if place in places)
     ready: dict[str, tuple[StoredFit, Any, Analysis]] = {}
     for name, stored in wanted.items():
         try:
@@ -128,26 +130,12 @@ def refit_objects(
             faults.add(name, error.message)
     faults.raise_as(ModelError, "Some objects cannot be fitted again.", cure=CURE)
     search = type(search)(**{**search.settings, "name": REFIT})
-    found = {}
+    posteriors = {}
     for name, (stored, model, analysis) in ready.items():
         result = search.fit(model, analysis, catalog=catalog, info={"object": name})
         prior = SelectedPrior(make_plan(model), priors)
-        found[stored.fit_key] = posterior_of(result.idata, prior, name)
-    return found
-
-
-def _wanted(fits: Iterable[StoredFit], numbers: set[int]) -> Iterator[tuple[str, StoredFit]]:
-    """Yield the fits with these numbers, each with its name in the population."""
-    names: set[str] = set()
-    number = 0
-    for stored in fits:
-        if stored.name == REFIT:
-            continue
-        name = label(stored, names)
-        names.add(name)
-        if number in numbers:
-            yield name, stored
-        number += 1
+        posteriors[stored.fit_key] = posterior_of(result.idata, prior, name)
+    return posteriors
 
 
 def _factor(stored: StoredFit, name: str, refit: Refit, classes: Mapping[str, type]) -> tuple[Any, Analysis]:

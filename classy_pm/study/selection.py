@@ -82,9 +82,7 @@ def read_selection(parent: Parent, selection: Any) -> Selection | None:
         selection = {parent.paths[0]: selection}
     cure = 'Write for example selection={"source.flux": lambda flux: 1.0 / (1.0 + np.exp(5.0 - flux))}.'
     if not isinstance(selection, Mapping):
-        raise ModelError(
-            f"{selection!r} is no selection: a function of one parameter each is needed.", cure=cure
-        )
+        raise ModelError(f"{selection!r} is no selection: functions of one parameter each are.", cure=cure)
     faults = Faults()
     tied = [prior for prior in parent.priors if any(other is not prior for other in _tied(parent, prior))]
     for path, function in selection.items():

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 __all__ = ["GROUP", "LIMIT", "Trust", "examine", "objects_to_refit"]
 
 #: By so many posterior standard deviations a hyperparameter may be off.
-LIMIT = 0.25
+LIMIT = 0.2
 #: The group of the tree with what is known of each object.
 GROUP = "population"
 # At how many draws of the hyperparameters it is looked at.
@@ -91,9 +91,11 @@ def measure(analysis: PopulationAnalysis, vectors: np.ndarray) -> Trust:
     z = (vectors - np.mean(vectors, axis=0)) / np.where(sd > 0.0, sd, 1.0)
     values = [analysis.parent.values_at(vector) for vector in vectors]
     left_out = np.zeros((BLOCKS, len(vectors)))
-    effective, slopes = np.zeros(len(batches)), np.zeros((len(batches), BLOCKS, z.shape[1]))
+    effective = np.zeros(len(batches))
+    of_each, error = np.zeros((2, len(batches), z.shape[1]))
     variance = 0.0
     for batch in batches:
+        slopes = np.zeros((BLOCKS, len(batch.starts), z.shape[1]))
         lengths = batches.lengths[batch.objects]
         edges = _edges(batch, lengths)
         for number, at in enumerate(values):
@@ -101,15 +103,15 @@ def measure(analysis: PopulationAnalysis, vectors: np.ndarray) -> Trust:
             of_block = np.add.reduceat(share, edges.ravel()).reshape(edges.shape)
             change = np.log1p(-np.minimum(of_block, MOST))
             left_out[:, number] += np.sum(change, axis=0)
-            slopes[batch.objects] += change[:, :, np.newaxis] * z[number] / len(z)
+            slopes += change.T[:, :, np.newaxis] * z[number] / len(z)
             worth = 1.0 / np.add.reduceat(share**2, batch.starts)
             effective[batch.objects] += worth / len(z)
             spread = np.maximum(1.0 / worth - 1.0 / lengths, 0.0) / batches.efficiency[batch.objects]
             variance += float(np.sum(spread)) / len(z)
+        of_each[batch.objects], error[batch.objects] = _jackknife(slopes)
     weights = np.exp(left_out - np.max(left_out, axis=1, keepdims=True))
     means = weights @ z / np.sum(weights, axis=1, keepdims=True)
     bias, noise = _jackknife(means)
-    of_each, error = _jackknife(np.moveaxis(slopes, 1, 0))
     parts = of_each * np.sum(of_each, axis=0) + error**2
     total = np.sum(parts)
     return Trust(
@@ -259,5 +261,6 @@ def _notices(analysis: PopulationAnalysis, trust: Trust) -> Iterator[str]:
         yield (
             f"The parent reaches beyond the priors of {len(touching)} objects whose draws touch a limit of "
             f"theirs ({told}): what they may be there is not counted, which moves `{names[worst]}` by up to "
-            f"{abs(trust.outside[worst]):.2f} posterior standard deviations. Fit them with wider priors."
+            f"{abs(trust.outside[worst]):.2f} posterior standard deviations. Fit them with wider priors, "
+            "or give the parent the same limits."
         )

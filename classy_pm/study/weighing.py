@@ -24,6 +24,8 @@ __all__ = ["PopulationAnalysis"]
 # How well the compiled functions agree with the plain ones, relatively.
 TOLERANCE = 1e-8
 WITNESSES = 20
+# What another process makes anew.
+UNSENT = ("_last", "_lock", "_compiled")
 
 
 class PopulationAnalysis(Analysis):
@@ -54,6 +56,7 @@ class PopulationAnalysis(Analysis):
         self.examine = examine
         self._padded = None if self._opaque else batches.padded()
         self._last = threading.local()
+        self._lock = threading.Lock()  # compiled functions keep their arguments: one call at a time
 
     @property
     @override
@@ -62,12 +65,12 @@ class PopulationAnalysis(Analysis):
         return self.batches.path is not None
 
     def __getstate__(self) -> dict[str, Any]:
-        kept = {name: value for name, value in self.__dict__.items() if name not in ("_last", "_compiled")}
+        kept = {name: value for name, value in self.__dict__.items() if name not in UNSENT}
         return kept | {"examine": None}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state)
-        self._last = threading.local()
+        self._last, self._lock = threading.local(), threading.Lock()
 
     def __identity__(self) -> dict[str, Any]:
         return {
@@ -102,6 +105,12 @@ class PopulationAnalysis(Analysis):
         known = getattr(self._last, "found", None)
         if known is not None and np.array_equal(known[0], vector):
             return known[1], known[2].copy()
+        with self._lock:
+            total, slope = self._computed(vector)
+        self._last.found = (vector, total, slope)
+        return total, slope.copy()
+
+    def _computed(self, vector: np.ndarray) -> tuple[float, np.ndarray]:
         log_density, gradient, log_share = self._compiled
         total, slope = 0.0, np.zeros(len(vector))
         for batch in self.batches:
@@ -117,8 +126,7 @@ class PopulationAnalysis(Analysis):
             found, *steps = log_share(*vector)
             total -= len(self.batches) * float(found)
             slope -= len(self.batches) * np.array(steps, dtype=float)
-        self._last.found = (vector, total, slope)
-        return total, slope.copy()
+        return total, slope
 
     @cached_property
     def _compiled(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any] | None]:

@@ -19,7 +19,9 @@ def source(flux, colour=0.0):
     return cpm.Collection(source=cpm.Model(Source, flux=flux, colour=colour))
 
 
-def made_fit(number, model, draws, *, chains=4, data=None, name="", log_weights=None, whole=False, **attributes):
+def made_fit(
+    number, model, draws, *, chains=4, data=None, name="", log_weights=None, whole=False, **attributes
+):
     """A record and a tree of draws by the parameters' names.
 
     They have shape (draws,), or if they are whole (chain, draw, ...).

@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 import classy_pm as cpm
-from classy_pm.catalog import FitRecord, fit_key, part_key
+from classy_pm.catalog import FitRecord, ParameterRecord, fit_key, part_key
 from classy_pm.plan import make_plan
 from classy_pm.result.tree import make_tree
 from classy_pm.study.batches import Batches
@@ -59,6 +59,7 @@ def made_fits():
             unique_tag=f"object_{number}",
             search="NUTS",
             model=model.to_dict(),
+            parameters=(ParameterRecord("source.flux", median=float(np.median(x))),),
             model_hash=part_key(plan.identity),
         )
         zero = np.zeros(x.shape)
@@ -69,9 +70,9 @@ def test_fits_are_read_from_a_catalogue(benchmark, tmp_path):
     with cpm.Catalog(tmp_path / "survey.sqlite") as catalog:
         catalog.file_many(made_fits())
     agg = cpm.Aggregator.from_database(tmp_path / "survey.sqlite")
-    begin = time.perf_counter()
+    begin = time.process_time()
     posteriors = Posteriors(agg.query(agg.source.flux > 0.0), ("source.flux",))
     batches = benchmark.pedantic(Batches.of, (posteriors, 1, 0), rounds=1)
-    seconds = time.perf_counter() - begin
+    seconds = time.process_time() - begin
     assert len(batches) == FITS
     print(f"\n{FITS} fits are read in {seconds:.1f} s, {1000.0 * seconds / FITS:.1f} ms each")

@@ -155,12 +155,13 @@ class Batches:
             weakref.finalize(batches, path.unlink, missing_ok=True)
         return batches
 
+    def close(self) -> None:
+        """Remove the file, if there is one: nothing is read from it any more."""
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
     def __len__(self) -> int:
         return len(self.names)
-
-    def __getstate__(self) -> dict[str, Any]:
-        # Another process reads the same file, and does not remove it.
-        return dict(self.__dict__)
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield the batches; all have room for the same number of draws."""

@@ -12,9 +12,9 @@ import pytensor.tensor as pt
 from classy_pm.graph.native import NATIVE
 from classy_pm.likelihood.trace import trace
 from classy_pm.study.parents import Parent
-from classy_pm.study.selection import Selection
+from classy_pm.study.selection import JointSelection, Selection
 
-__all__ = ["compile_density", "compile_share"]
+__all__ = ["compile_density", "compile_share", "joint_share"]
 
 
 def compile_density(
@@ -66,6 +66,21 @@ def compile_share(parent: Parent, selection: Selection, draws: np.ndarray) -> Ca
     )
     slopes = pytensor.grad(traced.value, hyper, disconnected_inputs="ignore")
     return _compiled(hyper, [traced.value, *slopes])
+
+
+def joint_share(parent: Parent, selection: JointSelection, draws: np.ndarray) -> Callable[..., Any]:
+    """Return a function of the same for a selection that depends on several parameters at once."""
+    first, _ = selection.drawn(parent.values_at(draws[0]), selection.unit)
+    _, slope = compile_density(parent, first, draws[:2])
+
+    def share(*vector: float) -> list[Any]:
+        x, found = selection.drawn(parent.values_at(np.array(vector)), selection.unit)
+        total = np.mean(found)
+        if total == 0.0:
+            return [-np.inf, *np.zeros(len(vector))]
+        return [np.log(total), *slope(*vector, *x, found / (len(found) * total))]
+
+    return share
 
 
 def _compiled(inputs: list[Any], outputs: Any) -> Callable[..., Any]:

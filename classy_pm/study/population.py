@@ -59,8 +59,9 @@ class Population:
         arithmetic on the parent of another parameter: a relation between the two. The parent is the
         parameter's only prior.
     selection : callable, or mapping of str to callable, optional
-        The probability, 0 to 1, that an object with these values of a parameter, an array, is found by the
-        survey. With several parameters each has its own, and they are multiplied.
+        The probability, 0 to 1, that the survey finds an object, as a function of its parameters' values, one
+        array each in the order of `parameters`. In a mapping each function is of one parameter alone, and
+        they are multiplied: this is more exact, and allows for probabilities that jump.
     memory_limit : int
         Bytes. Draws that need more are kept in a temporary file and read in batches, so that memory does not
         grow with their number.
@@ -174,7 +175,10 @@ class Population:
         only = None if refit is None else {stored.fit_key for _, stored in objects(self.fits)}
         for left in range(rounds if refit is not None else 0, -1, -1):
             analysis = self._analysis(instead, only)
-            result = search.fit(self.model, analysis, catalog=catalog, info=info, on_change=on_change)
+            try:
+                result = search.fit(self.model, analysis, catalog=catalog, info=info, on_change=on_change)
+            finally:
+                analysis.batches.close()
             told = result.attributes.get("population", {})
             if not left or told.get("determined", True):
                 break

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from scipy.stats import qmc
 
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.layout import evaluator
 from classy_pm.study.parents import Parent, cumulative
 
-__all__ = ["Selection", "read_selection"]
+__all__ = ["JointSelection", "Selection", "read_selection"]
 
 # Between two knots the detection probability changes by no more than the smaller of these: absolutely, and
 # relatively to the larger of its two values.
@@ -20,6 +21,10 @@ STEP, RELATIVE_STEP = 1.0 / 2000.0, 1.0 / 100.0
 POINTS, HALVINGS, MOST = 2048, 50, 100_000
 # The parent's range: so many draws of the hyperparameters, and what is left out at each end.
 DRAWS, TAIL = 200, 1e-9
+# At how many points of as many draws of the parent a function of several parameters is known again; and at
+# how many it is averaged, as a power of two.
+PROBES = 50
+JOINT_POINTS = 14
 
 
 class Selection:
@@ -39,6 +44,8 @@ class Selection:
     exact distribution function: the error is at most half of such a step, whatever the parent, and is of the
     second order in the distance of the knots where the parent is wider than that.
     """
+
+    opaque = False
 
     def __init__(self, parent: Parent, functions: Mapping[str, Callable[[np.ndarray], Any]]) -> None:
         self.parent = parent
@@ -68,7 +75,54 @@ class Selection:
         ]
 
 
-def read_selection(parent: Parent, selection: Any) -> Selection | None:
+class JointSelection:
+    """The same for a probability that depends on several parameters at once.
+
+    Parameters
+    ----------
+    parent : Parent
+    function : callable
+        Of an array for each parameter: the probability that an object with these values is found.
+
+    Notes
+    -----
+    The mean over 16,384 points of a scrambled Sobol sequence, the same for all hyperparameters, which the
+    parent's quantiles make draws of it. The gradient is the mean of the probability times that of the log
+    density. How far another scrambling would move the answer is measured with every fit.
+    """
+
+    opaque = True
+
+    def __init__(self, parent: Parent, function: Callable[..., Any]) -> None:
+        self.parent = parent
+        self.function = function
+        self.unit = self.points(0)
+        draws = parent.draws(parent.plan.draws(PROBES, random_seed=0), self.unit[:, :PROBES])
+        self._seen = [self._found(x) for x in draws]
+
+    def points(self, seed: int) -> np.ndarray:
+        """Return the points of a scrambling, shape (parameters, points)."""
+        return qmc.Sobol(len(self.parent.paths), seed=seed).random_base2(JOINT_POINTS).T
+
+    def _found(self, x: Any) -> np.ndarray:
+        return _probabilities(self.function, "all parameters", *(np.asarray(item) for item in x))
+
+    def drawn(self, values: Mapping[Any, Any], unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return draws of the parent, shape (parameters, points), and the probability that each is found."""
+        x = np.array([np.broadcast_to(item, unit.shape[1:]) for item in self.parent.quantiles(values, unit)])
+        return x, self._found(x)
+
+    def log_share(self, values: Mapping[Any, Any], unit: np.ndarray | None = None) -> Any:
+        """Return the log of the share that is found, for values of the hyperparameters."""
+        with np.errstate(divide="ignore"):
+            return np.log(np.mean(self.drawn(values, self.unit if unit is None else unit)[1]))
+
+    def identity(self) -> list[Any]:
+        """Return what of it the answer depends on."""
+        return [JOINT_POINTS, *self._seen]
+
+
+def read_selection(parent: Parent, selection: Any) -> Selection | JointSelection | None:
     """Read what a user gives as selection.
 
     Raises
@@ -78,7 +132,9 @@ def read_selection(parent: Parent, selection: Any) -> Selection | None:
     """
     if selection is None:
         return None
-    if callable(selection) and len(parent.paths) == 1:
+    if callable(selection):
+        if len(parent.paths) > 1:
+            return JointSelection(parent, selection)
         selection = {parent.paths[0]: selection}
     cure = 'Write for example selection={"source.flux": lambda flux: 1.0 / (1.0 + np.exp(5.0 - flux))}.'
     if not isinstance(selection, Mapping):
@@ -139,17 +195,18 @@ def _knots(
     return knots, values
 
 
-def _probabilities(function: Callable[[np.ndarray], Any], path: str, x: np.ndarray) -> np.ndarray:
-    values = np.asarray(function(x), dtype=float)
-    if values.shape != x.shape:
+def _probabilities(function: Callable[..., Any], path: str, *x: np.ndarray) -> np.ndarray:
+    values = np.asarray(function(*x), dtype=float)
+    if values.shape != x[0].shape:
         raise ModelError(
-            f"The selection of {path} returned shape {values.shape} for values of shape {x.shape}.",
-            cure="It takes an array of values, and returns the probability that each is found.",
+            f"The selection of {path} returned shape {values.shape} for values of shape {x[0].shape}.",
+            cure="It takes an array for each parameter, and returns the probability of each object.",
         )
     wrong = ~((values >= 0.0) & (values <= 1.0))
     if np.any(wrong):
+        place = ", ".join(f"{item[wrong][0]:g}" for item in x)
         raise ModelError(
-            f"The selection of {path} is no probability: it is {values[wrong][0]} at {x[wrong][0]:g}.",
+            f"The selection of {path} is no probability: it is {values[wrong][0]} at {place}.",
             cure="It returns the probability that an object is found, from 0 to 1.",
         )
     return values

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import xarray as xr
@@ -19,6 +19,7 @@ from scipy.stats import qmc
 
 from classy_pm.likelihood.analysis import Afterword
 from classy_pm.study.posteriors import BLOCKS
+from classy_pm.study.selection import JointSelection
 
 if TYPE_CHECKING:
     from classy_pm.study.batches import Batch
@@ -34,6 +35,8 @@ GROUP = "population"
 DRAWS = 200
 # How many points of the parent show its mass outside of the objects' priors, as a power of two.
 POINTS = 9
+# At how many other sets of points the share that a survey finds is computed.
+SCRAMBLINGS = 2
 # So many objects are named.
 NAMED = 5
 # A part of the draws that has all of the weight would leave nothing.
@@ -50,6 +53,8 @@ class Trust:
         By how many posterior standard deviations each hyperparameter is off, and the standard error of that.
     outside : numpy.ndarray, shape (hyperparameters,)
         By how many it would move if objects at the limits of their priors could be beyond them.
+    selected : numpy.ndarray, shape (hyperparameters,)
+        By how many it would move if the share that a survey finds were computed at other points.
     share : numpy.ndarray, shape (objects,)
         Which part of the squared error comes from each object.
     effective : numpy.ndarray, shape (objects,)
@@ -61,6 +66,7 @@ class Trust:
     bias: np.ndarray
     noise: np.ndarray
     outside: np.ndarray
+    selected: np.ndarray
     share: np.ndarray
     effective: np.ndarray
     variance: float
@@ -118,6 +124,7 @@ def measure(analysis: PopulationAnalysis, vectors: np.ndarray) -> Trust:
         bias=bias,
         noise=noise,
         outside=_outside(analysis, vectors, z),
+        selected=_selected(analysis, values, z),
         share=np.sum(parts, axis=1) / (total if total > 0.0 else 1.0),
         effective=effective * batches.efficiency,
         variance=variance,
@@ -166,6 +173,19 @@ def _outside(analysis: PopulationAnalysis, vectors: np.ndarray, z: np.ndarray) -
         inside = np.mean(np.all((x >= lower) & (x <= upper), axis=1), axis=-1)
         lost += count * np.log(np.maximum(inside, 0.5 / x.shape[-1]))
     return -np.mean(z * (lost - np.mean(lost))[:, np.newaxis], axis=0)
+
+
+def _selected(analysis: PopulationAnalysis, values: list[Any], z: np.ndarray) -> np.ndarray:
+    """Return how far the hyperparameters would move if the share that is found were of other points."""
+    selection = analysis.selection
+    if not isinstance(selection, JointSelection):
+        return np.zeros(z.shape[1])
+    moves = []
+    for seed in range(1, 1 + SCRAMBLINGS):
+        unit = selection.points(seed)
+        change = np.array([selection.log_share(at, unit) - selection.log_share(at) for at in values])
+        moves.append(-len(analysis.batches) * np.mean(z * (change - np.mean(change))[:, np.newaxis], axis=0))
+    return np.sqrt(np.mean(np.square(moves), axis=0))
 
 
 def objects_to_refit(share: np.ndarray, off: float) -> np.ndarray:
@@ -232,6 +252,7 @@ def examine(analysis: PopulationAnalysis, vectors: np.ndarray, notices: Sequence
                 "off": off,
                 "bias": dict(zip(names, trust.bias.tolist(), strict=True)),
                 "noise": dict(zip(names, trust.noise.tolist(), strict=True)),
+                "selected": dict(zip(names, trust.selected.tolist(), strict=True)),
                 "outside": dict(zip(names, trust.outside.tolist(), strict=True)),
                 "variance": trust.variance,
                 "warnings": warnings,
@@ -253,6 +274,14 @@ def _notices(analysis: PopulationAnalysis, trust: Trust) -> Iterator[str]:
             f"for want of draws where the parent is (at most {LIMIT} is wanted). "
             f"{len(needed)} of {len(objects)} objects need others, first of all {told}: "
             "fit(refit=...) fits these again, or fit them yourself with many more draws."
+        )
+    worst = int(np.argmax(trust.selected))
+    if trust.selected[worst] > LIMIT:
+        yield (
+            "The share of the objects that the survey finds is not known well enough: computed at other "
+            f"points, it moves `{names[worst]}` by {trust.selected[worst]:.2f} posterior standard deviations "
+            f"(at most {LIMIT} is wanted). Give the selection as functions of one parameter each, or make it "
+            "smoother."
         )
     worst = int(np.argmax(np.abs(trust.outside)))
     if abs(trust.outside[worst]) > LIMIT:

@@ -17,7 +17,7 @@ from classy_pm.errors import ClassyError
 from classy_pm.likelihood.analysis import Afterword, Analysis
 from classy_pm.study.batches import Batch, Batches
 from classy_pm.study.parents import Parent
-from classy_pm.study.selection import Selection
+from classy_pm.study.selection import JointSelection, Selection
 
 __all__ = ["PopulationAnalysis"]
 
@@ -35,7 +35,7 @@ class PopulationAnalysis(Analysis):
     ----------
     parent : Parent
     batches : Batches
-    selection : Selection, optional
+    selection : Selection or JointSelection, optional
     examine : callable, optional
         What is said of draws of the hyperparameters, shape (draws, hyperparameters).
     """
@@ -47,7 +47,7 @@ class PopulationAnalysis(Analysis):
         self,
         parent: Parent,
         batches: Batches,
-        selection: Selection | None = None,
+        selection: Selection | JointSelection | None = None,
         examine: Callable[[PopulationAnalysis, np.ndarray], Afterword] | None = None,
     ) -> None:
         self.parent = parent
@@ -61,8 +61,8 @@ class PopulationAnalysis(Analysis):
     @property
     @override
     def _opaque(self) -> bool:
-        """Whether it is called as it is: the draws are in a file."""
-        return self.batches.path is not None
+        """Whether it is called as it is: the draws are in a file, or the selection is no formula."""
+        return self.batches.path is not None or (self.selection is not None and self.selection.opaque)
 
     def __getstate__(self) -> dict[str, Any]:
         kept = {name: value for name, value in self.__dict__.items() if name not in UNSENT}
@@ -131,12 +131,16 @@ class PopulationAnalysis(Analysis):
     @cached_property
     def _compiled(self) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any] | None]:
         """The log density of draws, the slope of a weighted sum of them, and the log share that is found."""
-        from classy_pm.study.compiled import compile_density, compile_share
+        from classy_pm.study.compiled import compile_density, compile_share, joint_share
 
         batch = next(iter(self.batches))
         draws = self.parent.plan.draws(WITNESSES, random_seed=0)
         density, gradient = compile_density(self.parent, batch.x, draws)
-        share = None if self.selection is None else compile_share(self.parent, self.selection, draws)
+        share: Callable[..., Any] | None = None
+        if isinstance(self.selection, JointSelection):
+            share = joint_share(self.parent, self.selection, draws)
+        elif self.selection is not None:
+            share = compile_share(self.parent, self.selection, draws)
         for draw in draws[:3]:
             with np.errstate(all="ignore"):
                 expected = self.parent.log_density(self.parent.values_at(draw), list(batch.x))

@@ -97,9 +97,12 @@ def test_the_result_shows_the_effective_draws_of_each_object(result):
 
 def test_a_population_is_filed_and_found_again(agg, tmp_path):
     search = cpm.Emcee(nwalkers=16, nsteps=60, random_seed=1, progress=False)
-    fits = [cpm.Population(agg, "source.flux", parent_prior()) for _ in range(2)]
+    streamed = {"memory_limit": 0, "folder": tmp_path}
+    fits = [cpm.Population(agg, "source.flux", parent_prior(), **settings) for settings in ({}, streamed)]
     first, again = (population.fit(search, catalog=tmp_path / "parents.sqlite") for population in fits)
+    # It is looked at that the likelihood is still the same, here of draws in a file.
     assert again.from_catalog and not first.from_catalog
+    assert not list(tmp_path.glob("*.draws"))
     np.testing.assert_array_equal(again.samples.vectors, first.samples.vectors)
     np.testing.assert_array_equal(
         again.idata["population"]["effective_draws"].values,

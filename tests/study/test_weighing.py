@@ -13,6 +13,7 @@ from classy_pm.study.batches import Batches
 from classy_pm.study.parents import read_parent
 from classy_pm.study.posteriors import Posterior
 from classy_pm.study.selection import read_selection
+from classy_pm.study.trust import measure
 from classy_pm.study.weighing import PopulationAnalysis
 
 RNG = np.random.default_rng(2)
@@ -168,7 +169,8 @@ def test_the_selection_of_a_survey_is_taken_out():
         ({"flux": 0.5}, "flux: 0.5 is no function"),
         ({"flux": lambda flux: 2.0 + 0.0 * flux}, "is no probability: it is 2.0"),
         ({"flux": lambda flux: 0.5}, r"returned shape \(\) for values of shape"),
-        (faint, "functions of one parameter each"),
+        (0.5, "functions of one parameter each"),
+        (lambda flux, colour: 2.0 + 0.0 * flux, "is no probability: it is 2.0"),
     ],
 )
 def test_what_is_no_selection_is_refused(selection, text):
@@ -182,6 +184,36 @@ def test_a_selection_of_a_parameter_that_depends_on_another_is_refused():
     with pytest.raises(ModelError, match="colour: its parent depends on another parameter"):
         read_selection(parent, {"colour": faint})
     assert read_selection(parent, {"flux": faint}) is not None
+
+
+def test_a_selection_of_several_parameters_at_once_is_integrated_and_has_a_gradient():
+    def bright_and_blue(flux, colour):
+        return special.expit(flux - 0.02 * colour)
+
+    parent, made = analysis(bright_and_blue)
+    exact, _ = integrate.dblquad(
+        lambda log, flux: np.prod(
+            [
+                bright_and_blue(flux, np.exp(log)),
+                stats.norm.pdf(flux, 2.2, 1.3),
+                stats.norm.pdf(log, 4.5, 0.8),
+            ]
+        ),
+        *(2.2 - 10.0, 2.2 + 10.0, 4.5 - 6.0, 4.5 + 6.0),
+        epsabs=1e-7,
+    )
+    share = np.exp(made.selection.log_share(parent.values_at(VECTOR)))
+    assert share == pytest.approx(exact, abs=1e-4)
+    assert value_at(parent, made, VECTOR) == pytest.approx(expected(VECTOR, np.log(share)), rel=1e-10)
+    gradient = made.log_likelihood_gradient(parent.model.instance_from_vector(VECTOR))
+    steps = 1e-4 * np.eye(4)
+    differences = [
+        (value_at(parent, made, VECTOR + step) - value_at(parent, made, VECTOR - step)) / 2e-4
+        for step in steps
+    ]
+    np.testing.assert_allclose(gradient, differences, rtol=2e-3, atol=1e-3)
+    trust = measure(made, VECTOR + 0.01 * RNG.normal(size=(20, 4)))
+    assert np.all(trust.selected < 0.01)
 
 
 def test_a_population_without_objects_is_refused():

@@ -19,7 +19,7 @@ class Exposure(cpm.Analysis):
         return -0.5 * ((self.value - instance.source.flux) / self.error) ** 2
 
 
-def normal_fit(number, value, prior, error=ERROR, draws=200, **changes):
+def normal_fit(number, value, prior, error=ERROR, draws=100, **changes):
     """A fit of one object under a normal prior, with draws of its exact posterior."""
     rng = np.random.default_rng(number)
     mean, sd = posterior_under(*prior, value, error)
@@ -56,19 +56,20 @@ def result(location, tmp_path_factory):
 def test_the_prior_of_each_object_is_divided_out(agg):
     population = cpm.Population(agg, "source.flux", parent_prior())
     found, truth = (
-        Grid(log, VALUES, size=(25, 41), sigma_to=2.0)
+        Grid(log, VALUES, size=(15, 25), sigma_to=2.0)
         for log in (of(population._analysis({})), exact(VALUES, ERROR))
     )
-    np.testing.assert_allclose(found.mean, truth.mean, atol=0.1 * np.min(truth.sd))
+    np.testing.assert_allclose(found.mean, truth.mean, atol=0.15 * np.min(truth.sd))
     np.testing.assert_allclose(found.sd, truth.sd, rtol=0.1)
 
 
+@pytest.mark.slow
 def test_it_agrees_with_the_joint_fit(result):
     parent = parent_prior()
     graph = cpm.FactorGraphModel(
         *(cpm.AnalysisFactor(source(parent.copy()), Exposure(value)) for value in VALUES)
     )
-    search = cpm.NUTS(draws=500, tune=500, chains=2, random_seed=1, progress=False)
+    search = cpm.NUTS(draws=300, tune=200, chains=2, random_seed=1, progress=False)
     joint = search.fit(graph).summary()
     ours = result.summary()
     assert list(ours.index) == ["source.flux.mean", "source.flux.sigma"]
@@ -82,8 +83,8 @@ def test_the_result_shows_the_effective_draws_of_each_object(result):
     group = result.idata["population"]
     assert group["effective_draws"].dims == ("object",)
     assert list(group["object"].values) == [f"object_{number}" for number in range(50)]
-    assert np.all(group["effective_draws"].values <= 201.0)
-    assert float(group["effective_draws"].sel(object="object_7")) > 50.0
+    assert np.all(group["effective_draws"].values <= 100.0 + 1e-9)
+    assert float(group["effective_draws"].sel(object="object_7")) > 30.0
     assert "Objects                 50; effective draws of each: " in result.info
     assert " sd for source.flux.mean, " in result.info
     told = result.attributes["population"]
@@ -123,7 +124,7 @@ def test_objects_whose_draws_do_not_do_are_fitted_again(tmp_path):
             value,
             wide.get(number, (0.0, 20.0)),
             error=errors.get(number, 0.1),
-            draws=16 if number in wide else 300,
+            draws=16 if number in wide else 200,
         )
         for number, value in enumerate(values)
     )
@@ -136,14 +137,14 @@ def test_objects_whose_draws_do_not_do_are_fitted_again(tmp_path):
         asked.append(number)
         return Exposure(values[number], errors.get(number, 0.1))
 
-    search = cpm.Emcee(nwalkers=20, nsteps=200, random_seed=1, progress=False)
+    search = cpm.Emcee(nwalkers=20, nsteps=150, random_seed=1, progress=False)
     with pytest.warns(UserWarning, match="do not determine the answer"):
         population.fit(search)
     result = population.fit(search, refit=analysis_of, refit_search=search, catalog=agg.catalog)
     assert asked and set(asked) <= set(wide)
     assert result.attributes["population"]["determined"]
     effective = result.idata["population"]["effective_draws"].values
-    assert np.min(effective[asked]) > 30.0
+    assert np.min(effective[asked]) > 20.0
     assert any("of 10 objects were fitted again near the parent" in notice for notice in result.notices)
     query = agg.query(agg.source == Source)
     population = cpm.Population(query.register(Source), "source.flux", parent_prior())

@@ -24,7 +24,7 @@ def narrow():
     values = measured(200, NARROW, 1.0, seed=5)
     posteriors = drawn(values, 1.0, 500, seed=6)
     analysis = analysis_of(posteriors)
-    found, truth = (Grid(log, values, size=(15, 61)) for log in (of(analysis), exact(values, 1.0)))
+    found, truth = (Grid(log, values, size=(11, 41)) for log in (of(analysis), exact(values, 1.0)))
     return values, posteriors, analysis, found, truth
 
 
@@ -57,7 +57,7 @@ def test_to_leave_out_where_the_variance_is_above_one_would_be_worse(narrow):
 def test_a_biased_answer_with_a_variance_below_one_is_told(seed):
     values = measured(50, NARROW, 1.0, seed)
     analysis = analysis_of(drawn(values, 1.0, 500, seed=seed + 1))
-    trust = measure(analysis, Grid(of(analysis), values, size=(15, 61), sigma_to=1.8).draws())
+    trust = measure(analysis, Grid(of(analysis), values, size=(11, 41), sigma_to=1.8).draws())
     assert trust.variance < 1.0 and trust.off[1] > LIMIT
 
 
@@ -68,7 +68,7 @@ def test_an_answer_that_is_right_is_left_alone(number, sigma, error, draws):
     values = measured(number, sigma, error, seed=3)
     analysis = analysis_of(drawn(values, error, draws, seed=4))
     found, truth = (
-        Grid(log, values, size=(15, 41), sigma_to=2.0) for log in (of(analysis), exact(values, error))
+        Grid(log, values, size=(9, 25), sigma_to=2.0) for log in (of(analysis), exact(values, error))
     )
     trust = measure(analysis, found.draws())
     assert np.all(trust.off < LIMIT)
@@ -96,7 +96,7 @@ def test_the_few_objects_that_need_it_are_found():
     for place in few:
         posteriors[place] = drawn(values, 4.0, 24, seed=3, places={place})[0]
     analysis = analysis_of(posteriors)
-    draws = Grid(of(analysis), values, size=(15, 41), sigma_to=1.0).draws()
+    draws = Grid(of(analysis), values, size=(9, 25), sigma_to=1.0).draws()
     trust = measure(analysis, draws)
     assert set(np.argsort(-trust.share)[:5].tolist()) == few
     assert set(objects_to_refit(trust.share, 3.0 * LIMIT).tolist()) <= few

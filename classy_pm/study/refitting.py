@@ -78,11 +78,13 @@ def _broader(prior: AbstractPrior, x: np.ndarray) -> AbstractPrior:
     if isinstance(prior, StudentTPrior):
         lower, centre, upper = (float(item) for item in np.quantile(x, [0.16, 0.5, 0.84]))
         return StudentTPrior(3.0, centre, BROADER * 0.5 * (upper - lower))
-    limits = [-np.inf, np.inf]
-    for place, argument in enumerate(("lower_limit", "upper_limit")):
-        known = prior.arguments.get(argument, prior.limits[place] if not any(prior.inputs()) else None)
-        limits[place] = known if isinstance(known, float) else limits[place]
-    if not isinstance(prior, GaussianPrior):  # families with limits that are the same for all arguments
+    if isinstance(prior, GaussianPrior):
+        ends = {"lower_limit": -np.inf, "upper_limit": np.inf}
+        # A limit that is inferred itself is none here.
+        limits = [
+            known if isinstance(known := prior.arguments[name], float) else end for name, end in ends.items()
+        ]
+    else:  # families whose limits are the same for all arguments
         limits = [float(item) for item in prior._support(**dict.fromkeys(prior.arguments, 1.0))]
     return GaussianPrior(middle, BROADER * sd, *limits)
 

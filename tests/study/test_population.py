@@ -165,6 +165,14 @@ def test_what_a_refit_lacks_is_told_for_all_objects_before_any_is_fitted(agg):
     assert "object_3: its data were not handed over" in str(told.value)
 
 
+def test_fits_that_are_approximations_are_told(tmp_path):
+    fits = [normal_fit(number, 1.0, (0.0, 20.0), kind="approximation") for number in range(2)]
+    agg = file_fits(tmp_path / "survey.sqlite", fits)
+    analysis = cpm.Population(agg, "source.flux", parent_prior())._analysis({})
+    (first, *_) = analysis._afterword(np.array([[1.0, 0.5], [1.1, 0.4]])).notices
+    assert "2 of 2 fits are approximations" in first
+
+
 def test_objects_that_the_parent_cannot_have_are_named(agg):
     parent = cpm.GaussianPrior(cpm.UniformPrior(*MEAN), cpm.UniformPrior(*SIGMA), lower_limit=1.0)
     with pytest.raises(ModelError, match="objects are impossible at all of 50 draws") as told:

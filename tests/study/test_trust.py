@@ -6,6 +6,7 @@ from normal_population import Grid, drawn, exact, make_parent, measured, of
 
 import classy_pm as cpm
 from classy_pm.study.batches import Batches
+from classy_pm.study.parents import read_parent
 from classy_pm.study.posteriors import Posterior, SelectedPrior
 from classy_pm.study.refitting import near_parent
 from classy_pm.study.trust import LIMIT, examine, measure, objects_to_refit
@@ -86,6 +87,36 @@ def test_draws_near_the_parent_cure_it(narrow):
     truth = Grid(exact(values, 1.0), values, size=(9, 21), sigma_to=0.8)
     assert np.all(measure(analysis, found.draws()).off <= LIMIT)
     np.testing.assert_array_less(np.abs(found.mean - truth.mean), 2.0 * LIMIT * truth.sd)
+
+
+@pytest.mark.parametrize(
+    ("family", "arguments", "vector"),
+    [
+        (cpm.GaussianPrior, {"mean": 0, "sigma": 1}, [2.0, 0.5]),
+        (cpm.GaussianPrior, {"mean": 0, "sigma": 1, "lower_limit": 1.9}, [2.0, 0.5]),
+        (cpm.StudentTPrior, {"nu": 3.0, "mean": 0, "sigma": 1}, [2.0, 0.5]),
+        (cpm.LogGaussianPrior, {"mean": 0, "sigma": 1}, [2.0, 0.5]),
+        (cpm.GammaPrior, {"alpha": 0, "beta": 1}, [4.0, 2.0]),
+        (cpm.BetaPrior, {"alpha": 0, "beta": 1}, [4.0, 2.0]),
+        (cpm.HalfGaussianPrior, {"sigma": 0}, [2.0]),
+        (cpm.UniformPrior, {"lower_limit": 0, "upper_limit": 1}, [2.0, 3.0]),
+        (cpm.LogUniformPrior, {"lower_limit": 0, "upper_limit": 1}, [2.0, 3.0]),
+    ],
+    ids=lambda item: getattr(item, "__name__", ""),
+)
+def test_the_prior_of_a_refit_is_wider_than_the_parent(family, arguments, vector):
+    hyper = [cpm.UniformPrior(0.1, 9.0) for _ in vector]
+    given = {name: hyper[value] if isinstance(value, int) else value for name, value in arguments.items()}
+    parent = read_parent("source.flux", family(**given))
+    prior = near_parent(parent, np.array([vector, vector]))["source.flux"]
+    exact = family(
+        **{name: vector[value] if isinstance(value, int) else value for name, value in arguments.items()}
+    )
+    x = exact.ppf(np.linspace(0.001, 0.999, 201))
+    assert np.max(exact.logpdf(x) - prior.logpdf(x)) < np.log(4.0), (
+        "no draw has more than four times its weight"
+    )
+    assert prior.logpdf(exact.ppf(0.5)) < exact.logpdf(exact.ppf(0.5))
 
 
 def test_the_few_objects_that_need_it_are_found():

@@ -9,6 +9,8 @@ from classy_pm.catalog import ComponentRecord, FitRecord, class_ref, fit_key, pa
 from classy_pm.plan import make_plan
 from classy_pm.result.tree import make_tree
 
+SEARCHES = {"chains": "NUTS", "nested": "Nautilus", "optimum": "MAP", "approximation": "Laplace"}
+
 
 class Source:
     def __init__(self, flux=0.0, colour=0.0):
@@ -19,9 +21,7 @@ def source(flux, colour=0.0):
     return cpm.Collection(source=cpm.Model(Source, flux=flux, colour=colour))
 
 
-def made_fit(
-    number, model, draws, *, chains=4, data=None, name="", log_weights=None, whole=False, **attributes
-):
+def made_fit(number, model, draws, *, chains=4, data=None, name="", log_weights=None, whole=False, kind=None):
     """A record and a tree of draws by the parameters' names.
 
     They have shape (draws,), or if they are whole (chain, draw, ...).
@@ -42,14 +42,14 @@ def made_fit(
         plan.log_prior(vectors),
         free=plan.names,
         weighted=weighted,
-        attributes={"kind": "chains" if weighted is None else "nested", **attributes},
+        attributes={"kind": kind or ("chains" if weighted is None else "nested")},
     )
     record = FitRecord(
         fit_key=fit_key({"number": number}),
         run_id=uuid.UUID(int=number).hex,
         name=name,
         unique_tag=f"object_{number}",
-        search="NUTS",
+        search=SEARCHES[kind or ("chains" if weighted is None else "nested")],
         model=model.to_dict(),
         components=tuple(
             ComponentRecord(".".join(path), class_ref(cls), ()) for path, cls in plan.layout.components

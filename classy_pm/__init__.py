@@ -48,6 +48,7 @@ __all__ = [
     "Model",
     "Nautilus",
     "Pathfinder",
+    "Population",
     "Prior",
     "Result",
     "Samples",
@@ -95,6 +96,7 @@ _HOMES = {
     "NUTS": "classy_pm.search",
     "Nautilus": "classy_pm.search",
     "Pathfinder": "classy_pm.search",
+    "Population": "classy_pm.study",
     "Prior": "classy_pm.model",
     "Result": "classy_pm.result",
     "SMC": "classy_pm.search",
@@ -168,6 +170,7 @@ if TYPE_CHECKING:
         Pathfinder,
         Slice,
     )
+    from classy_pm.study import Population
 else:  # hidden from type checkers, to which a module with a `__getattr__` has every name
 
     def __getattr__(name: str) -> object:

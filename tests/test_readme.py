@@ -15,7 +15,9 @@ def code_of(name):
     return "\n".join(re.findall(r"```python\n(.*?)```", (ROOT / name).read_text(encoding="utf-8"), re.DOTALL))
 
 
-@pytest.mark.parametrize("name", ["docs/models.md", "docs/graphs.md", "docs/catalogue.md"])
+@pytest.mark.parametrize(
+    "name", ["docs/models.md", "docs/graphs.md", "docs/populations.md", "docs/catalogue.md"]
+)
 def test_the_code_of_a_guide_runs(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     exec(code_of(name), {"__name__": "guide"})

@@ -5,14 +5,31 @@ from __future__ import annotations
 import inspect
 from collections.abc import Iterator
 from types import ModuleType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from classy_pm.errors import DataError, Faults, LikelihoodError
 from classy_pm.likelihood.calls import check_methods
 
-__all__ = ["Analysis", "check_analysis", "gives"]
+__all__ = ["Afterword", "Analysis", "check_analysis", "gives"]
+
+
+class Afterword(NamedTuple):
+    """What an analysis of ours has to say of a fit's draws.
+
+    Attributes
+    ----------
+    groups : dict of str to xarray.Dataset
+        Further groups of the tree.
+    notices : list of str
+    attributes : dict
+        Of the whole fit. ``facts``, a list of pairs of a label and a text, stands in ``result.info``.
+    """
+
+    groups: dict[str, Any] = {}  # noqa: RUF012 -- the defaults are not changed
+    notices: list[str] = []  # noqa: RUF012
+    attributes: dict[str, Any] = {}  # noqa: RUF012
 
 
 class Analysis:
@@ -39,6 +56,15 @@ class Analysis:
 
     allow_nan: ClassVar[bool] = False
     branch_limit: ClassVar[int] = 64
+
+    @property
+    def _opaque(self) -> bool:
+        """Whether it is not to be traced: it has a gradient of its own, which is faster."""
+        return False
+
+    def _afterword(self, vectors: np.ndarray) -> Afterword:
+        """Return what is to be said of a fit's draws, shape (draws, size), before it is filed."""
+        return Afterword()
 
     def log_likelihood_function(self, instance: Any) -> float:
         """Return the log likelihood of the data, given the user's objects.

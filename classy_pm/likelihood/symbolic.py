@@ -111,6 +111,8 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
         plain(vector)
     inputs = tuple(pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters)
     reason = "it was asked for"
+    if kind == "auto" and analysis._opaque:
+        kind = "blackbox"
     if kind != "blackbox":
         try:
             return _prove(kind, plan, analysis, inputs, plain)

@@ -247,6 +247,7 @@ class Result:
             ("Search", f"{search}, {len(samples)} {_KINDS.get(self.kind, self.kind)}"),
             ("Maximum log likelihood", f"{samples.max_log_likelihood:.6g}"),
         ]
+        facts += [(label, text) for label, text in self._attributes.get("facts", [])]
         if self.kind == "optimum":
             facts[0] = ("Search", f"{search}, {_KINDS['optimum']}")
         if factor := self._attributes.get("factor"):

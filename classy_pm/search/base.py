@@ -336,6 +336,8 @@ class Search(Settings):
         notices += _flat_notice(draws)
         notices += identity.changes(self, plan, analysis)
         notices += analysis.notices() if isinstance(analysis, JointAnalysis) else []
+        afterword = analysis._afterword(draws.vectors.reshape(-1, plan.size))
+        notices += afterword.notices
         assert draws.log_likelihood is not None
         tree = make_tree(
             variables,
@@ -348,7 +350,7 @@ class Search(Settings):
             pointwise=pointwise.terms,
             pointwise_step=pointwise.step,
             weighted=weighted,
-            groups={**groups, **saved},
+            groups={**groups, **saved, **afterword.groups},
             attributes={
                 "search": type(self).__name__,
                 "kind": self._kind,
@@ -367,6 +369,7 @@ class Search(Settings):
                 PRIOR_VALUES: None if folder is None else problem.at_prior[1].tolist(),
                 "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,
+                **afterword.attributes,
             },
         )
         forget_other_precision()

@@ -1,1 +1,5 @@
-"""Many fits: chains of them, grids, populations; nothing is here yet."""
+"""Many fits at once: populations of objects that are fitted already."""
+
+from classy_pm.study.population import Population
+
+__all__ = ["Population"]

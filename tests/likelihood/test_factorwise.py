@@ -57,7 +57,7 @@ def place_of(likelihood, name):
 
 def test_only_what_has_changed_is_computed(likelihood):
     vector = np.zeros(likelihood.plan.size)
-    flux, offset = place_of(likelihood, "source.flux[2]"), place_of(likelihood, "source.offset")
+    flux, offset = place_of(likelihood, "source.flux[dataset_2]"), place_of(likelihood, "source.offset")
     for step, expected in (
         (None, [1, 1, 1, 1]),
         (flux, [1, 1, 2, 1]),
@@ -78,7 +78,7 @@ def test_only_what_has_changed_is_computed(likelihood):
 def test_after_an_impossible_point_all_is_as_before(likelihood):
     vector = np.zeros(likelihood.plan.size)
     first = likelihood(vector)
-    flux = place_of(likelihood, "source.flux[1]")
+    flux = place_of(likelihood, "source.flux[dataset_1]")
     for _ in range(2):
         vector[flux] = 60.0
         assert likelihood(vector) == -np.inf
@@ -88,7 +88,7 @@ def test_after_an_impossible_point_all_is_as_before(likelihood):
 
 def test_a_fault_is_told_with_the_factor_s_name_each_time(likelihood):
     vector = np.zeros(likelihood.plan.size)
-    vector[place_of(likelihood, "source.flux[3]")] = -60.0
+    vector[place_of(likelihood, "source.flux[dataset_3]")] = -60.0
     for _ in range(2):
         with pytest.raises(ValueError, match="no such flux") as caught:
             likelihood(vector)
@@ -99,8 +99,8 @@ def test_in_processes_the_factors_are_shared_out_with_the_same_values(likelihood
     vectors = likelihood.plan.draws(3, random_seed=1)
     expected = [likelihood(vector) for vector in vectors]
     impossible, faulty = vectors[0].copy(), vectors[0].copy()
-    impossible[place_of(likelihood, "source.flux[1]")] = 60.0
-    faulty[place_of(likelihood, "source.flux[3]")] = -60.0
+    impossible[place_of(likelihood, "source.flux[dataset_1]")] = 60.0
+    faulty[place_of(likelihood, "source.flux[dataset_3]")] = -60.0
     workers = Workers(pickle.loads(pickle.dumps(likelihood)), 2)
     try:
         assert [float(workers(vector[np.newaxis])[0]) for vector in vectors] == expected

@@ -1,0 +1,352 @@
+"""Filed fits as the posteriors of a population's objects: their draws, and their own prior density there."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import xarray as xr
+
+from classy_pm import search
+from classy_pm.catalog import StoredFit
+from classy_pm.catalog.results import model_of
+from classy_pm.errors import ClassyError, Faults, ModelError, UnknownNameError, did_you_mean
+from classy_pm.model import AbstractPrior, Assertion, Expression
+from classy_pm.plan import Plan, make_plan
+from classy_pm.result import tree as trees
+
+__all__ = ["BLOCKS", "REFIT", "Posterior", "Posteriors", "SelectedPrior", "objects", "posterior_of"]
+
+#: Into how many parts each object's draws are taken apart to see how far they determine the answer.
+BLOCKS = 8
+#: The name of fits that were made again for a population: no objects of their own.
+REFIT = "population refit"
+# Fewer draws than this say nothing.
+LEAST = 2 * BLOCKS
+# So many models are kept read: most objects have the same one.
+KEPT = 64
+# So many faults are told; of the rest, how many there are.
+TOLD = 20
+# Of draws with weights, those are left out that have less than this together.
+NEGLIGIBLE = 1e-9
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """The posterior of one object.
+
+    Attributes
+    ----------
+    name : str
+    x : numpy.ndarray, shape (parameters, draws)
+        The draws of the parameters; eight parts of equal length, one after the other, are as independent of
+        each other as they can be.
+    offset : numpy.ndarray, shape (draws,)
+        The log of each draw's weight, which add up to one, less the log prior density of the fit there.
+    efficiency : float
+        How many independent draws each is worth, at most one.
+    support : SelectedPrior, optional
+        The fit's own prior.
+    """
+
+    name: str
+    x: np.ndarray
+    offset: np.ndarray
+    efficiency: float = 1.0
+    support: SelectedPrior | None = None
+
+
+class SelectedPrior:
+    """The prior density of a fit on some of its parameters, given the others.
+
+    Parameters
+    ----------
+    plan : Plan
+        Of the model that was fitted.
+    paths : sequence of str
+        The parameters, at any of the places where they stand.
+
+    Raises
+    ------
+    ModelError
+        With all parameters whose density is not known, and why.
+    """
+
+    def __init__(self, plan: Plan, paths: Iterable[str]) -> None:
+        self.plan = plan
+        self.paths = tuple(paths)
+        faults = Faults()
+        elements: dict[str, tuple[int, int]] = {}  # by name: which parameter, and where in the vector
+        arrays: dict[str, tuple[int, ...]] = {}
+        for place, (parameter, where) in enumerate(zip(plan.parameters, plan.layout.slices, strict=True)):
+            for name in map(".".join, parameter.paths):
+                if parameter.shape:
+                    arrays[name] = parameter.shape
+                labels = [f"[{','.join(map(str, index))}]" for index in np.ndindex(parameter.shape)]
+                for number, label in enumerate(labels if parameter.shape else [""]):
+                    elements[name + label] = (place, where.start + number)
+        self.columns: list[int] = []
+        # For each: the variable of the posterior that it is in, and its number in that.
+        self.places: list[tuple[str, int]] = []
+        self.priors: list[AbstractPrior] = []
+        for path in self.paths:
+            if path not in elements:
+                faults.add(path, _why_not(plan, path, elements, arrays))
+                continue
+            place, column = elements[path]
+            prior = plan.parameters[place].prior
+            if column in self.columns:
+                faults.add(path, f"is the same parameter as {self.paths[self.columns.index(column)]}")
+            if asserted := [name for name, item in plan.layout.assertions if _involves(item, prior)]:
+                faults.add(
+                    path, f"stands in the assertion `{asserted[0]}`, so that its prior density is not known"
+                )
+            self.columns.append(column)
+            self.places.append((plan.names[place], column - plan.layout.slices[place].start))
+            self.priors.append(prior)
+        faults.raise_as(ModelError, "The prior density of these parameters is not known.")
+
+    @property
+    def alone(self) -> bool:
+        """Whether it depends on no other parameters of the fit."""
+        return not any(True for prior in self.priors for _ in prior.inputs())
+
+    def log_density(self, vectors: np.ndarray) -> np.ndarray:
+        """Return it at vectors of all parameters, shape (draws, size): of shape (draws,)."""
+        total = np.zeros(len(vectors))
+        for column, prior in zip(self.columns, self.priors, strict=True):
+            if not any(True for _ in prior.inputs()):
+                total += prior.logpdf(vectors[:, column])
+            elif self.plan.layout.has_arrays:
+                total += [self._dependent(prior, vector, vector[column]) for vector in vectors]
+            else:
+                total += self._dependent(prior, vectors, vectors[:, column])
+        return total
+
+    def _dependent(self, prior: AbstractPrior, vectors: np.ndarray, values: Any) -> Any:
+        value_of = self.plan.layout.evaluator(self.plan.split(vectors))
+        with np.errstate(all="ignore"):
+            return prior._logpdf(values, **prior.evaluated_arguments(value_of))
+
+    @property
+    def limits(self) -> np.ndarray:
+        """The parameters' limits, shape (parameters, 2); infinite where they depend on other parameters."""
+        known = [
+            (-np.inf, np.inf) if any(True for _ in prior.inputs()) else prior.limits for prior in self.priors
+        ]
+        return np.array(known)
+
+
+def _why_not(plan: Plan, path: str, elements: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
+    if path in arrays:
+        return f"is an array of shape {arrays[path]}; name one element, such as {path}[0]"
+    if path in (".".join(place) for place, _ in plan.layout.derived):
+        return "is computed from other parameters, and has no prior of its own"
+    if path in (".".join(place) for place, _ in plan.layout.constants):
+        return "is fixed"
+    return f"is no parameter of this fit. {did_you_mean(path, elements)}".rstrip()
+
+
+def _involves(item: Assertion | Expression, prior: AbstractPrior) -> bool:
+    return any(other is prior or _involves(other, prior) for _, other in _inputs(item))
+
+
+def _inputs(item: Assertion | Expression) -> Iterator[tuple[str, Expression]]:
+    """Yield what arithmetic and comparisons depend on, but not the arguments of priors."""
+    if not isinstance(item, AbstractPrior):
+        yield from item.inputs()
+
+
+def posterior_of(tree: xr.DataTree, prior: SelectedPrior, name: str) -> Posterior:
+    """Return the posterior in the tree of a fit.
+
+    Raises
+    ------
+    ModelError
+        If the draws are none of a posterior, are too few, or do not lie where the prior is.
+    """
+    kind = trees.attributes_of(tree).get("kind", "chains")
+    if kind == "optimum":
+        raise ModelError("is a single best point, and has no draws")
+    if trees.parameter_names(tree) != list(prior.plan.names):
+        raise ModelError("has a model with other parameters than its draws")
+    drawn = trees.drawn_vectors(tree)
+    vectors, weights = drawn.vectors, drawn.weights
+    if weights is None:
+        x = vectors[:, prior.columns].T
+        return _of_chains(name, x.reshape(len(x), drawn.chains, -1), prior.log_density(vectors), prior)
+    order = np.argsort(weights)
+    least = order[np.cumsum(weights[order]) <= NEGLIGIBLE]
+    kept = np.setdiff1d(np.arange(len(vectors)), least)
+    # In the order of a nested search the draws rise towards the peak: deal them out.
+    kept = np.concatenate([kept[start::BLOCKS] for start in range(BLOCKS)])
+    vectors, log_weights = vectors[kept], np.log(weights[kept] / np.sum(weights[kept]))
+    return _checked(name, vectors[:, prior.columns].T, log_weights, prior.log_density(vectors), 1.0, prior)
+
+
+def posterior_of_chains(read: Callable[[str], np.ndarray], prior: SelectedPrior, name: str) -> Posterior:
+    """Return the posterior of a fit by chains, whose prior depends on no other parameters.
+
+    Parameters
+    ----------
+    read : callable
+        Gives the draws of a variable by its name, shape (chain, draw, ...).
+    """
+    arrays = {variable: read(variable) for variable, _ in prior.places}
+    x = np.array(
+        [
+            arrays[variable].reshape(*arrays[variable].shape[:2], -1)[..., number]
+            for variable, number in prior.places
+        ]
+    )
+    log_prior = sum(own.logpdf(column.ravel()) for own, column in zip(prior.priors, x, strict=True))
+    return _of_chains(name, x, np.asarray(log_prior), prior)
+
+
+def _of_chains(name: str, x: np.ndarray, log_prior: np.ndarray, prior: SelectedPrior) -> Posterior:
+    """Return the posterior of draws in chains, shape (parameters, chains, draws)."""
+    from arviz_stats.base import array_stats
+
+    count = x[0].size
+    efficiency = 1.0
+    if x.shape[2] >= 4:  # else ArviZ cannot say
+        with np.errstate(all="ignore"):
+            worth = min(float(array_stats.ess(column, method="mean")) for column in x)
+        efficiency = float(np.clip(np.nan_to_num(worth, nan=count) / count, 1.0 / count, 1.0))
+    log_weights = np.full(count, -np.log(max(count, 1)))
+    return _checked(name, x.reshape(len(x), -1), log_weights, log_prior, efficiency, prior)
+
+
+def _checked(
+    name: str,
+    x: np.ndarray,
+    log_weights: np.ndarray,
+    log_prior: np.ndarray,
+    efficiency: float,
+    prior: SelectedPrior,
+) -> Posterior:
+    count = x.shape[1]
+    if count < LEAST:
+        raise ModelError(f"has {count} draws; at least {LEAST} are needed")
+    if not np.all(np.isfinite(log_prior)):
+        wrong = int(np.sum(~np.isfinite(log_prior)))
+        raise ModelError(f"has {wrong} of {count} draws where its own prior density is zero")
+    return Posterior(name, np.ascontiguousarray(x), log_weights - log_prior, efficiency, prior)
+
+
+def _kind(stored: StoredFit) -> str | None:
+    """Return what the draws of a fit are, by the search that found them; None if that is not known here."""
+    found = getattr(search, stored.sampler, None)
+    return found._kind if isinstance(found, type) and issubclass(found, search.Search) else None
+
+
+@dataclass
+class Posteriors:
+    """The posteriors of a selection of fits, read one file at a time.
+
+    Parameters
+    ----------
+    fits : iterable of StoredFit
+        Such as an `Aggregator`.
+    paths : tuple of str
+        The parameters.
+    instead : mapping of str to Posterior
+        By the identity of the fit: what takes the place of the filed draws.
+    only : collection of str, optional
+        The identities of the fits that are objects; all by default.
+    """
+
+    fits: Iterable[StoredFit]
+    paths: tuple[str, ...]
+    instead: Mapping[str, Posterior] = field(default_factory=dict)
+    only: Container[str] | None = None
+    approximations: int = 0
+
+    def __iter__(self) -> Iterator[Posterior]:
+        """Yield them; faults of all fits are told at the end.
+
+        Raises
+        ------
+        ModelError
+            If some fits cannot be objects of the population; each is named.
+        """
+        faults, more = Faults(), 0
+        data: dict[int, str] = {}
+        priors: OrderedDict[str, SelectedPrior] = OrderedDict()
+        self.approximations = 0
+        for name, stored in objects(self.fits, self.only):
+            try:
+                self._check_data(stored, name, data)
+                if stored.fit_key in self.instead:
+                    yield self.instead[stored.fit_key]
+                    continue
+                prior = self._prior(stored, priors)
+                kind = _kind(stored)
+                if kind in ("chains", "ensemble") and prior.alone:
+                    found = posterior_of_chains(stored.variable, prior, name)  # a tenth of the time
+                else:
+                    tree = stored.tree()
+                    found = posterior_of(tree, prior, name)
+                    kind = trees.attributes_of(tree).get("kind")
+            except (ModelError, UnknownNameError) as error:
+                lines = error.faults or (error.message,)
+                for line in lines:
+                    more += len(faults.lines) >= TOLD
+                    if len(faults.lines) < TOLD:
+                        faults.add(name, line)
+                continue
+            self.approximations += kind == "approximation"
+            if not faults.lines:
+                yield found
+        if more:
+            faults.lines.append(f"... and {more} more")
+        faults.raise_as(
+            ModelError,
+            "Some of these fits cannot be objects of the population.",
+            cure="Leave them out of the query, or fit them again.",
+        )
+
+    def _prior(self, stored: StoredFit, priors: OrderedDict[str, SelectedPrior]) -> SelectedPrior:
+        key = stored.model_hash or stored.fit_key
+        if key not in priors:
+            try:
+                plan = make_plan(model_of(stored, {}))
+            except ClassyError as error:
+                raise ModelError(f"its model cannot be read: {error.message}") from error
+            priors[key] = SelectedPrior(plan, self.paths)
+            if len(priors) > KEPT:
+                priors.popitem(last=False)
+        return priors[key]
+
+    @staticmethod
+    def _check_data(stored: StoredFit, name: str, data: dict[int, str]) -> None:
+        """Refuse two fits of the same data: they would count as two objects."""
+        if stored.data_hash:
+            first = data.setdefault(int(stored.data_hash[:15], 16), name)
+            if first is not name:
+                raise ModelError(f"is a fit of the same data as {first}")
+
+
+def objects(fits: Iterable[StoredFit], only: Container[str] | None = None) -> Iterator[tuple[str, StoredFit]]:
+    """Yield the fits that are objects, each with what it is called.
+
+    That is its tag, or its name, with its identity where that is taken already.
+
+    Parameters
+    ----------
+    fits : iterable of StoredFit
+    only : collection of str, optional
+        The identities of those that are objects, where a catalogue may have got other fits since.
+    """
+    taken: set[str] = set()
+    for stored in fits:
+        if stored.name == REFIT or (only is not None and stored.fit_key not in only):
+            continue
+        name = stored.unique_tag or stored.name
+        if not name or name in taken:
+            name = f"{name}-{stored.fit_key[:12]}" if name else stored.fit_key[:12]
+        taken.add(name)
+        yield name, stored

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from typing import Any, override
 
 import numpy as np
-import pymc as pm
 import pytensor
 import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
@@ -146,11 +145,10 @@ class Member:
         Which of the plan's parameters it is.
     prior : AbstractPrior
     transform : PartlyCentred
-    share, information : numpy.ndarray, of the parameter's shape
-        How far it is centred, and the curvature of the log likelihood along it. What is written into them
-        is what compiled functions read.
-    symbols : tuple of SharedVariable
-        The same two in a graph.
+    share : numpy.ndarray, of the parameter's shape
+        How far it is centred. What is written into it is what compiled functions read.
+    symbol : SharedVariable
+        The same in a graph.
     """
 
     name: str
@@ -158,14 +156,7 @@ class Member:
     prior: AbstractPrior
     transform: PartlyCentred
     share: np.ndarray
-    information: np.ndarray
-    symbols: tuple[Any, Any]
-
-    def scale(self, value_of: Any) -> Any:
-        """Return the parent's scale on the scale of the offsets, for values of all parameters."""
-        if isinstance(self.transform, LogPartlyScaled):
-            return 1.0
-        return self.prior.evaluated_arguments(value_of)["sigma"]
+    symbol: Any
 
     def sharpness(self, value_of: Any) -> Any:
         """Return the curvature of the parent's log density along the offsets, its mean over the parent."""
@@ -175,10 +166,6 @@ class Member:
         if self.prior.pymc_name == "Gamma":
             return arguments["alpha"]
         return 2.0 if self.prior.pymc_name == "HalfNormal" else 1.0
-
-    def on_line(self, values: np.ndarray) -> np.ndarray:
-        """Return values of the parameter on the scale on which the parent has its location."""
-        return np.log(values) if isinstance(self.transform, LogPartlyCentred) else values
 
 
 class Centring:
@@ -197,7 +184,7 @@ class Centring:
     settled : bool
         Whether the shares have been chosen.
     settings : numpy.ndarray
-        Shares and information of all, which are views of it.
+        The shares of all, which are views of it.
     """
 
     def __init__(self, plan: Plan, wanted: Mapping[str, float | None] | None = None) -> None:
@@ -207,20 +194,15 @@ class Centring:
         found = [
             (place, make) for place, prior in plan.dependent if (make := _transform_of(prior)) is not None
         ]
-        sizes = [2 * int(np.prod(plan.parameters[place].shape, dtype=int)) for place, _ in found]
-        self.settings = np.zeros(sum(sizes))
+        sizes = [int(np.prod(plan.parameters[place].shape, dtype=int)) for place, _ in found]
+        self.settings = np.ones(sum(sizes))
         self.members: dict[str, Member] = {}
         for (place, make), size, end in zip(found, sizes, np.cumsum(sizes), strict=True):
             parameter = plan.parameters[place]
-            halves = np.split(self.settings[end - size : end], 2)
-            share, information = (half.reshape(parameter.shape) for half in halves)
-            share[...] = 1.0
-            symbols = tuple(
-                pytensor.shared(view, name=f"{parameter.name}::{kind}", shape=view.shape, borrow=True)
-                for kind, view in (("share", share), ("information", information))
-            )
+            share = self.settings[end - size : end].reshape(parameter.shape)
+            symbol = pytensor.shared(share, name=f"{parameter.name}::share", shape=share.shape, borrow=True)
             self.members[parameter.name] = Member(
-                parameter.name, place, parameter.prior, make(symbols[0]), share, information, symbols
+                parameter.name, place, parameter.prior, make(symbol), share, symbol
             )
 
     def __reduce__(self) -> Any:
@@ -236,33 +218,14 @@ class Centring:
         """Return what of a vector with all settings stands for each of the symbols."""
         found, start = {}, 0
         for member in self.members.values():
-            for symbol in member.symbols:
-                size = member.share.size
-                found[symbol] = pt.reshape(settings[start : start + size], member.share.shape)
-                start += size
+            size = member.share.size
+            found[member.symbol] = pt.reshape(settings[start : start + size], member.share.shape)
+            start += size
         return found
 
-    def set(self, share: float | None = None, information: float | None = None) -> None:
-        """Give all members the same share, or the same information."""
-        for member in self.members.values():
-            if share is not None:
-                member.share[...] = share
-            if information is not None:
-                member.information[...] = information
-
-    def volume(self, pymc_model: pm.Model) -> Any:
-        """Return the log of how much smaller than their parents the members are held by the data.
-
-        Added to the density of the non-centred members it is, where they are nearly normal, the density of
-        their parents' parameters: it has a maximum near those, while that of the members and the parents
-        has none where all members are alike. It is zero where the information is.
-        """
-        total: Any = pt.zeros(())
-        for name, member in self.members.items():
-            _, scale = member.transform.parent(*pymc_model[name].owner.inputs)
-            total -= 0.5 * pt.sum(pt.log1p(member.symbols[1] * scale**2))
-        (replaced,) = pymc_model.replace_rvs_by_values([total])
-        return replaced
+    def set(self, share: float) -> None:
+        """Give all members the same share."""
+        self.settings[...] = share
 
 
 def _restored(plan: Plan, wanted: dict[str, float | None], settled: bool, settings: np.ndarray) -> Centring:

@@ -16,7 +16,6 @@ from pytensor.compile.mode import Mode
 from pytensor.graph.replace import vectorize_graph
 from pytensor.scalar.basic import autocast_float_as
 
-from classy_pm.graph.centring import Centring
 from classy_pm.graph.native import NATIVE
 from classy_pm.graph.unconstrained import unconstrain
 from classy_pm.plan import Plan
@@ -42,8 +41,6 @@ class Density:
     of : {"points", "parameters", "likelihood"}
         Whose log density: that of the points; that of the parameters in their own units, without the
         change of scale; or the log likelihood alone, and zero density where an assertion fails.
-    centring : Centring, optional
-        That of the model: its volume is part of the density of points.
 
     Attributes
     ----------
@@ -60,12 +57,10 @@ class Density:
         *,
         compiled: bool,
         of: Literal["points", "parameters", "likelihood"] = "points",
-        centring: Centring | None = None,
     ) -> None:
         self._model = pymc_model
         self._plan = plan
         self._of = of
-        self._centring = centring
         self._mode = NATIVE if compiled else UNCOMPILED
         self._values = [pymc_model.rvs_to_values[pymc_model[name]] for name in plan.names]
         point = pymc_model.initial_point()
@@ -143,8 +138,6 @@ class Density:
             value = self._model.logp(
                 data if self._of == "likelihood" else None, jacobian=self._of == "points"
             )
-            if self._of == "points" and self._centring is not None:
-                value = value + self._centring.volume(self._model)
             outputs, joined = join_nonshared_inputs(self._point, [value], self._values, [])
         return outputs, joined
 

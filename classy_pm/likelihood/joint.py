@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, override
 
@@ -60,11 +60,10 @@ class JointAnalysis(Analysis):
             _check_value(name, analysis, value)
         return value
 
-    def each(self, instances: Any) -> np.ndarray:
-        """Return the log likelihood of each factor, shape (factors,); -inf where it is impossible."""
-        return np.array(
-            [or_impossible(analysis, instances[name]) for name, analysis in self.analyses.items()]
-        )
+    def each(self, instances: Any, names: Sequence[str] | None = None) -> np.ndarray:
+        """Return the log likelihood of each factor, or of those named; -inf where it is impossible."""
+        wanted = self.analyses if names is None else names
+        return np.array([or_impossible(self.analyses[name], instances[name]) for name in wanted])
 
     # -- what is optional --------------------------------------------------------------------------
 

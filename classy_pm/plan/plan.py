@@ -16,7 +16,16 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import Faults, ModelError
-from classy_pm.model import AbstractPrior, Derived, FreeParameter, Layout, Node, Path, UniformPrior
+from classy_pm.model import (
+    AbstractPrior,
+    Derived,
+    Expression,
+    FreeParameter,
+    Layout,
+    Node,
+    Path,
+    UniformPrior,
+)
 from classy_pm.plan.describe import describe
 
 __all__ = ["Plan", "PriorGroup", "make_plan"]
@@ -99,6 +108,24 @@ class Plan:
     def element_names(self) -> tuple[str, ...]:
         """The name of each number of the vector; an array's elements are ``name[0]``, ``name[1]``, ..."""
         return tuple(".".join(path) for path in self.layout.element_paths)
+
+    @cached_property
+    def parents(self) -> tuple[int, ...]:
+        """Which parameters others are drawn from, by their numbers."""
+        position = self.layout.position
+        found: set[int] = set()
+
+        def look(item: Expression) -> None:
+            if item in position:
+                found.add(position[item])
+            elif isinstance(item, Derived):
+                for _, operand in item.inputs():
+                    look(operand)
+
+        for _, prior in self.dependent:
+            for _, argument in prior.inputs():
+                look(argument)
+        return tuple(sorted(found))
 
     @cached_property
     def dims(self) -> dict[str, tuple[str, ...]]:

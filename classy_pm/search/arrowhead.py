@@ -19,7 +19,7 @@ from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
 from classy_pm.search.climb import FLAT, root
 
-__all__ = ["Arrowhead", "Scale", "Structure", "condition_of_correlation", "log_determinant"]
+__all__ = ["Arrowhead", "Scale", "Structure", "condition_of_correlation", "log_determinant", "roots"]
 
 
 class Scale(Protocol):
@@ -36,6 +36,9 @@ class Scale(Protocol):
         """Map points to parameter values."""
         ...
 
+
+# How many parameters one factor may have: the curvature costs twice as many gradients.
+LARGEST = 60
 
 Gradient = Callable[[np.ndarray], np.ndarray]
 
@@ -57,22 +60,36 @@ class Structure:
 
     @classmethod
     def of(cls, plan: Plan, scale: Scale) -> Structure | None:
-        """Return the structure of points of a graph of factors; None of another model."""
-        layout = plan.layout
-        if not isinstance(layout, PlateLayout):
-            return None
-        own, every = [], np.arange(scale.size)
-        for plate in layout.plates:
-            columns = [
-                every[scale.places[parameter.name]].reshape(len(plate.names), -1)
-                for parameter in plan.parameters
-                if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
+        """Return the structure of points; None of a model in which nothing depends on anything else.
+
+        In a model that is no graph of factors all that nothing is drawn from is one factor.
+        """
+        layout, every = plan.layout, np.arange(scale.size)
+        if isinstance(layout, PlateLayout):
+            own = [
+                np.concatenate(columns, axis=1)
+                for plate in layout.plates
+                if (
+                    columns := [
+                        every[scale.places[parameter.name]].reshape(len(plate.names), -1)
+                        for parameter in plan.parameters
+                        if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
+                    ]
+                )
             ]
-            if columns:
-                own.append(np.concatenate(columns, axis=1))
+        else:
+            upstream = plan.parents
+            members = [
+                every[scale.places[parameter.name]]
+                for number, parameter in enumerate(plan.parameters)
+                if number not in upstream
+            ]
+            own = [np.concatenate(members)[np.newaxis]] if upstream and members else []
+            if own and own[0].size > LARGEST:
+                return None
         if not own:
             return None
-        taken = np.concatenate([places_of.ravel() for places_of in own])
+        taken = np.concatenate([places.ravel() for places in own])
         return cls(tuple(own), np.setdiff1d(every, taken))
 
     def curvature(self, gradient: Gradient, point: np.ndarray) -> Arrowhead:
@@ -80,26 +97,46 @@ class Structure:
 
         The first differences only tell how wide the density is, and so how long steps should be.
         """
+        return self._differences(gradient, point, self.steps(gradient, point))
+
+    def steps(self, gradient: Gradient, point: np.ndarray) -> np.ndarray:
+        """Return how long steps along each number are to be for differences, shape (size,)."""
         steps = 1e-6 * np.maximum(1.0, np.abs(point))
         widths = self._differences(gradient, point, steps).diagonal(point.size)
         known = widths > 0.0
-        steps = np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps)
-        return self._differences(gradient, point, steps)
+        return np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps)
 
-    def _differences(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> Arrowhead:
-        def along(direction: np.ndarray) -> np.ndarray:
-            fall = gradient(point - direction) - gradient(point + direction)
-            return np.nan_to_num(0.5 * fall)
+    def log_volume(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> float:
+        """Return the log of how much room the factors' own parameters have at a point, up to a constant."""
+        return sum(_log_volume(block) for block in self.blocks(gradient, point, steps))
 
+    def own_steps(self, gradient: Gradient, point: np.ndarray) -> np.ndarray:
+        """Return how long steps along the factors' own numbers are to be, shape (size,)."""
+        steps = 1e-6 * np.maximum(1.0, np.abs(point))
+        blocks = self.blocks(gradient, point, steps)
+        for places, block in zip(self.own, blocks, strict=True):
+            widths = np.diagonal(block, axis1=1, axis2=2)
+            known = widths > 0.0
+            steps[places] = np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps[places])
+        return steps
+
+    def blocks(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
+        """Return the negative second derivatives of the factors' own parameters."""
+        along = _differences_along(gradient, point)
         blocks = [np.empty((*places.shape, places.shape[1])) for places in self.own]
         for column in range(max(places.shape[1] for places in self.own)):
-            direction = np.zeros_like(point)
+            direction = np.zeros_like(steps)
             stepped = [places[:, column] for places in self.own if column < places.shape[1]]
             direction[np.concatenate(stepped)] = steps[np.concatenate(stepped)]
             falls = along(direction)
             for block, places in zip(blocks, self.own, strict=True):
                 if column < places.shape[1]:
                     block[:, :, column] = falls[places] / steps[places[:, column]][:, np.newaxis]
+        return [0.5 * (block + block.transpose(0, 2, 1)) for block in blocks]
+
+    def _differences(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> Arrowhead:
+        along = _differences_along(gradient, point)
+        blocks = self.blocks(gradient, point, steps)
         border = np.empty((point.size, len(self.shared)))
         for column, place in enumerate(self.shared):
             direction = np.zeros_like(point)
@@ -108,7 +145,7 @@ class Structure:
         corner = border[self.shared]
         return Arrowhead(
             self,
-            tuple(0.5 * (block + block.transpose(0, 2, 1)) for block in blocks),
+            tuple(blocks),
             tuple(border[places] for places in self.own),
             0.5 * (corner + corner.T),
         )
@@ -139,21 +176,33 @@ class Arrowhead:
             found[places] = np.diagonal(block, axis1=1, axis2=2)
         return found
 
-    def own_variances(self, size: int) -> np.ndarray:
-        """Return the variances of the factors' own parameters where all that they share is fixed."""
+    def variances(self, size: int) -> np.ndarray:
+        """Return the variances of the factors' own parameters where all that they share is fixed.
+
+        Of what is shared, those where all else that is shared is fixed.
+        """
         found = np.full(size, np.nan)
+        of_shared = np.diag(self.schur())
+        found[self.structure.shared] = 1.0 / np.where(of_shared > 0.0, of_shared, np.inf)
         for block, places in zip(self.blocks, self.structure.own, strict=True):
-            found[places] = np.sum(_roots(block) ** 2, axis=2)
+            found[places] = np.sum(roots(block) ** 2, axis=2)
+        return found
+
+    def schur(self) -> np.ndarray:
+        """Return the matrix of what is shared with the factors' own parameters eliminated."""
+        found = self.corner.copy()
+        for block, border in zip(self.blocks, self.border, strict=True):
+            pulled = roots(block).transpose(0, 2, 1) @ border
+            found -= np.einsum("npk,npl->kl", pulled, pulled)
         return found
 
     def root(self) -> tuple[sparse.csr_array, np.ndarray]:
         """Return a square root of the inverse, and which of its columns are flat, as `climb.root` does."""
         size = sum(places.size for places in self.structure.own) + len(self.structure.shared)
-        schur, roots = self.corner.copy(), []
+        schur, parts = self.schur(), []
         for block, border in zip(self.blocks, self.border, strict=True):
-            scatter = _roots(block)
-            roots.append((scatter, scatter @ (scatter.transpose(0, 2, 1) @ border)))
-            schur -= np.einsum("npk,npl->kl", border, roots[-1][1])
+            scatter = roots(block)
+            parts.append((scatter, scatter @ (scatter.transpose(0, 2, 1) @ border)))
         of_shared, flat_shared = root(schur) if len(schur) else (schur, np.zeros(0, bool))
         rows, columns, values = [], [], []
 
@@ -165,7 +214,7 @@ class Arrowhead:
 
         shared = self.structure.shared
         put(shared[:, np.newaxis], shared[np.newaxis], of_shared)
-        for (scatter, pull), places in zip(roots, self.structure.own, strict=True):
+        for (scatter, pull), places in zip(parts, self.structure.own, strict=True):
             put(places[:, :, np.newaxis], places[:, np.newaxis, :], scatter)
             put(places[:, :, np.newaxis], shared[np.newaxis, np.newaxis, :], -pull @ of_shared)
         entries = (np.concatenate(values), (np.concatenate(rows), np.concatenate(columns)))
@@ -174,7 +223,18 @@ class Arrowhead:
         return sparse.csr_array(entries, shape=(size, size)), flat
 
 
-def _roots(blocks: np.ndarray) -> np.ndarray:
+def _differences_along(gradient: Gradient, point: np.ndarray) -> Gradient:
+    """Return what gives half of the difference of the gradient between both ends of a step."""
+    return lambda step: np.nan_to_num(0.5 * (gradient(point - step) - gradient(point + step)))
+
+
+def _log_volume(blocks: np.ndarray) -> float:
+    """Return minus half of the sum of the log determinants of many small matrices."""
+    values = np.linalg.eigvalsh(blocks)
+    return -0.5 * float(np.sum(np.log(np.maximum(values, FLAT))))
+
+
+def roots(blocks: np.ndarray) -> np.ndarray:
     """Return square roots of the inverses of many small matrices, shape (factors, parameters, parameters)."""
     own = np.diagonal(blocks, axis1=1, axis2=2)
     widths = np.where(own > 0.0, 1.0 / np.sqrt(np.where(own > 0.0, own, 1.0)), 1.0)

@@ -1,14 +1,14 @@
 """How far members of populations are centred: by how much the data say of each, beside its parent.
 
-What the data say of a member is the curvature of its log likelihood near the mode, with the other parameters
-of its data set left free.
+What the data say of a member is the curvature of its log likelihood, with the other parameters of its data
+set left free, at the mode of what the data sets share.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,20 +16,24 @@ from classy_pm.errors import Faults, SettingError, did_you_mean
 from classy_pm.graph.centring import Centring
 from classy_pm.plan import Plan
 from classy_pm.search.arrowhead import Scale, Structure
-from classy_pm.search.climb import Climber, distinct, root
+from classy_pm.search.climb import WithGradient
+from classy_pm.search.marginal import MarginalClimber
+
+if TYPE_CHECKING:
+    from classy_pm.search.problem import Problem
 
 __all__ = ["WORDS", "centring_of", "recorded", "settling", "share_faults"]
 
 # What can be asked for in words, as shares.
 WORDS = {"auto": None, "centred": 1.0, "noncentred": 0.0}
-# How often the information of the data and the mode are looked for in turn.
-ROUNDS = 3
+# Two modes are one that are less than this apart, in standard deviations.
+NEXT = 0.5
 # Of how many members at least the scale of a parent is taken to be known.
 FEWEST = 0.2
 
 
-def centring_of(plan: Plan, wanted: str | Mapping[str, Any]) -> Centring | None:
-    """Return the centring of a plan, None if nothing in it is drawn from a parent.
+def centring_of(plan: Plan, wanted: str | Mapping[str, Any]) -> Centring:
+    """Return the centring of a plan, which has no members if nothing in it is drawn from a parent.
 
     Parameters
     ----------
@@ -52,7 +56,7 @@ def centring_of(plan: Plan, wanted: str | Mapping[str, Any]) -> Centring | None:
                 faults.add(name, f"is no parameter that is drawn from a parent. {known}")
         faults.raise_as(SettingError, "The setting centring= does not fit the model.")
         shares = {name: _share(wanted.get(name, "auto")) for name in members}
-    return Centring(plan, shares) if members else None
+    return Centring(plan, shares)
 
 
 def _share(choice: Any) -> float | None:
@@ -73,98 +77,75 @@ def share_faults(wanted: str | Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
 
 
-def settling(
-    plan: Plan, centring: Centring | None, scale: Scale, structure: Structure | None
-) -> Settling | None:
-    """Return what chooses the shares, where that is to be done; until then members are offsets.
+def settling(problem: Problem, scale: Scale) -> Settling | None:
+    """Return what finds the modes of a hierarchy and chooses the shares there; None where there is no need.
 
-    Parameters
-    ----------
-    plan : Plan
-    centring : Centring, optional
-    scale : Scale
-    structure : Structure, optional
-        Which of a point's numbers belong to which factor, if there are too many for a matrix.
+    Until then members are offsets.
     """
+    centring = problem.centring
     if centring is None or centring.settled:
         return None
-    centring.set(share=0.0, information=0.0)
-    return Settling(plan, centring, scale, structure)
+    structure = Structure.of(problem.plan, scale)
+    if structure is None:
+        for name, member in centring.members.items():
+            wanted = centring.wanted.get(name)
+            member.share[...] = 1.0 if wanted is None else wanted
+        return None
+    centring.set(0.0)
+    return Settling(problem.plan, centring, scale, structure)
 
 
 @dataclass(frozen=True)
 class Settling:
-    """Moves from the mode of members and parents to that of the parents, and chooses the shares there.
+    """Finds the modes of what data sets share, and chooses there how far their members are centred.
 
-    The density of members and parents together has no maximum of worth: where a parent is narrow it is
-    without end, and where members are offsets it is greatest where the parent is wide. In between is the
-    density of the parents alone, which the curvatures of the members tell. The fields are those of
-    `settling`.
+    The fields are what `settling` was given.
     """
 
     plan: Plan
     centring: Centring
     scale: Scale
-    structure: Structure | None
+    structure: Structure
 
-    def __call__(self, climber: Climber, tops: list[np.ndarray]) -> list[np.ndarray]:
-        """Return points near the modes of the parents' density, best first, on the scale of the shares."""
-        for _ in range(ROUNDS):
-            self._look(climber, tops[0])
-            tops = distinct(climber, [climber.climb(top) for top in tops])
-        shares = self._look(climber, tops[0])
+    def __call__(self, log_density: WithGradient, starts: np.ndarray) -> list[np.ndarray]:
+        """Return the modes above some points, best first, on the scale of the shares.
+
+        Parameters
+        ----------
+        log_density : callable
+            Gives the log density and its gradient at a point.
+        starts : numpy.ndarray, shape (number, size)
+            The best first.
+        """
+        climber = MarginalClimber(log_density, self.structure)
+        tops = [climber.climb(start) for start in starts]
+        tops.sort(key=climber.value, reverse=True)
+        curvature = self.structure.curvature(climber.gradient, tops[0])
+        scatter, _ = curvature.root()
+        tops = _apart(tops, np.sqrt(np.asarray(scatter.multiply(scatter).sum(axis=1)).ravel()))
         vectors = self.scale.vectors(np.array(tops))
-        self.centring.set(information=0.0)
-        for name, member in self.centring.members.items():
-            wanted = self.centring.wanted.get(name)
-            member.share[...] = shares[name] if wanted is None else wanted
-        self.centring.settled = True
+        self._choose(tops[0], curvature.variances(self.scale.size))
         return list(self.scale.points(vectors))
 
-    def _look(self, climber: Climber, point: np.ndarray) -> dict[str, np.ndarray]:
-        """Write down what the data say of each member at a point, and return the shares that suit it."""
+    def _choose(self, point: np.ndarray, variances: np.ndarray) -> None:
+        """Set the shares by what the data say of each member at a point."""
         vector = self.scale.vectors(point[np.newaxis])[0]
         value_of = self.plan.layout.evaluator(self.plan.split(vector))
-        variances, shares = self._variances(climber, point), {}
         for name, member in self.centring.members.items():
             precision = 1.0 / variances[self.scale.places[name]].reshape(member.share.shape)
-            prior = member.sharpness(value_of)
-            strength = np.maximum(precision / prior - 1.0, 0.0)
-            member.information[...] = strength / member.scale(value_of) ** 2
-            shares[name] = _shares(strength)
-        return shares
-
-    def _variances(self, climber: Climber, point: np.ndarray) -> np.ndarray:
-        """Return the variances of all members, on the scale of the offsets, while their parents are fixed."""
-        if self.structure is not None:
-            return self.structure.curvature(climber.gradient, point).own_variances(point.size)
-        curvature = climber.curvature(point)
-        found = np.full(point.size, np.nan)
-        parents = self._parents()
-        for name in self.centring.members:
-            own = np.arange(point.size)[self.scale.places[name]]
-            free = np.union1d(np.setdiff1d(np.arange(point.size), parents), own)
-            scatter, _ = root(curvature[np.ix_(free, free)])
-            found[own] = np.sum(scatter**2, axis=1)[np.searchsorted(free, own)]
-        return found
-
-    def _parents(self) -> np.ndarray:
-        """Return the places of the parameters that others are drawn from."""
-        upstream = set()
-        for member in self.centring.members.values():
-            for _, value in member.prior.inputs():
-                upstream |= {value, *_ancestors(value)}
-        chosen = [parameter.name for parameter in self.plan.parameters if parameter.prior in upstream]
-        every = np.arange(sum(place.stop - place.start for place in self.scale.places.values()))
-        return np.concatenate([every[self.scale.places[name]] for name in chosen]) if chosen else every[:0]
+            strength = np.maximum(precision / member.sharpness(value_of) - 1.0, 0.0)
+            wanted = self.centring.wanted.get(name)
+            member.share[...] = _shares(strength) if wanted is None else wanted
+        self.centring.settled = True
 
 
-def _ancestors(item: Any) -> set[Any]:
-    """Return all that an expression is made of, or drawn from."""
-    found: set[Any] = set()
-    for _, value in item.inputs():
-        found |= {value, *_ancestors(value)}
-    return found
+def _apart(tops: list[np.ndarray], widths: np.ndarray) -> list[np.ndarray]:
+    """Return points that are not next to an earlier one, in standard deviations."""
+    apart: list[np.ndarray] = []
+    for top in tops:
+        if all(np.max(np.abs(top - other) / widths) > NEXT for other in apart):
+            apart.append(top)
+    return apart
 
 
 def _shares(strength: np.ndarray) -> np.ndarray:
@@ -180,6 +161,8 @@ def _shares(strength: np.ndarray) -> np.ndarray:
     return np.asarray(narrower / (1.0 + narrower))
 
 
-def recorded(centring: Centring) -> dict[str, Any]:
+def recorded(centring: Centring | None) -> dict[str, Any] | None:
     """Return the shares as they are kept with a result."""
+    if centring is None or not centring.members:
+        return None
     return {name: np.round(member.share, 3).tolist() for name, member in centring.members.items()}

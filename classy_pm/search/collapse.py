@@ -7,13 +7,12 @@ from collections.abc import Iterator
 import numpy as np
 
 from classy_pm.errors import SearchError
-from classy_pm.model import Derived, Expression
 from classy_pm.plan import Plan
 from classy_pm.search.limits import limits_at, shares_below
 from classy_pm.search.normals import NormalMixture
 from classy_pm.search.problem import Problem
 
-__all__ = ["CURE", "WHY", "collapsed", "collapsed_at", "parents", "refuse_collapsed"]
+__all__ = ["CURE", "WHY", "collapsed", "collapsed_at", "refuse_collapsed"]
 
 WHY = (
     "The joint density of a hierarchy rises without end where all members come together at their parent "
@@ -26,31 +25,13 @@ CURE = "Fit with NUTS, which looks for where the probability is."
 BESIDE = 1e-2
 
 
-def parents(plan: Plan) -> list[int]:
-    """Return which parameters others are drawn from, by their numbers."""
-    position = plan.layout.position
-    found: set[int] = set()
-
-    def look(item: Expression) -> None:
-        if item in position:
-            found.add(position[item])
-        elif isinstance(item, Derived):
-            for _, operand in item.inputs():
-                look(operand)
-
-    for _, prior in plan.dependent:
-        for _, argument in prior.inputs():
-            look(argument)
-    return sorted(found)
-
-
 def collapsed(plan: Plan, vector: np.ndarray) -> Iterator[str]:
     """Yield the names of the parents that lie beside a limit at a vector, shape (size,)."""
     limits = limits_at(plan, vector)
     (below,) = shares_below(plan, vector[np.newaxis], vector)
     near = np.isfinite(limits) & (np.array([below, 1.0 - below]) < BESIDE)
     beside = np.any(near, axis=0)
-    for number in parents(plan):
+    for number in plan.parents:
         for index in range(*plan.layout.slices[number].indices(plan.size)):
             if beside[index]:
                 yield plan.element_names[index]

@@ -11,7 +11,6 @@ from classy_pm.errors import SearchError
 from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.plan import Plan
 from classy_pm.search.base import Kind, Search
-from classy_pm.search.collapse import parents
 from classy_pm.search.limits import limits_at, shares_below
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
@@ -175,8 +174,8 @@ class MAP(Search):
 
     def _hierarchy_notice(self, problem: Problem) -> Iterator[str]:
         plan = problem.plan
-        if self.objective == "posterior" and isinstance(problem.analysis, JointAnalysis) and parents(plan):
-            shown = ", ".join(f"`{plan.names[number]}`" for number in parents(plan))
+        if self.objective == "posterior" and isinstance(problem.analysis, JointAnalysis) and plan.parents:
+            shown = ", ".join(f"`{plan.names[number]}`" for number in plan.parents)
             yield (
                 "The maximum of the joint density of a hierarchy is not where its probability is: "
                 "the members lie "

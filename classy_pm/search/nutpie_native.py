@@ -39,7 +39,7 @@ def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring |
     names : sequence of str
         The variables that are stored.
     centring : Centring, optional
-        Its settings are read whenever the density is asked for, and its volume is part of it.
+        Its shares are read whenever the density is asked for.
 
     Returns
     -------
@@ -98,11 +98,10 @@ def _compile(model: pm.Model, names: Sequence[str], centring: Centring | None) -
     }
     inputs, settings = [point], np.zeros(0)
     value = model.logp()
-    if centring is not None:
+    if centring is not None and centring.members:
         settings = centring.settings
         inputs.append(pt.tensor("settings", dtype="float64", shape=settings.shape))
         parts |= centring.of_settings(inputs[1])
-        value = value + centring.volume(model)
     density = _density(value, values, inputs, parts)
     known = {value.name for value in values}
     others = [v for v in model.unobserved_value_vars if v.name not in known and v.name in names]

@@ -117,7 +117,7 @@ class NUTS(Search):
                 "modes": [mode.log_density for mode in modes],
                 "correlation": modes[0].correlation,
                 "low_rank": low_rank,
-                "centring": None if problem.centring is None else recorded(problem.centring),
+                "centring": recorded(problem.centring),
             },
             notices=several_modes(problem, _of_density(problem, compiled, modes), vectors),
         )

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import optimize
 
 from classy_pm.search.climb import WithGradient, upside_down
-from classy_pm.search.collapse import parents
 from classy_pm.search.factorised import Factorised
 from classy_pm.search.problem import Problem
 from classy_pm.search.start import best_points, explained
@@ -40,7 +39,7 @@ def population_start(problem: Problem, factorised: Factorised) -> tuple[np.ndarr
         best_points(lambda at: density(at)[0], point[np.newaxis])  # raises where it is impossible
         above = np.zeros(density.size, dtype=bool)
         ends = np.cumsum([0, *(int(np.prod(shape, dtype=int)) for shape in density.shapes)])
-        for number in parents(problem.plan):
+        for number in problem.plan.parents:
             above[ends[number] : ends[number + 1]] = True
         for free in (~above, above, ~above, above, ~above):
             point = _climbed(density, point, np.flatnonzero(free))

@@ -41,17 +41,21 @@ __all__ = [
 # How many draws from the prior are looked at, and from how many of the best of them it is climbed.
 PRIOR_DRAWS = 400
 STARTS = 12
+# From how many it is climbed in a hierarchy.
+SETTLED = 4
 # In more dimensions than this the best optimum found is taken: to tell them apart would take too long.
 MANY = 200
 # At how many of them the user's own function is called, to see whether it is NaN.
 PLAIN_DRAWS = 50
+# And how often those of many data sets.
+PLAIN_CALLS = 10_000
 # What is less than this share of the probability of the largest mode is left aside.
 NEGLIGIBLE = 1e-6
 # What a mode must hold of that of the largest for chains to start in it.
 COMPARABLE = 1e-3
 
 PointsOf = Callable[[np.ndarray], np.ndarray]
-Settle = Callable[[Climber, list[np.ndarray]], list[np.ndarray]]
+Settle = Callable[[Any, np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,7 @@ def modes_of(
         If the density is zero or NaN at all of them; the text says which.
     """
     structure = Structure.of(problem.plan, scale) if scale.size > MANY else None
-    settle = settling(problem.plan, problem.centring, scale, structure)
+    settle = settling(problem, scale)
     points = prior_points(problem, scale.points, draws, plain=gradient)
     with explained(problem), np.errstate(all="ignore"):
         return find_modes(
@@ -175,10 +179,12 @@ def prior_points(
     """
     vectors = problem.plan.draws(draws, problem.rng(0))
     if plain:
-        problem.log_likelihood.many(vectors[:PLAIN_DRAWS])
+        analysis, calls = problem.analysis, PLAIN_DRAWS
+        if isinstance(analysis, JointAnalysis):
+            calls = min(PLAIN_DRAWS, max(2, PLAIN_CALLS // len(analysis.analyses)))
+        problem.log_likelihood.many(vectors[:calls])
     if isinstance(problem.analysis, JointAnalysis):
-        of_each, calls = problem.log_likelihood_of_each
-        vectors = np.concatenate([assembled(problem.plan, of_each, vectors, calls), vectors])
+        vectors = np.concatenate([assembled(problem, vectors), vectors])
     return points_of(vectors)
 
 
@@ -209,8 +215,8 @@ def find_modes(
     structure : Structure, optional
         Of a graph of many factors: its curvature is then taken factor by factor.
     settle : callable, optional
-        Given the climber and the maxima, it may change the density, and returns the points that take their
-        place.
+        Given the log density and the best of the points, it returns those that take the place of the maxima,
+        best first; the density may be another one then.
 
     Returns
     -------
@@ -229,18 +235,18 @@ def find_modes(
     scale = np.std(best, axis=0)
     scale = np.where(scale > 0.0, scale, 1.0)
     climber: Climber = (GradientClimber if gradient else SimplexClimber)(log_density, scale)
+    if settle is not None:
+        tops = settle(log_density, best[: 1 if many else SETTLED])
+        return [_mode(climber, point, structure) for point in tops]
     tops = []
     for climbed, point in enumerate(best[:starts], 1):
         tops.append(climber.climb(point))
         on_climb(climbed)
     if many:
-        tops = [max(tops, key=climber.value)]
-    else:
-        tops = distinct(climber, tops)
-        tops = distinct(climber, [climber.refine(point) for point in tops])
-    if settle is not None:
-        tops = settle(climber, tops)
-    return [_mode(climber, point, structure) for point in tops]
+        return [_mode(climber, max(tops, key=climber.value), structure)]
+    tops = distinct(climber, tops)
+    tops = distinct(climber, [climber.refine(point) for point in tops])
+    return [_mode(climber, point, None) for point in tops]
 
 
 def best_points(value: Callable[[np.ndarray], float], points: np.ndarray, number: int = STARTS) -> np.ndarray:

@@ -122,14 +122,14 @@ def test_centred_members_are_as_pymc_has_them():
     assert with_shares.value(point) == pytest.approx(without.value(point), rel=1e-12)
 
 
-def test_machine_code_follows_the_shares_and_the_information():
+def test_machine_code_follows_the_shares():
     plan, centring, pymc_model = made("normal")
     compiled = compile_natively(pymc_model, list(plan.names), centring)
-    density = Density(pymc_model, plan, compiled=False, centring=centring)
+    density = Density(pymc_model, plan, compiled=False)
     order = [name.removesuffix("_partly_centred__").removesuffix("_log__") for name in compiled.shape_info[0]]
     order = order[: plan.size]
-    for share, information in ((1.0, 0.0), (0.0, 0.0), (0.3, 2.0)):
-        centring.set(share=share, information=information)
+    for share in (1.0, 0.0, 0.3):
+        centring.set(share)
         (point,) = density.points(plan.draws(1, 4))
         places = [plan.names.index(name) for name in order]
         value, gradient = compiled.logp_func(point[places])
@@ -138,55 +138,13 @@ def test_machine_code_follows_the_shares_and_the_information():
         np.testing.assert_allclose(gradient, slopes[places], rtol=1e-8, atol=1e-10)
 
 
-def test_the_volume_makes_the_density_of_normal_members_that_of_their_parents():
-    # Of members with information h the density of the parents alone is known.
-    class One:
-        def __init__(self, values):
-            self.values = values
-
-    class Normal(cpm.Analysis):
-        def __init__(self, data, precision):
-            self.data, self.precision = data, precision
-
-        def log_likelihood_function(self, instance):
-            return -0.5 * np.sum(self.precision * (self.data - instance.values) ** 2)
-
-    data, precision = np.array([1.0, 2.0, 4.0]), np.array([1.0, 4.0, 0.25])
-    model = cpm.Model(One, values=cpm.Array((3,), cpm.GaussianPrior(0.0, scale())))
-    plan, analysis = make_plan(model), Normal(data, precision)
-    centring = Centring(plan)
-    pymc_model = build_model(plan, make_symbolic(plan, analysis, "trace"), centring)
-    density = Density(pymc_model, plan, compiled=False, centring=centring)
-    centring.set(share=0.0)
-    (member,) = centring.members.values()
-    member.information[...] = precision
-
-    def best(sigma):
-        strength = precision * sigma**2
-        values = data * strength / (1.0 + strength)
-        vector = np.empty(plan.size)
-        for part, value in zip(
-            plan.layout.slices, ({"values": values}.get(n, sigma) for n in plan.names), strict=True
-        ):
-            vector[part] = value
-        (point,) = density.points(vector[np.newaxis])
-        return density.value(point) - density.log_jacobian(point[np.newaxis])[0] + 3 * np.log(sigma)
-
-    def marginal(sigma):
-        variance = sigma**2 + 1.0 / precision
-        return np.sum(-0.5 * data**2 / variance - 0.5 * np.log(variance)) - 0.5 * (sigma / 2.0) ** 2
-
-    found = np.array([best(sigma) - marginal(sigma) for sigma in (0.3, 1.0, 3.0)])
-    np.testing.assert_allclose(found, found[0], rtol=1e-10)
-
-
 def test_a_copy_for_another_process_has_the_shares():
     _, centring, _ = made("normal")
     set_shares(centring, (0.1, 0.2, 0.3))
     copy = pickle.loads(pickle.dumps(centring))
     assert [float(member.share) for member in copy.members.values()] == [0.1, 0.2, 0.3]
-    copy.set(share=0.5)
-    symbol = next(iter(copy.members.values())).symbols[0]
+    copy.set(0.5)
+    symbol = next(iter(copy.members.values())).symbol
     assert float(pytensor.function([], symbol)()) == 0.5
 
 

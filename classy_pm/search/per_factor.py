@@ -8,11 +8,12 @@ import numpy as np
 
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
 from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
 from classy_pm.search.pointwise import Pointwise
-from classy_pm.search.problem import Problem
+from classy_pm.search.problem import Problem, has_matrices
 
 __all__ = ["coords_of", "factor_dim", "factor_log_likelihoods", "term_counts"]
 
@@ -88,14 +89,29 @@ def factor_log_likelihoods(
             sums = [pointwise.terms[..., start:end].sum(axis=-1) for start, end in ends]
             names, values = tuple(counts), np.stack(sums, axis=-1)
         elif symbolic is not None and symbolic.plates is not None:
-            from classy_pm.likelihood.batched import compute_output
-
-            names, values = symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
+            names, values = _by_graph(problem, symbolic, vectors)
         else:
             names, values = tuple(joint.analyses), _plainly(problem, joint, vectors)
     place = {name: number for number, name in enumerate(names)}
     values = values[..., [place[name] for name in joint.analyses]]
     return np.where(np.isnan(values), -np.inf, values)
+
+
+def _by_graph(
+    problem: Problem, symbolic: SymbolicLogLikelihood, vectors: np.ndarray
+) -> tuple[tuple[str, ...], np.ndarray]:
+    """Return the names of the data sets and their log likelihoods by the graph."""
+    from classy_pm.likelihood.batched import compute_output
+
+    assert symbolic.plates is not None
+    if not has_matrices(symbolic.inputs, symbolic.plates.each):
+        return symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
+    layout = problem.plan.layout
+    assert isinstance(layout, PlateLayout)
+    function, _, _ = problem.of_each()
+    values = np.array([function(vector) for vector in vectors.reshape(-1, vectors.shape[-1])])
+    names = tuple(name for plate in layout.plates for name in plate.names)
+    return names, values.reshape(*vectors.shape[:-1], -1)
 
 
 def _plainly(problem: Problem, joint: JointAnalysis, vectors: np.ndarray) -> np.ndarray:

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
     from classy_pm.search.factorised import Factorised
 
-__all__ = ["Draws", "Problem"]
+__all__ = ["Draws", "Problem", "has_matrices"]
 
 
 @dataclass
@@ -252,11 +252,16 @@ class Problem:
         return np.random.SeedSequence(self.seed, spawn_key=purpose)
 
 
+def has_matrices(inputs: Sequence[Any], values: Any) -> bool:
+    """Whether a graph has small matrices of many data sets: loops in Python if it is not compiled."""
+    return any(isinstance(node.op, Blockwise) for node in io_toposort(inputs, [values]))
+
+
 def _function_of(inputs: Sequence[Any], values: Any) -> Callable[..., np.ndarray]:
     """Return a function that is called some thousand times: compiled, where it is slow otherwise."""
     from classy_pm.graph.native import NATIVE
 
-    if not any(isinstance(node.op, Blockwise) for node in io_toposort(inputs, [values])):
+    if not has_matrices(inputs, values):
         return quick_function(inputs, values)
     with pytensor.config.change_flags(numba__fastmath=False):
         return pytensor.function(list(inputs), values, mode=NATIVE, on_unused_input="ignore")

@@ -68,7 +68,7 @@ def chosen(problem):
 
 
 def marginal_mode():
-    """The scatter at the mode of mean and logarithm of the scatter, the members integrated over, on a grid."""
+    """The scatter at the mode of mean and log scatter, the members integrated over, on a grid."""
     data = np.array([factor.analysis.data for factor in make_graph().factors])
     difference, variances = data[:, 0] - data[:, 1], 2.0 * SIGMAS**2
     means = np.linspace(0.0, 6.0, 601)[:, np.newaxis]

@@ -14,11 +14,11 @@ from pytensor.graph.replace import graph_replace, vectorize_graph
 from classy_pm.errors import TraceError
 from classy_pm.likelihood.joint import or_impossible
 from classy_pm.likelihood.plate_trace import Subset
-from classy_pm.likelihood.plates.merging import Merged, Signatures, merge, shapes_in
+from classy_pm.likelihood.plates.merging import Merged, Signatures, merge, renamed_paths, shapes_in
 from classy_pm.likelihood.plates.padded import padded_to
 from classy_pm.likelihood.plates.readings import Reading
 from classy_pm.likelihood.plates.variants import Slots, Variant, numbers_of
-from classy_pm.likelihood.trace import Branch, Proof, Trace, prove
+from classy_pm.likelihood.trace import Proof, Trace, prove
 from classy_pm.likelihood.trace.guard import guard
 
 __all__ = ["Batch", "group", "make_batch", "prove_batch", "spread", "subset"]
@@ -184,16 +184,7 @@ def _prove_one(batch: Batch, member: int, analysis: Any) -> Proof:
     given = {variable: pt.constant(array[member]) for variable, array in batch.inputs.items()}
     value, *fixed = graph_replace([graph.value, *conditions], given, strict=False)
     renamed = dict(zip(conditions, fixed, strict=True))
-    paths = tuple(
-        Branch(
-            path.answers,
-            path.end,
-            path.reached,
-            path.note,
-            tuple((renamed[condition], answer) for condition, answer in path.conditions),
-        )
-        for path in graph.paths
-    )
+    paths = renamed_paths(graph.paths, renamed)
     asked = tuple((renamed[condition], where) for condition, where in graph.conditions)
     of_one = Trace(value, None, None, paths, asked)
 

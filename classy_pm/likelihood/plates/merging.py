@@ -7,7 +7,7 @@ the largest is taken, and a rule of the operation says how (`rules.py`).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,7 +22,7 @@ from classy_pm.likelihood.plates.variants import Variant
 from classy_pm.likelihood.trace import Branch
 from classy_pm.likelihood.trace.guard import guard
 
-__all__ = ["Merged", "Signatures", "merge", "shapes_in"]
+__all__ = ["Merged", "Signatures", "merge", "renamed_paths", "shapes_in"]
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,20 @@ def shapes_in(variant: Variant) -> list[tuple[int, ...]]:
     return [tuple(length or 1 for length in shape) for shape in shapes]
 
 
+def renamed_paths(paths: Sequence[Branch], renamed: Mapping[Any, Any]) -> tuple[Branch, ...]:
+    """Return the paths of a trace with other variables for their conditions."""
+    return tuple(
+        Branch(
+            path.answers,
+            path.end,
+            path.reached,
+            path.note,
+            tuple((renamed[condition], answer) for condition, answer in path.conditions),
+        )
+        for path in paths
+    )
+
+
 def merge(variants: Sequence[Variant], shared: Sequence[Any]) -> Merged:
     """Put traces of one signature together.
 
@@ -133,16 +147,7 @@ def merge(variants: Sequence[Variant], shared: Sequence[Any]) -> Merged:
     if walk.makes_new_numbers:
         outputs = guard([*shared, *walk.data, *walk.tables.values], outputs)
     renamed = {old: new for (old, _), new in zip(first.conditions, conditions, strict=True)}
-    paths = tuple(
-        Branch(
-            path.answers,
-            path.end,
-            path.reached,
-            path.note,
-            tuple((renamed[condition], answer) for condition, answer in path.conditions),
-        )
-        for path in first.paths
-    )
+    paths = renamed_paths(first.paths, renamed)
     return Merged(
         value=outputs[0],
         terms=outputs[1] if first.terms is not None else None,

@@ -7,13 +7,11 @@ from typing import Literal
 
 import numpy as np
 
-from classy_pm.errors import SearchError, SettingError
-from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.errors import SearchError
 from classy_pm.search.approximation import Approximation, Found
 from classy_pm.search.bound import Bound, noise_by_factor, noise_of
-from classy_pm.search.factorised import Factorised
 from classy_pm.search.gradient import require_gradient
-from classy_pm.search.minibatch import Minibatches, raise_by_minibatches
+from classy_pm.search.minibatch import Minibatches, raise_by_minibatches, require_data_sets
 from classy_pm.search.normals import NormalMixture
 from classy_pm.search.population_start import population_start
 from classy_pm.search.problem import Problem
@@ -98,9 +96,9 @@ class ADVI(Approximation):
         density = problem.density
         self._require_room(problem)
         compiled(problem, density)
-        factorised = problem.factorised
         if self.minibatch is not None:
-            return self._by_minibatches(problem, factorised)
+            return self._by_minibatches(problem, self.minibatch)
+        factorised = problem.factorised
         notices, whole, full = [], True, self.method == "fullrank_advi"
         number = max(self.noise_draws, DRAWS_PER_PARAMETER * density.size if full else 0)
         if factorised is None:
@@ -157,8 +155,8 @@ class ADVI(Approximation):
         )
 
     def _require_room(self, problem: Problem) -> None:
-        """Refuse what no memory holds, and minibatches of what has no data sets."""
-        size, analysis = problem.density.size, problem.analysis
+        """Refuse what no memory holds."""
+        size = problem.density.size
         if self.method == "fullrank_advi" and size > LARGEST_FULL:
             raise SearchError(
                 f"The covariances of {size} parameters are {size * (size + 1) // 2} numbers, each of which "
@@ -166,33 +164,11 @@ class ADVI(Approximation):
                 f"be fitted; this is done for at most {LARGEST_FULL} parameters.",
                 cure='Use method="advi", which has variances alone, or NUTS.',
             )
-        if self.minibatch is None:
-            return
-        if not isinstance(analysis, JointAnalysis):
-            raise SettingError(
-                f"minibatch={self.minibatch} is a number of data sets, and this fit has one.",
-                cure="Leave it out, or make a FactorGraphModel of data sets.",
-            )
-        if self.minibatch >= len(analysis.analyses):
-            raise SettingError(
-                f"minibatch={self.minibatch} is not less than the {len(analysis.analyses)} data sets of "
-                f"the graph.",
-                cure="Leave it out: all of them are then looked at in each step.",
-            )
 
-    def _by_minibatches(self, problem: Problem, factorised: Factorised | None) -> Found:
-        assert self.minibatch is not None
-        if factorised is None:
-            raise SearchError(
-                f"minibatch={self.minibatch} needs data sets that have nothing to do with each other, "
-                f"given what "
-                "they share. Assertions, parameters of one data set that another's depend on, "
-                "or a likelihood "
-                "that is not traced, forbid it.",
-                cure="Leave minibatch out.",
-            )
+    def _by_minibatches(self, problem: Problem, size: int) -> Found:
+        factorised = require_data_sets(problem, size)
         with problem.report.stage("compiling the log density of a minibatch"):
-            batches = Minibatches(problem, factorised, self.minibatch)
+            batches = Minibatches(problem, factorised, size)
         with problem.report.stage("finding where to start"):
             origin, scale = population_start(problem, factorised)
         with problem.report.stage("raising the evidence bound", total=self.max_iterations) as stage:

@@ -8,18 +8,19 @@ is right without that factor, and they are moved in the steps that look at it: H
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy import special
 
-from classy_pm.errors import TraceError
+from classy_pm.errors import SearchError, SettingError, TraceError
+from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.search.factorised import Factorised
 from classy_pm.search.problem import Problem
 
-__all__ = ["Minibatches", "Raised", "raise_by_minibatches"]
+__all__ = ["Minibatches", "Raised", "Strata", "raise_by_minibatches", "require_data_sets"]
 
 # Adam's: Kingma and Ba (2015), arXiv:1412.6980.
 FIRST, SECOND, SMALL = 0.9, 0.99, 1e-8
@@ -33,6 +34,100 @@ PASSES, STEADY, STEADY_SHARED = 10, 2.0, 0.15
 GOLDEN = 0.6180339887498949
 # How well the log likelihoods of some data sets agree with those among all.
 TOLERANCE = 1e-8
+
+
+def require_data_sets(problem: Problem, minibatch: int) -> Factorised:
+    """Return the parts of a problem's density, of whose data sets some are to be looked at.
+
+    Raises
+    ------
+    SettingError
+        If there are no more data sets than these.
+    SearchError
+        If they cannot be looked at one by one.
+    """
+    analysis = problem.analysis
+    if not isinstance(analysis, JointAnalysis):
+        raise SettingError(
+            f"minibatch={minibatch} is a number of data sets, and this fit has one.",
+            cure="Leave it out, or make a FactorGraphModel of data sets.",
+        )
+    if minibatch >= len(analysis.analyses):
+        raise SettingError(
+            f"minibatch={minibatch} is not less than the {len(analysis.analyses)} data sets of the graph.",
+            cure="Leave it out: all of them are then looked at in each step.",
+        )
+    if problem.factorised is None:
+        raise SearchError(
+            f"minibatch={minibatch} needs data sets that have nothing to do with each other, given what they "
+            "share. Assertions, parameters of one data set that another's depend on, or a likelihood that is "
+            "not traced, forbid it.",
+            cure="Leave minibatch out.",
+        )
+    return problem.factorised
+
+
+class Strata:
+    """Data sets of one form each, of which some stand for all.
+
+    Parameters
+    ----------
+    problem : Problem
+    factorised : Factorised
+    size : int
+        How many data sets in all, about: of each form that data have at least one.
+
+    Attributes
+    ----------
+    members : list of numpy.ndarray of int
+        Which factors each stratum has, by their places in `factorised.names`.
+    counts : list of int
+        How many of each are taken.
+    weights : list of float
+        For how many each of these stands.
+    """
+
+    def __init__(self, problem: Problem, factorised: Factorised, size: int) -> None:
+        plates = problem.symbolic.plates
+        assert plates is not None
+        self._problem, self._subsets = problem, plates.subsets
+        ends = np.cumsum([len(subset.places) for subset in plates.subsets])[:-1]
+        self.members = np.split(factorised.order, ends)
+        total = len(factorised.names)
+        self.counts = [max(1, round(size * len(stratum) / total)) for stratum in self.members]
+        self.weights = [len(s) / count for s, count in zip(self.members, self.counts, strict=True)]
+
+    def log_densities(self, chosen: Sequence[Any]) -> tuple[list[Any], Any, Any]:
+        """Return graphs of the model's values for the data sets chosen of each stratum.
+
+        Returns
+        -------
+        each : list of TensorVariable
+            Their log likelihoods, stratum by stratum.
+        prior, likelihood : TensorVariable
+            The log prior of all parameters, and the estimate of the log likelihood of all data sets.
+        """
+        import pytensor.tensor as pt
+        from pytensor.graph.replace import graph_replace
+
+        problem, model = self._problem, self._problem.pymc_model
+        inputs = dict(zip(problem.symbolic.inputs, [model[name] for name in problem.plan.names], strict=True))
+        values = [subset.of(index) for subset, index in zip(self._subsets, chosen, strict=True)]
+        values = model.replace_rvs_by_values(graph_replace(values, inputs, strict=False))
+        likelihood = sum(weight * pt.sum(value) for weight, value in zip(self.weights, values, strict=True))
+        return values, model.logp(model.free_RVs), likelihood
+
+    def estimate(self, rng: np.random.Generator) -> Callable[[np.ndarray], float]:
+        """Return the log density of a point by some data sets, picked at random once."""
+        import pytensor.tensor as pt
+
+        chosen = [
+            pt.constant(np.sort(rng.choice(len(members), count, replace=False)))
+            for members, count in zip(self.members, self.counts, strict=True)
+        ]
+        _, prior, likelihood = self.log_densities(chosen)
+        function = self._problem.density.function_of([prior + likelihood])
+        return lambda point: float(function(point)[0])
 
 
 class Minibatches:
@@ -53,25 +148,13 @@ class Minibatches:
 
     def __init__(self, problem: Problem, factorised: Factorised, size: int) -> None:
         import pytensor.tensor as pt
-        from pytensor.graph.replace import graph_replace
 
         self.factorised = factorised
-        plates = problem.symbolic.plates
-        assert plates is not None
-        subsets, total = plates.subsets, len(factorised.names)
-        ends = np.cumsum([len(subset.places) for subset in subsets])[:-1]
+        strata = Strata(problem, factorised, size)
         #: Which factors each stratum has, by their places in `factorised.names`.
-        self.strata = np.split(factorised.order, ends)
-        self.counts = [max(1, round(size * len(stratum) / total)) for stratum in self.strata]
-        self.weights = [len(s) / count for s, count in zip(self.strata, self.counts, strict=True)]
+        self.strata, self.counts, self.weights = strata.members, strata.counts, strata.weights
         chosen = [pt.tensor(dtype="int64", shape=(count,)) for count in self.counts]
-        model = problem.pymc_model
-        inputs = dict(zip(problem.symbolic.inputs, [model[name] for name in problem.plan.names], strict=True))
-        values = [subset.of(index) for subset, index in zip(subsets, chosen, strict=True)]
-        values = graph_replace(values, inputs, strict=False)
-        values = model.replace_rvs_by_values(values)
-        likelihood = sum(weight * pt.sum(value) for weight, value in zip(self.weights, values, strict=True))
-        prior = model.logp(model.free_RVs)
+        values, prior, likelihood = strata.log_densities(chosen)
         self._function = problem.density.gradients_of(values, [prior, likelihood], chosen)
         self._check(problem)
 

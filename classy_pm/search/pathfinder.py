@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -14,6 +14,7 @@ from classy_pm.errors import SearchError
 from classy_pm.search.approximation import Approximation, Found
 from classy_pm.search.climb import MAX_ITERATIONS, WithGradient, upside_down
 from classy_pm.search.gradient import require_gradient
+from classy_pm.search.minibatch import Strata, require_data_sets
 from classy_pm.search.normals import LowRank, NormalMixture, log_normal, scaled
 from classy_pm.search.problem import Problem
 from classy_pm.search.settings import positive
@@ -25,6 +26,8 @@ __all__ = ["Pathfinder"]
 HISTORY = 6
 # The random stream of the first path.
 PATH = 2000
+# And that by which data sets are picked.
+PICKING = 3000
 
 
 class Pathfinder(Approximation):
@@ -38,6 +41,9 @@ class Pathfinder(Approximation):
         How many paths; they start at the best of many draws from the prior.
     elbo_draws : int
         How many draws each approximation along a path is judged by.
+    minibatch : int, optional
+        For a graph of many factors: by about how many data sets each approximation is judged, the same ones
+        along a path; the paths themselves are climbed with all of them, and their best ones compared.
     importance_resampling : {"psis", "none"}
         "psis" weighs each draw by the ratio of posterior to approximation, the largest weights smoothed.
         `result.samples` have these weights; the posterior in `result.idata` is of draws of equal weight,
@@ -49,6 +55,8 @@ class Pathfinder(Approximation):
     ------
     SearchError
         If the likelihood has no gradient, or if no path leads anywhere.
+    SettingError
+        If `minibatch` is given for a model of one data set, or is not less than their number.
 
     Notes
     -----
@@ -71,15 +79,22 @@ class Pathfinder(Approximation):
 
     paths: int = 8
     elbo_draws: int = 10
+    minibatch: int | None = None
 
     def _faults(self) -> Iterator[tuple[str, str]]:
         yield from super()._faults()
         yield from positive(self, "paths", "elbo_draws")
+        if self.minibatch is not None:
+            yield from positive(self, "minibatch")
 
     def _approximate(self, problem: Problem) -> Found:
         require_gradient(problem, "Pathfinder")
         density = problem.density
         compiled(problem, density)
+        value: Callable[[np.ndarray], float] = density.value
+        if self.minibatch is not None:
+            strata = Strata(problem, require_data_sets(problem, self.minibatch), self.minibatch)
+            value = strata.estimate(problem.rng(PICKING))
         with (
             problem.report.stage(f"following {self.paths} paths", total=self.paths) as stage,
             explained(problem),
@@ -88,7 +103,9 @@ class Pathfinder(Approximation):
             starts = best_points(lambda point: density(point)[0], points, self.paths)
             found: list[_Normal] = []
             for index, start in enumerate(starts):
-                best = _best_along(density, start, self.elbo_draws, problem.rng(PATH + index))
+                best = _best_along(density, value, start, self.elbo_draws, problem.rng(PATH + index))
+                if best is not None and self.minibatch is not None:
+                    best = best.judged_by(density.value, problem.rng(PATH + index), self.elbo_draws)
                 found += [best] if best is not None else []
                 stage.update(index + 1)
         if not found:
@@ -116,17 +133,35 @@ class _Normal:
     mean: np.ndarray
     factor: LowRank
 
+    def judged_by(
+        self, value: Callable[[np.ndarray], float], rng: np.random.Generator, draws: int
+    ) -> _Normal:
+        """Return the same with its bound by another log density."""
+        standard = rng.standard_normal((draws, self.mean.size))
+        return replace(self, elbo=_bound(value, self.mean, self.factor, standard))
+
+
+def _bound(
+    value: Callable[[np.ndarray], float], mean: np.ndarray, factor: LowRank, standard: np.ndarray
+) -> float:
+    """Return a lower bound of the log evidence by standard normal draws, shape (draws, size)."""
+    values = np.array([value(point) for point in mean + scaled(factor, standard)])
+    return float(np.mean(values - log_normal(standard, factor)))
+
 
 def _best_along(
-    log_density: WithGradient, start: np.ndarray, draws: int, rng: np.random.Generator
+    log_density: WithGradient,
+    value: Callable[[np.ndarray], float],
+    start: np.ndarray,
+    draws: int,
+    rng: np.random.Generator,
 ) -> _Normal | None:
     """Return the normal density with the highest bound along the way up, or None."""
     # All are judged by the same draws, so that their differences are not noise.
     standard = rng.standard_normal((draws, start.size))
     found = None
     for mean, factor in _normals_along(log_density, _way_up(log_density, start)):
-        values = np.array([log_density(point)[0] for point in mean + scaled(factor, standard)])
-        elbo = float(np.mean(values - log_normal(standard, factor)))
+        elbo = _bound(value, mean, factor, standard)
         if np.isfinite(elbo) and (found is None or elbo > found.elbo):
             found = _Normal(elbo, mean, factor)
     return found

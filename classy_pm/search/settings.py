@@ -30,9 +30,6 @@ _CALLED_ELSEWHERE = {
     "n_cores": "write number_of_cores=",
     "cores": "write number_of_cores=",
     "silence": "write progress=False",
-    "minibatch": "only ADVI(minibatch=...) looks at a part of the data sets in each step. "
-    "A climb needs all of "
-    "them at each point, and so does the comparison of two points on its way",
 }
 
 

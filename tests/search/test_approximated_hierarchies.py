@@ -174,12 +174,13 @@ def run(search, problem):
     return search._run(problem)
 
 
-@pytest.mark.parametrize("name", ["ADVI", "minibatch", "Pathfinder"])
+@pytest.mark.parametrize("name", ["ADVI", "minibatch", "Pathfinder", "Pathfinder by minibatches"])
 def test_a_population_of_strong_data_is_that_of_quadrature_with_its_evidence(name, problem):
     search = {
         "ADVI": cpm.ADVI(random_seed=1),
         "minibatch": cpm.ADVI(minibatch=6, random_seed=1),
         "Pathfinder": cpm.Pathfinder(random_seed=1, paths=2),
+        "Pathfinder by minibatches": cpm.Pathfinder(minibatch=6, random_seed=1, paths=2),
     }[name]
     found = run(search, problem)
     expected, log_evidence = by_quadrature(STRONG, NOISES)
@@ -266,8 +267,8 @@ def test_minibatches_are_of_data_sets_and_fewer_than_all():
         cpm.ADVI(minibatch=4, method="fullrank_advi")
     with pytest.raises(SettingError, match="not above zero"):
         cpm.ADVI(minibatch=0)
-    with pytest.raises(SettingError, match=r"only ADVI\(minibatch=...\)"):
-        cpm.Pathfinder(minibatch=4)
+    with pytest.raises(SettingError, match="not less than the 24 data sets"):
+        cpm.Pathfinder(minibatch=30).fit(graph)
     with pytest.raises(SearchError, match="needs a gradient"):
         cpm.ADVI(minibatch=4, likelihood="blackbox").fit(graph)
 

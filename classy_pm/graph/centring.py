@@ -181,8 +181,8 @@ class Centring:
     ----------
     members : dict of str to Member
     wanted : dict of str to float or None
-    settled : bool
-        Whether the shares have been chosen.
+    modes : numpy.ndarray, shape (number, plan.size), optional
+        The modes at which the shares were chosen, the highest first.
     settings : numpy.ndarray
         The shares of all, which are views of it.
     """
@@ -190,7 +190,7 @@ class Centring:
     def __init__(self, plan: Plan, wanted: Mapping[str, float | None] | None = None) -> None:
         self._plan = plan
         self.wanted = dict(wanted or {})
-        self.settled = False
+        self.modes: np.ndarray | None = None
         found = [
             (place, make) for place, prior in plan.dependent if (make := _transform_of(prior)) is not None
         ]
@@ -207,7 +207,7 @@ class Centring:
 
     def __reduce__(self) -> Any:
         # What is a view of the settings has to be one in another process.
-        return _restored, (self._plan, self.wanted, self.settled, self.settings)
+        return _restored, (self._plan, self.wanted, self.modes, self.settings)
 
     def transform_of(self, name: str) -> PartlyCentred | None:
         """Return the transform of a parameter, None if it has no parent."""
@@ -223,34 +223,49 @@ class Centring:
             start += size
         return found
 
+    def freeze(self) -> None:
+        """Make the shares constants of the models that are built from now on."""
+        for member in self.members.values():
+            member.transform.share = pt.constant(member.share.copy())
+
     def set(self, share: float) -> None:
         """Give all members the same share."""
         self.settings[...] = share
 
 
-def _restored(plan: Plan, wanted: dict[str, float | None], settled: bool, settings: np.ndarray) -> Centring:
+def _restored(
+    plan: Plan, wanted: dict[str, float | None], modes: np.ndarray | None, settings: np.ndarray
+) -> Centring:
     made = Centring(plan, wanted)
-    made.settled = settled
+    made.modes = modes
     made.settings[...] = settings
     return made
 
 
 def _transform_of(prior: AbstractPrior) -> Any:
     """Return what makes the transform of a prior for a share, None if it has no parent to be centred on."""
-    dependent: Sequence[str] = [name for name, _ in prior.inputs()]
+    # PyMC's own distributions have PyMC's names for the same arguments.
+    normal = ("mean", "mu", "sigma")
     of_parent = {
-        "Normal": ("mean", "sigma"),
-        "StudentT": ("mean", "sigma"),
-        "LogNormal": ("mean", "sigma"),
-        "TruncatedNormal": ("mean", "sigma"),
+        "Normal": normal,
+        "StudentT": normal,
+        "LogNormal": normal,
+        "TruncatedNormal": normal,
         "HalfNormal": ("sigma",),
         "Gamma": ("beta",),
     }.get(prior.pymc_name or "", ())
-    if not any(name in dependent for name in of_parent):
+    dependent = [name for name, _ in prior.inputs()]
+    if not any(name in dependent for name in of_parent) or of_parent[-1] not in prior.arguments:
         return None
     if prior.pymc_name == "TruncatedNormal":
-        limits = [prior.arguments[name] for name in ("lower_limit", "upper_limit")]
-        given = [not (isinstance(limit, float) and np.isinf(limit)) for limit in limits]
+        limits: Sequence[Any] = [
+            prior.arguments.get(ours, prior.arguments.get(theirs, infinite))
+            for ours, theirs, infinite in (
+                ("lower_limit", "lower", -np.inf),
+                ("upper_limit", "upper", np.inf),
+            )
+        ]
+        given = [not (isinstance(limit, (int, float)) and np.isinf(limit)) for limit in limits]
         if all(given):
             return None
         return lambda share: PartlyCentredWithin(share, 1 if given[0] else -1)

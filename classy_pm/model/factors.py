@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any, override
@@ -38,7 +39,7 @@ class AnalysisFactor:
         if isinstance(analysis, Node) or not hasattr(analysis, "log_likelihood_function"):
             raise ModelError(f"{analysis!r} is not an analysis.", cure=FACTOR)
         if name is not None:
-            check_name(name)
+            _check_factor_name(name)
         self.prior_model = prior_model
         self.analysis = analysis
         self.name = name
@@ -46,6 +47,20 @@ class AnalysisFactor:
     def __repr__(self) -> str:
         name = "" if self.name is None else f", name={self.name!r}"
         return f"AnalysisFactor({self.prior_model!r}, {type(self.analysis).__name__}(){name})"
+
+
+def _check_factor_name(name: Any) -> None:
+    """Refuse a name of a data set that cannot be one of a part of the model."""
+    if not isinstance(name, str):
+        raise ModelError(f"name={name!r} of a factor is not a text.", cure=f'Write name="object_{name}".')
+    try:
+        check_name(name)
+    except ModelError as error:
+        made = re.sub(r"\W", "_", name)
+        made = made if made.isidentifier() else f"object_{made}"
+        raise ModelError(
+            f"name={name!r} of a factor: {error.message}", cure=f'Write name="{made}".'
+        ) from error
 
 
 class HierarchicalFactor:
@@ -124,6 +139,10 @@ class FactorGraphModel(Collection):
     """
 
     def __init__(self, *factors: AnalysisFactor | HierarchicalFactor) -> None:
+        if len(factors) == 1 and isinstance(factors[0], (list, tuple)):
+            raise ModelError(
+                "The factors were given as one list.", cure="Write FactorGraphModel(*factors), with the star."
+            )
         for factor in factors:
             if not isinstance(factor, (AnalysisFactor, HierarchicalFactor)):
                 raise ModelError(f"{factor!r} is not a factor.", cure=FACTOR)

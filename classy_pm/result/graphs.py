@@ -75,6 +75,9 @@ class GraphResult(Result):
         assert isinstance(layout, PlateLayout)
         return layout
 
+    def __contains__(self, name: object) -> bool:
+        return name in self.factor_names
+
     def __getitem__(self, which: str | int) -> Result:
         name = self._name_of(which)
         one = OneFactor.of(self._layout, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -77,6 +77,8 @@ class ADVI(Approximation):
     >>> ADVI(method="fullrank_advi", random_seed=1)
     ADVI(random_seed=1, method='fullrank_advi')
     """
+
+    _added_later: ClassVar[dict[str, Any]] = {"minibatch": None}
 
     method: Literal["advi", "fullrank_advi"] = "advi"
     noise_draws: int = 100

@@ -64,27 +64,21 @@ class Structure:
 
         In a model that is no graph of factors all that nothing is drawn from is one factor.
         """
-        layout, every = plan.layout, np.arange(scale.size)
-        if isinstance(layout, PlateLayout):
-            own = [
-                np.concatenate(columns, axis=1)
-                for plate in layout.plates
-                if (
-                    columns := [
-                        every[scale.places[parameter.name]].reshape(len(plate.names), -1)
-                        for parameter in plan.parameters
-                        if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
-                    ]
-                )
+        layout, every, own = plan.layout, np.arange(scale.size), []
+        for plate in layout.plates if isinstance(layout, PlateLayout) else ():
+            columns = [
+                every[scale.places[parameter.name]].reshape(len(plate.names), -1)
+                for parameter in plan.parameters
+                if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
             ]
-        else:
-            upstream = plan.parents
+            own += [np.concatenate(columns, axis=1)] if columns else []
+        if not own and plan.parents:
             members = [
                 every[scale.places[parameter.name]]
                 for number, parameter in enumerate(plan.parameters)
-                if number not in upstream
+                if number not in plan.parents
             ]
-            own = [np.concatenate(members)[np.newaxis]] if upstream and members else []
+            own = [np.concatenate(members)[np.newaxis]] if members else []
             if own and own[0].size > LARGEST:
                 return None
         if not own:
@@ -183,7 +177,7 @@ class Arrowhead:
         """
         found = np.full(size, np.nan)
         of_shared = np.diag(self.schur())
-        found[self.structure.shared] = 1.0 / np.where(of_shared > 0.0, of_shared, np.inf)
+        found[self.structure.shared] = np.where(of_shared > 0.0, 1.0 / np.abs(of_shared), np.inf)
         for block, places in zip(self.blocks, self.structure.own, strict=True):
             found[places] = np.sum(roots(block) ** 2, axis=2)
         return found

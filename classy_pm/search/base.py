@@ -107,6 +107,9 @@ class Search(Settings):
         "visualize_interval",
     )
 
+    # Settings that were added later, with the values of before: a fit with these keeps its identity.
+    _added_later: ClassVar[dict[str, Any]] = {}
+
     _kind: ClassVar[Kind] = "chains"
 
     name: str = ""
@@ -293,6 +296,7 @@ class Search(Settings):
             name: value.resolved(plan) if hasattr(value, "resolved") else value
             for name, value in self.settings.items()
             if name not in self._not_identity
+            and not (name in self._added_later and value == self._added_later[name])
         }
 
     def _fit(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import sparse
 
 from classy_pm.errors import Faults, SettingError, did_you_mean
 from classy_pm.graph.centring import Centring
@@ -83,15 +84,17 @@ def settling(problem: Problem, scale: Scale) -> Settling | None:
     Until then members are offsets.
     """
     centring = problem.centring
-    if centring is None or centring.settled:
+    if centring is None:
         return None
     structure = Structure.of(problem.plan, scale)
     if structure is None:
+        # Of offsets the joint density has a maximum at least.
         for name, member in centring.members.items():
             wanted = centring.wanted.get(name)
-            member.share[...] = 1.0 if wanted is None else wanted
+            member.share[...] = 0.0 if wanted is None else wanted
         return None
-    centring.set(0.0)
+    if centring.modes is None:
+        centring.set(0.0)
     return Settling(problem.plan, centring, scale, structure)
 
 
@@ -117,15 +120,30 @@ class Settling:
         starts : numpy.ndarray, shape (number, size)
             The best first.
         """
+        if self.centring.modes is not None:
+            return list(self.scale.points(self.centring.modes))
         climber = MarginalClimber(log_density, self.structure)
         tops = [climber.climb(start) for start in starts]
         tops.sort(key=climber.value, reverse=True)
         curvature = self.structure.curvature(climber.gradient, tops[0])
         scatter, _ = curvature.root()
         tops = _apart(tops, np.sqrt(np.asarray(scatter.multiply(scatter).sum(axis=1)).ravel()))
-        vectors = self.scale.vectors(np.array(tops))
+        self.centring.modes = self.scale.vectors(np.array(tops))
         self._choose(tops[0], curvature.variances(self.scale.size))
-        return list(self.scale.points(vectors))
+        return list(self.scale.points(self.centring.modes))
+
+    def no_wider(self, scatter: Any, widest: np.ndarray) -> Any:
+        """Return a mode's scatter, shortened where what is shared would be spread wider than by its prior.
+
+        Along a parent's scale the density of members and parents together hardly falls off, with few members.
+        """
+        shared = self.structure.shared
+        rows = scatter[shared]
+        rows = rows.toarray() if sparse.issparse(rows) else rows
+        too_wide = np.max(np.abs(rows) / widest[shared, np.newaxis], axis=0, initial=1.0)
+        if sparse.issparse(scatter):
+            return sparse.csr_array(scatter.multiply(1.0 / too_wide[np.newaxis]))
+        return scatter / too_wide
 
     def _choose(self, point: np.ndarray, variances: np.ndarray) -> None:
         """Set the shares by what the data say of each member at a point."""
@@ -136,7 +154,6 @@ class Settling:
             strength = np.maximum(precision / member.sharpness(value_of) - 1.0, 0.0)
             wanted = self.centring.wanted.get(name)
             member.share[...] = _shares(strength) if wanted is None else wanted
-        self.centring.settled = True
 
 
 def _apart(tops: list[np.ndarray], widths: np.ndarray) -> list[np.ndarray]:

@@ -160,28 +160,37 @@ class NutpieScale:
 
 def compile_model(problem: Problem) -> Any:
     """Compile the log density and its gradient for nutpie; the user's own gradient is checked first."""
+    from classy_pm.graph.native import Unsupported
     from classy_pm.search.nutpie_native import compile_by_nutpie, compile_natively
 
-    model = problem.pymc_model
+    names = list(problem.plan.names)
     check_own_gradient_at_prior(problem)
-    with problem.report.stage("compiling the log density and its gradient"):
-        if problem.symbolic.kind == "jax":
-            from classy_pm.search.nutpie_jax import compile_by_jax
+    if problem.symbolic.kind == "jax":
+        from classy_pm.search.nutpie_jax import compile_by_jax
 
-            _settle(problem)
-            return compile_by_jax(model, list(problem.plan.names))
-        compiled = compile_natively(model, list(problem.plan.names), problem.centring)
-        if not _is_right(problem, compiled):
+        _settle(problem)
+        with problem.report.stage("compiling the log density and its gradient"):
+            return compile_by_jax(problem.pymc_model, names)
+    with problem.report.stage("compiling the log density and its gradient"):
+        try:
+            compiled = compile_natively(problem.pymc_model, names, problem.centring)
+            if _is_right(problem, compiled):
+                return compiled
             problem.report.say("The machine code does not give the density: PyTensor compiles it instead.")
-            _settle(problem)
-            compiled = compile_by_nutpie(model, list(problem.plan.names))
-    return compiled
+        except Unsupported:
+            pass
+    _settle(problem)
+    with problem.report.stage("compiling the log density and its gradient"):
+        return compile_by_nutpie(problem.pymc_model, names)
 
 
 def _settle(problem: Problem) -> None:
     """Have the shares of the centring chosen, before they become part of what is compiled."""
-    if problem.centring is not None:
+    if problem.centring is not None and problem.centring.members:
         modes_of(problem, compiled_density(problem, problem.density), problem.density)
+        problem.centring.freeze()
+        for made in ("pymc_model", "density", "factorised"):
+            vars(problem).pop(made, None)
 
 
 def _is_right(problem: Problem, compiled: Any) -> bool:

@@ -22,7 +22,7 @@ from pytensor.graph import clone_replace, rewrite_graph
 from pytensor.scalar.basic import autocast_float_as
 
 from classy_pm.graph.centring import Centring
-from classy_pm.graph.native import Unsupported, c_function, rewritten
+from classy_pm.graph.native import c_function, rewritten
 
 __all__ = ["compile_by_nutpie", "compile_natively"]
 
@@ -46,15 +46,13 @@ def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring |
     nutpie.compile_pymc.CompiledPyMCModel
         Its `logp_func` gives the log density and its gradient at a point, -inf where an exception is raised.
 
-    Notes
-    -----
-    A model with a shape that is not known is compiled by nutpie itself.
+    Raises
+    ------
+    Unsupported
+        If a shape is not known.
     """
-    try:
-        with _undisturbed():
-            return _compile(model, names, centring)
-    except Unsupported:
-        return compile_by_nutpie(model, names)
+    with _undisturbed():
+        return _compile(model, names, centring)
 
 
 @contextmanager

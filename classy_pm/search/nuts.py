@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -71,6 +71,8 @@ class NUTS(Search):
     >>> NUTS(draws=500, tune=500, chains=2, random_seed=1)
     NUTS(random_seed=1, draws=500, tune=500, chains=2)
     """
+
+    _added_later: ClassVar[dict[str, Any]] = {"centring": "auto"}
 
     draws: int = 1000
     tune: int = 1000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from scipy import optimize
@@ -76,6 +76,8 @@ class Pathfinder(Approximation):
     >>> Pathfinder(paths=4, random_seed=1)
     Pathfinder(random_seed=1, paths=4)
     """
+
+    _added_later: ClassVar[dict[str, Any]] = {"minibatch": None}
 
     paths: int = 8
     elbo_draws: int = 10

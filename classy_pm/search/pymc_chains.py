@@ -11,6 +11,7 @@ import numpy as np
 
 from classy_pm.likelihood.faults import raising_faults
 from classy_pm.search.base import Search
+from classy_pm.search.centring import recorded
 from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
 from classy_pm.search.modes import several_modes
@@ -66,7 +67,10 @@ def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: st
     return Draws(
         vectors,
         stats={ours: found[theirs] for theirs, ours in runner.stats.items() if theirs in found},
-        attributes={"modes": [mode.log_density for mode in modes]},
+        attributes={
+            "modes": [mode.log_density for mode in modes],
+            **({} if problem.centring is None else {"centring": recorded(problem.centring)}),
+        },
         notices=several_modes(problem, modes, vectors),
     )
 

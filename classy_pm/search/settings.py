@@ -177,5 +177,10 @@ def _fits(value: Any, hint: Any) -> bool:
 def _in_words(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Literal:
         return f"one of {', '.join(repr(choice) for choice in typing.get_args(hint))}"
-    names = [getattr(choice, "__name__", str(choice)) for choice in typing.get_args(hint) or (hint,)]
+    if typing.get_origin(hint) is dict:
+        return "a dict"
+    choices = typing.get_args(hint)
+    if any(typing.get_origin(choice) is typing.Literal for choice in choices):
+        return ", or ".join(_in_words(choice) for choice in choices)
+    names = [getattr(choice, "__name__", str(choice)) for choice in choices or (hint,)]
     return " or ".join("None" if name == "NoneType" else name for name in names)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from classy_pm.errors import SearchError
 from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.search.arrowhead import Scale, Structure, condition_of_correlation, log_determinant
 from classy_pm.search.assembled import assembled
-from classy_pm.search.centring import settling
+from classy_pm.search.centring import Settling, settling
 from classy_pm.search.climb import Climber, GradientClimber, SimplexClimber, distinct, root
 from classy_pm.search.own_gradient import check_own_gradient_at_prior
 
@@ -55,7 +55,6 @@ NEGLIGIBLE = 1e-6
 COMPARABLE = 1e-3
 
 PointsOf = Callable[[np.ndarray], np.ndarray]
-Settle = Callable[[Any, np.ndarray], list[np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -196,7 +195,7 @@ def find_modes(
     starts: int = STARTS,
     on_climb: Callable[[int], None] = lambda climbed: None,
     structure: Structure | None = None,
-    settle: Settle | None = None,
+    settle: Settling | None = None,
 ) -> list[Mode]:
     """Climb from the best of many points to the local maxima.
 
@@ -214,9 +213,8 @@ def find_modes(
         Told from how many it was climbed.
     structure : Structure, optional
         Of a graph of many factors: its curvature is then taken factor by factor.
-    settle : callable, optional
-        Given the log density and the best of the points, it returns those that take the place of the maxima,
-        best first; the density may be another one then.
+    settle : Settling, optional
+        Of a hierarchy: finds the modes of what is shared instead.
 
     Returns
     -------
@@ -237,7 +235,9 @@ def find_modes(
     climber: Climber = (GradientClimber if gradient else SimplexClimber)(log_density, scale)
     if settle is not None:
         tops = settle(log_density, best[: 1 if many else SETTLED])
-        return [_mode(climber, point, structure) for point in tops]
+        modes = [_mode(climber, point, structure) for point in tops]
+        widest = np.std(points, axis=0)
+        return [replace(mode, scatter=settle.no_wider(mode.scatter, widest)) for mode in modes]
     tops = []
     for climbed, point in enumerate(best[:starts], 1):
         tops.append(climber.climb(point))

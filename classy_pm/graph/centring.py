@@ -12,9 +12,9 @@ Proceedings of Machine Learning Research 119, 3648.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, override
+from typing import Any, NamedTuple, override
 
 import numpy as np
 import pytensor
@@ -141,8 +141,6 @@ class Member:
     Attributes
     ----------
     name : str
-    place : int
-        Which of the plan's parameters it is.
     prior : AbstractPrior
     transform : PartlyCentred
     share : numpy.ndarray, of the parameter's shape
@@ -152,7 +150,6 @@ class Member:
     """
 
     name: str
-    place: int
     prior: AbstractPrior
     transform: PartlyCentred
     share: np.ndarray
@@ -160,12 +157,7 @@ class Member:
 
     def sharpness(self, value_of: Any) -> Any:
         """Return the curvature of the parent's log density along the offsets, its mean over the parent."""
-        arguments = self.prior.evaluated_arguments(value_of)
-        if self.prior.pymc_name == "StudentT":
-            return (arguments["nu"] + 1.0) / (arguments["nu"] + 3.0)
-        if self.prior.pymc_name == "Gamma":
-            return arguments["alpha"]
-        return 2.0 if self.prior.pymc_name == "HalfNormal" else 1.0
+        return _PARENTS[self.prior.pymc_name or ""].sharpness(self.prior.evaluated_arguments(value_of))
 
 
 class Centring:
@@ -174,22 +166,21 @@ class Centring:
     Parameters
     ----------
     plan : Plan
-    wanted : mapping of str to float or None, optional
-        The shares of parameters that a user has given; the others are to be chosen.
 
     Attributes
     ----------
     members : dict of str to Member
-    wanted : dict of str to float or None
+    wanted : dict of str to float
+        The shares of parameters that a user has given; of the others None, and they are to be chosen.
     modes : numpy.ndarray, shape (number, plan.size), optional
         The modes at which the shares were chosen, the highest first.
     settings : numpy.ndarray
         The shares of all, which are views of it.
     """
 
-    def __init__(self, plan: Plan, wanted: Mapping[str, float | None] | None = None) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self.wanted = dict(wanted or {})
+        self.wanted: dict[str, float | None] = {}
         self.modes: np.ndarray | None = None
         found = [
             (place, make) for place, prior in plan.dependent if (make := _transform_of(prior)) is not None
@@ -202,7 +193,7 @@ class Centring:
             share = self.settings[end - size : end].reshape(parameter.shape)
             symbol = pytensor.shared(share, name=f"{parameter.name}::share", shape=share.shape, borrow=True)
             self.members[parameter.name] = Member(
-                parameter.name, place, parameter.prior, make(symbol), share, symbol
+                parameter.name, parameter.prior, make(symbol), share, symbol
             )
 
     def __reduce__(self) -> Any:
@@ -236,39 +227,53 @@ class Centring:
 def _restored(
     plan: Plan, wanted: dict[str, float | None], modes: np.ndarray | None, settings: np.ndarray
 ) -> Centring:
-    made = Centring(plan, wanted)
-    made.modes = modes
+    made = Centring(plan)
+    made.wanted, made.modes = wanted, modes
     made.settings[...] = settings
     return made
 
 
-def _transform_of(prior: AbstractPrior) -> Any:
+class Parent(NamedTuple):
+    """What is to be known of a family of parents.
+
+    Attributes
+    ----------
+    transform : type of PartlyCentred
+    arguments : tuple of str
+        Its location and its scale, the latter last; PyMC's own distributions have PyMC's names for them.
+    sharpness : callable
+        Gives the mean curvature of its log density along the offsets for all its arguments' values.
+    """
+
+    transform: type[PartlyCentred]
+    arguments: tuple[str, ...] = ("mean", "mu", "sigma")
+    sharpness: Callable[[Mapping[str, Any]], Any] = lambda arguments: 1.0
+
+
+# By the names of PyMC's distributions.
+_PARENTS = {
+    "Normal": Parent(PartlyCentred),
+    "TruncatedNormal": Parent(PartlyCentredWithin),
+    "LogNormal": Parent(LogPartlyCentred),
+    "StudentT": Parent(PartlyCentred, sharpness=lambda given: (given["nu"] + 1.0) / (given["nu"] + 3.0)),
+    "HalfNormal": Parent(LogPartlyScaled, ("sigma",), lambda given: 2.0),
+    "Gamma": Parent(LogPartlyScaled, ("beta",), lambda given: given["alpha"]),
+}
+
+
+def _transform_of(prior: AbstractPrior) -> Callable[[Any], PartlyCentred] | None:
     """Return what makes the transform of a prior for a share, None if it has no parent to be centred on."""
-    # PyMC's own distributions have PyMC's names for the same arguments.
-    normal = ("mean", "mu", "sigma")
-    of_parent = {
-        "Normal": normal,
-        "StudentT": normal,
-        "LogNormal": normal,
-        "TruncatedNormal": normal,
-        "HalfNormal": ("sigma",),
-        "Gamma": ("beta",),
-    }.get(prior.pymc_name or "", ())
-    dependent = [name for name, _ in prior.inputs()]
-    if not any(name in dependent for name in of_parent) or of_parent[-1] not in prior.arguments:
+    parent = _PARENTS.get(prior.pymc_name or "")
+    dependent = {name for name, _ in prior.inputs()}
+    if parent is None or dependent.isdisjoint(parent.arguments):
         return None
-    if prior.pymc_name == "TruncatedNormal":
-        limits: Sequence[Any] = [
-            prior.arguments.get(ours, prior.arguments.get(theirs, infinite))
-            for ours, theirs, infinite in (
-                ("lower_limit", "lower", -np.inf),
-                ("upper_limit", "upper", np.inf),
-            )
-        ]
-        given = [not (isinstance(limit, (int, float)) and np.isinf(limit)) for limit in limits]
-        if all(given):
-            return None
-        return lambda share: PartlyCentredWithin(share, 1 if given[0] else -1)
-    if prior.pymc_name == "LogNormal":
-        return LogPartlyCentred
-    return LogPartlyScaled if len(of_parent) == 1 else PartlyCentred
+    if parent.arguments[-1] not in prior.arguments:  # a precision, say, stands for the scale
+        return None
+    if parent.transform is not PartlyCentredWithin:
+        return parent.transform
+    limits = [
+        prior.arguments.get(ours, prior.arguments.get(theirs, infinite))
+        for ours, theirs, infinite in (("lower_limit", "lower", -np.inf), ("upper_limit", "upper", np.inf))
+    ]
+    given = [not (isinstance(limit, (int, float)) and np.isinf(limit)) for limit in limits]
+    return None if all(given) else lambda share: PartlyCentredWithin(share, 1 if given[0] else -1)

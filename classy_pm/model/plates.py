@@ -159,6 +159,35 @@ class PlateLayout(Layout):
         """The dim of what there is of every factor: of a single plate its own."""
         return self.plates[0].dim if len(self.plates) == 1 else FACTORS
 
+    @cached_property
+    def names_by_plate(self) -> tuple[str, ...]:
+        """The names of all factors, one plate after the other."""
+        return tuple(itertools.chain(*(plate.names for plate in self.plates)))
+
+    def own_places(self, places: Sequence[slice]) -> list[np.ndarray]:
+        """Return where in a vector the numbers are that each factor has for itself.
+
+        Parameters
+        ----------
+        places : sequence of slice
+            Where each parameter is.
+
+        Returns
+        -------
+        list of numpy.ndarray of int, shape (factors, numbers)
+            Plate by plate.
+        """
+        found = []
+        for plate in self.plates:
+            columns = [
+                np.arange(place.start, place.stop).reshape(len(plate.names), -1)
+                for parameter, place in zip(self.parameters, places, strict=True)
+                if self.dims_of(parameter.prior) == (plate.dim,)
+            ]
+            empty = np.empty((len(plate.names), 0), dtype=int)
+            found.append(np.concatenate([empty, *columns], axis=1))
+        return found
+
     def plate_of(self, name: str) -> tuple[Plate, int]:
         """Return the plate of a factor, and its place along it."""
         return next((plate, plate.names.index(name)) for plate in self.plates if name in plate.names)

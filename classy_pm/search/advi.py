@@ -162,8 +162,7 @@ class ADVI(Approximation):
         if self.method == "fullrank_advi" and size > LARGEST_FULL:
             raise SearchError(
                 f"The covariances of {size} parameters are {size * (size + 1) // 2} numbers, each of which "
-                f"would "
-                f"be fitted; this is done for at most {LARGEST_FULL} parameters.",
+                f"would be fitted; this is done for at most {LARGEST_FULL} parameters.",
                 cure='Use method="advi", which has variances alone, or NUTS.',
             )
 
@@ -180,9 +179,8 @@ class ADVI(Approximation):
         notices = []
         if not found.converged:
             notices.append(
-                f"The evidence bound had not converged after {found.passes} passes through the "
-                f"data sets. Raise "
-                "max_iterations, or use NUTS."
+                f"The evidence bound had not converged after {found.passes} passes through the data sets. "
+                "Raise max_iterations, or use NUTS."
             )
         return Found(
             NormalMixture(found.mean[np.newaxis], found.sd[np.newaxis], np.ones(1)),

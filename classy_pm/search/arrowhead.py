@@ -17,9 +17,17 @@ from scipy.sparse import linalg
 
 from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
-from classy_pm.search.climb import FLAT, root
+from classy_pm.search.climb import FLAT, first_steps, root, suited_steps
 
-__all__ = ["Arrowhead", "Scale", "Structure", "condition_of_correlation", "log_determinant", "roots"]
+__all__ = [
+    "Arrowhead",
+    "Scale",
+    "Structure",
+    "condition_of_correlation",
+    "log_determinant",
+    "roots",
+    "standard_deviations",
+]
 
 
 class Scale(Protocol):
@@ -65,13 +73,9 @@ class Structure:
         In a model that is no graph of factors all that nothing is drawn from is one factor.
         """
         layout, every, own = plan.layout, np.arange(scale.size), []
-        for plate in layout.plates if isinstance(layout, PlateLayout) else ():
-            columns = [
-                every[scale.places[parameter.name]].reshape(len(plate.names), -1)
-                for parameter in plan.parameters
-                if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
-            ]
-            own += [np.concatenate(columns, axis=1)] if columns else []
+        if isinstance(layout, PlateLayout):
+            of_plates = layout.own_places([scale.places[name] for name in plan.names])
+            own = [places for places in of_plates if places.size]
         if not own and plan.parents:
             members = [
                 every[scale.places[parameter.name]]
@@ -91,14 +95,9 @@ class Structure:
 
         The first differences only tell how wide the density is, and so how long steps should be.
         """
-        return self._differences(gradient, point, self.steps(gradient, point))
-
-    def steps(self, gradient: Gradient, point: np.ndarray) -> np.ndarray:
-        """Return how long steps along each number are to be for differences, shape (size,)."""
-        steps = 1e-6 * np.maximum(1.0, np.abs(point))
-        widths = self._differences(gradient, point, steps).diagonal(point.size)
-        known = widths > 0.0
-        return np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps)
+        steps = first_steps(point)
+        steps = suited_steps(steps, self._differences(gradient, point, steps).diagonal(point.size))
+        return self._differences(gradient, point, steps)
 
     def log_volume(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> float:
         """Return the log of how much room the factors' own parameters have at a point, up to a constant."""
@@ -106,12 +105,9 @@ class Structure:
 
     def own_steps(self, gradient: Gradient, point: np.ndarray) -> np.ndarray:
         """Return how long steps along the factors' own numbers are to be, shape (size,)."""
-        steps = 1e-6 * np.maximum(1.0, np.abs(point))
-        blocks = self.blocks(gradient, point, steps)
-        for places, block in zip(self.own, blocks, strict=True):
-            widths = np.diagonal(block, axis1=1, axis2=2)
-            known = widths > 0.0
-            steps[places] = np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps[places])
+        steps = first_steps(point)
+        for places, block in zip(self.own, self.blocks(gradient, point, steps), strict=True):
+            steps[places] = suited_steps(steps[places], np.diagonal(block, axis1=1, axis2=2))
         return steps
 
     def blocks(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> list[np.ndarray]:
@@ -241,10 +237,14 @@ def log_determinant(matrix: sparse.csr_array) -> float:
     return float(np.sum(np.log(np.abs(linalg.splu(matrix.tocsc()).U.diagonal()))))
 
 
+def standard_deviations(scatter: sparse.csr_array) -> np.ndarray:
+    """Return those of the normal density with the covariance ``scatter @ scatter.T``, shape (size,)."""
+    return np.sqrt(np.asarray(scatter.multiply(scatter).sum(axis=1)).ravel())
+
+
 def condition_of_correlation(scatter: sparse.csr_array) -> float:
     """Return the condition number of the correlation matrix of ``scatter @ scatter.T``."""
-    sd = np.sqrt(np.asarray(scatter.multiply(scatter).sum(axis=1)).ravel())
-    scaled = sparse.csc_array(scatter.multiply(1.0 / sd[:, np.newaxis]))
+    scaled = sparse.csc_array(scatter.multiply(1.0 / standard_deviations(scatter)[:, np.newaxis]))
     solve = linalg.splu(scaled)
 
     def largest(product: Callable[[np.ndarray], np.ndarray]) -> float:

@@ -13,8 +13,8 @@ import numpy as np
 from scipy.special import logsumexp
 
 from classy_pm.model import PlateLayout
-from classy_pm.plan import Plan
 from classy_pm.search.climb import IMPOSSIBLE
+from classy_pm.search.per_factor import function_of_each
 
 if TYPE_CHECKING:
     from classy_pm.search.problem import Problem
@@ -49,8 +49,9 @@ def assembled(problem: Problem, vectors: np.ndarray) -> np.ndarray:
     plan = problem.plan
     layout = plan.layout
     assert isinstance(layout, PlateLayout)
-    own, shared = _places(plan, layout)
-    some, places, calls = problem.of_each(RANKED_BY)
+    own = layout.own_places(layout.slices)
+    shared = np.setdiff1d(np.arange(plan.size), np.concatenate([places.ravel() for places in own]))
+    some, places, calls = function_of_each(problem, RANKED_BY)
     number = max(2, min(OWN, int(np.sqrt(0.5 * calls)), len(vectors)))
     candidates = vectors[: 2 * number] if len(shared) else vectors[:1]
     ranks = []
@@ -59,7 +60,7 @@ def assembled(problem: Problem, vectors: np.ndarray) -> np.ndarray:
         found = _values(some, tried)
         made = _with_best(vector, tried, found, own, places)
         ranks.append(float(np.sum(logsumexp(found, axis=0)) + plan.log_prior(made)))
-    every, places, _ = problem.of_each()
+    every, places, _ = function_of_each(problem)
     assembled = []
     for vector in candidates[np.argsort(-np.array(ranks), kind="stable")[:RANKS]]:
         tried = _with_shared(vectors[: number if len(shared) else calls], vector, shared)
@@ -92,17 +93,3 @@ def _with_best(
         made[of_members] = tried[best[here][:, np.newaxis], of_members]
         start += len(of_plate)
     return made
-
-
-def _places(plan: Plan, layout: PlateLayout) -> tuple[list[np.ndarray], np.ndarray]:
-    """Return where in a vector the factors' own parameters are, (factors, own) a plate, and the others."""
-    own, every = [], np.arange(plan.size)
-    for plate in layout.plates:
-        columns = [
-            every[part].reshape(len(plate.names), -1)
-            for parameter, part in zip(layout.parameters, layout.slices, strict=True)
-            if layout.dims_of(parameter.prior)[:1] == (plate.dim,)
-        ]
-        empty = np.empty((len(plate.names), 0), dtype=int)
-        own.append(np.concatenate([empty, *columns], axis=1))
-    return own, np.setdiff1d(every, np.concatenate([places.ravel() for places in own]))

@@ -14,13 +14,13 @@ import numpy as np
 from scipy import sparse
 
 from classy_pm.errors import Faults, SettingError, did_you_mean
-from classy_pm.graph.centring import Centring
 from classy_pm.plan import Plan
-from classy_pm.search.arrowhead import Scale, Structure
+from classy_pm.search.arrowhead import Scale, Structure, standard_deviations
 from classy_pm.search.climb import WithGradient
 from classy_pm.search.marginal import MarginalClimber
 
 if TYPE_CHECKING:
+    from classy_pm.graph.centring import Centring
     from classy_pm.search.problem import Problem
 
 __all__ = ["WORDS", "centring_of", "recorded", "settling", "share_faults"]
@@ -46,18 +46,21 @@ def centring_of(plan: Plan, wanted: str | Mapping[str, Any]) -> Centring:
     SettingError
         If a parameter that is named cannot be centred; all faults at once.
     """
-    members = Centring(plan).members
+    from classy_pm.graph.centring import Centring
+
+    centring = Centring(plan)
+    members = centring.members
     if isinstance(wanted, str):
-        shares = dict.fromkeys(members, WORDS[wanted])
-    else:
-        faults = Faults()
-        for name in wanted:
-            if name not in members:
-                known = did_you_mean(name, members) if members else "No parameter is."
-                faults.add(name, f"is no parameter that is drawn from a parent. {known}")
-        faults.raise_as(SettingError, "The setting centring= does not fit the model.")
-        shares = {name: _share(wanted.get(name, "auto")) for name in members}
-    return Centring(plan, shares)
+        centring.wanted = dict.fromkeys(members, WORDS[wanted])
+        return centring
+    faults = Faults()
+    for name in wanted:
+        if name not in members:
+            known = did_you_mean(name, members) if members else "No parameter is."
+            faults.add(name, f"is no parameter that is drawn from a parent. {known}")
+    faults.raise_as(SettingError, "The setting centring= does not fit the model.")
+    centring.wanted = {name: _share(wanted.get(name, "auto")) for name in members}
+    return centring
 
 
 def _share(choice: Any) -> float | None:
@@ -78,7 +81,7 @@ def share_faults(wanted: str | Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             )
 
 
-def settling(problem: Problem, scale: Scale) -> Settling | None:
+def settling(problem: Problem, scale: Scale, structure: Structure | None) -> Settling | None:
     """Return what finds the modes of a hierarchy and chooses the shares there; None where there is no need.
 
     Until then members are offsets.
@@ -86,7 +89,6 @@ def settling(problem: Problem, scale: Scale) -> Settling | None:
     centring = problem.centring
     if centring is None:
         return None
-    structure = Structure.of(problem.plan, scale)
     if structure is None:
         # Of offsets the joint density has a maximum at least.
         for name, member in centring.members.items():
@@ -126,8 +128,7 @@ class Settling:
         tops = [climber.climb(start) for start in starts]
         tops.sort(key=climber.value, reverse=True)
         curvature = self.structure.curvature(climber.gradient, tops[0])
-        scatter, _ = curvature.root()
-        tops = _apart(tops, np.sqrt(np.asarray(scatter.multiply(scatter).sum(axis=1)).ravel()))
+        tops = _apart(tops, standard_deviations(curvature.root()[0]))
         self.centring.modes = self.scale.vectors(np.array(tops))
         self._choose(tops[0], curvature.variances(self.scale.size))
         return list(self.scale.points(self.centring.modes))

@@ -21,7 +21,9 @@ __all__ = [
     "SimplexClimber",
     "WithGradient",
     "distinct",
+    "first_steps",
     "root",
+    "suited_steps",
     "upside_down",
 ]
 
@@ -137,10 +139,8 @@ class GradientClimber:
 
         The first differences only tell how wide the density is, and so how long steps should be.
         """
-        steps = 1e-6 * np.maximum(1.0, np.abs(point))
-        widths = np.diag(self._differences(point, steps))
-        known = widths > 0.0
-        steps = np.where(known, 1e-3 / np.sqrt(np.where(known, widths, 1.0)), 1e2 * steps)
+        steps = first_steps(point)
+        steps = suited_steps(steps, np.diag(self._differences(point, steps)))
         curvature = np.nan_to_num(self._differences(point, steps))
         return 0.5 * (curvature + curvature.T)
 
@@ -264,6 +264,17 @@ def _connected(climber: Climber, one: np.ndarray, other: np.ndarray) -> bool:
     floor = height - VALLEY * max(1.0, abs(height) * 1e-3)
     shares = np.arange(1, BETWEEN + 1) / (BETWEEN + 1)
     return all(climber.value(one + share * (other - one)) >= floor for share in shares)
+
+
+def first_steps(point: np.ndarray) -> np.ndarray:
+    """Return steps for differences of a gradient whose scale is not known yet."""
+    return 1e-6 * np.maximum(1.0, np.abs(point))
+
+
+def suited_steps(first: np.ndarray, curvature: np.ndarray) -> np.ndarray:
+    """Return steps that suit the curvature along each number, as the first ones gave it."""
+    known = curvature > 0.0
+    return np.where(known, 1e-3 / np.sqrt(np.where(known, curvature, 1.0)), 1e2 * first)
 
 
 def upside_down(log_density: WithGradient) -> WithGradient:

@@ -16,8 +16,7 @@ __all__ = ["CURE", "WHY", "collapsed", "collapsed_at", "refuse_collapsed"]
 
 WHY = (
     "The joint density of a hierarchy rises without end where all members come together at their parent "
-    "and its "
-    "width goes to zero, but there is hardly any probability there"
+    "and its width goes to zero, but there is hardly any probability there"
 )
 CURE = "Fit with NUTS, which looks for where the probability is."
 

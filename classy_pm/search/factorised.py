@@ -67,26 +67,16 @@ class Factorised:
         self._problem = problem
         density, layout = problem.density, problem.plan.layout
         assert isinstance(layout, PlateLayout)
-        ends = np.cumsum([int(np.prod(shape, dtype=int)) for shape in density.shapes])
-        places = np.split(np.arange(density.size), ends[:-1])
         dims = [layout.dims_of(parameter.prior) for parameter in layout.parameters]
         self.own = {
             plate.dim: [number for number, dim in enumerate(dims) if dim == (plate.dim,)]
             for plate in layout.plates
         }
         self.of_all = [number for number, dim in enumerate(dims) if not dim]
-        self.shared = np.concatenate([np.empty(0, int), *(places[number] for number in self.of_all)])
-        self.members = [
-            np.concatenate(
-                [
-                    np.empty((len(plate.names), 0), int),
-                    *(places[number].reshape(len(plate.names), -1) for number in self.own[plate.dim]),
-                ],
-                axis=1,
-            )
-            for plate in layout.plates
-        ]
-        self.names = [name for plate in layout.plates for name in plate.names]
+        self.members = layout.own_places(list(density.places.values()))
+        taken = np.concatenate([members.ravel() for members in self.members])
+        self.shared = np.setdiff1d(np.arange(density.size), taken)
+        self.names = list(layout.names_by_plate)
         starts = np.cumsum([0, *(len(plate.names) for plate in layout.plates)])
         start_of = {plate.dim: start for plate, start in zip(layout.plates, starts, strict=False)}
         plates = problem.symbolic.plates

@@ -62,8 +62,7 @@ class Laplace(Approximation):
         if density.size > LARGEST:
             raise SearchError(
                 f"The curvature in {density.size} parameters has {density.size**2} numbers: it is looked "
-                f"at for "
-                f"at most {LARGEST}.",
+                f"at for at most {LARGEST}.",
                 cure="Use ADVI, which has variances alone (of many data sets with minibatch=...), or NUTS.",
             )
         function = compiled(problem, density)

@@ -47,7 +47,8 @@ class MarginalClimber:
 
     def value(self, point: np.ndarray) -> float:
         """Return the log density of what is shared at a point where the own parameters are best."""
-        return self._with_room(point, self._structure.own_steps(self.gradient, point))
+        steps = self._structure.own_steps(self.gradient, point)
+        return float(self._log_density(point)[0]) + self._room(point, steps)
 
     def climb(self, point: np.ndarray) -> np.ndarray:
         """Return where the maximum above a point is, and there the best of the factors' own parameters."""
@@ -65,12 +66,13 @@ class MarginalClimber:
             at[shared] = origin + scale @ standard
             at = self._best_own(at)
             steps = self._structure.own_steps(self.gradient, at)
-            height = self._with_room(at, steps)
+            value, gradient = self._log_density(at)
+            height = float(value) + self._room(at, steps)
             if not np.isfinite(height):
                 return IMPOSSIBLE, np.zeros_like(standard)
             if height > highest:
                 best, highest = at, height
-            slope = self.gradient(at)[shared]
+            slope = np.nan_to_num(np.asarray(gradient, dtype=float))[shared]
             for number, (place, length) in enumerate(zip(shared, lengths, strict=True)):
                 step = np.zeros_like(at)
                 step[place] = length
@@ -82,9 +84,6 @@ class MarginalClimber:
         with np.errstate(all="ignore"):
             optimize.minimize(falling, np.zeros(len(shared)), jac=True, method="BFGS", options=options)
         return best
-
-    def _with_room(self, point: np.ndarray, steps: np.ndarray) -> float:
-        return float(self._log_density(point)[0]) + self._room(point, steps)
 
     def _room(self, point: np.ndarray, steps: np.ndarray) -> float:
         """Return the log of how much room the factors' own parameters have."""

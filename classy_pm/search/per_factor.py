@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
 from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
 from classy_pm.result import tree as trees
 from classy_pm.search.pointwise import Pointwise
-from classy_pm.search.problem import Problem, has_matrices
+from classy_pm.search.problem import Problem
 
-__all__ = ["coords_of", "factor_dim", "factor_log_likelihoods", "term_counts"]
+if TYPE_CHECKING:
+    from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
+
+__all__ = ["coords_of", "factor_dim", "factor_log_likelihoods", "function_of_each", "term_counts"]
+
+# How often the data sets of a graph are looked at one by one: by the users' functions, or by the graph.
+UNTRACED_CALLS, TRACED_CALLS = 400, 2048
 
 
 def factor_dim(plan: Plan) -> dict[str, list[str]]:
@@ -97,6 +104,71 @@ def factor_log_likelihoods(
     return np.where(np.isnan(values), -np.inf, values)
 
 
+def function_of_each(
+    problem: Problem, most: int | None = None
+) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, int]:
+    """Return what gives the log likelihoods of a graph's data sets at a vector, and how often to ask it.
+
+    By the graph of all where there is one, else by the users' functions one after the other.
+
+    Parameters
+    ----------
+    problem : Problem
+    most : int, optional
+        How many data sets are looked at, at regular distances; by default all.
+
+    Returns
+    -------
+    function : callable
+    places : numpy.ndarray of int
+        Which data sets these are, counted plate by plate.
+    calls : int
+    """
+    layout, joint = problem.plan.layout, problem.analysis
+    assert isinstance(joint, JointAnalysis) and isinstance(layout, PlateLayout)
+    order = layout.names_by_plate
+    chosen = np.arange(0, len(order), 1 if most is None else -(-len(order) // most))
+    plates = problem.symbolic.plates if "symbolic" in vars(problem) else None
+    if plates is None:
+        names = [order[place] for place in chosen]
+        return lambda vector: joint.each(problem.plan.instance(vector), names), chosen, UNTRACED_CALLS
+    import pytensor.tensor as pt
+
+    position = {name: place for place, name in enumerate(order)}
+    of_factors = np.array([position[name] for name in plates.factors])
+    parts, start = [], 0
+    for subset in plates.subsets:
+        here = of_factors[start : start + len(subset.places)]
+        members = np.flatnonzero(np.isin(here, chosen))
+        if len(members):
+            parts.append((subset.of(pt.constant(members)), here[members]))
+        start += len(here)
+    function = _function_of(problem.symbolic.inputs, pt.concatenate([part for part, _ in parts]))
+    found = np.argsort(np.concatenate([where for _, where in parts]))
+    return lambda vector: function(*problem.plan.split(vector))[found], chosen, TRACED_CALLS
+
+
+def _function_of(inputs: Sequence[Any], values: Any) -> Callable[..., np.ndarray]:
+    """Return a function that is called some thousand times: compiled, where it is slow otherwise."""
+    import pytensor
+
+    from classy_pm.graph.native import NATIVE
+    from classy_pm.likelihood.trace.proof import quick_function
+
+    if not _has_matrices(inputs, values):
+        return quick_function(inputs, values)
+    with pytensor.config.change_flags(numba__fastmath=False):
+        return pytensor.function(list(inputs), values, mode=NATIVE, on_unused_input="ignore")
+
+
+def _has_matrices(inputs: Sequence[Any], values: Any) -> bool:
+    """Whether a graph has small matrices of many data sets: loops in Python if it is not compiled."""
+    from pytensor.graph.traversal import io_toposort
+    from pytensor.tensor.blockwise import Blockwise
+
+    return any(isinstance(node.op, Blockwise) for node in io_toposort(inputs, [values]))
+
+
 def _by_graph(
     problem: Problem, symbolic: SymbolicLogLikelihood, vectors: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
@@ -104,14 +176,13 @@ def _by_graph(
     from classy_pm.likelihood.batched import compute_output
 
     assert symbolic.plates is not None
-    if not has_matrices(symbolic.inputs, symbolic.plates.each):
+    if not _has_matrices(symbolic.inputs, symbolic.plates.each):
         return symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
     layout = problem.plan.layout
     assert isinstance(layout, PlateLayout)
-    function, _, _ = problem.of_each()
+    function, _, _ = function_of_each(problem)
     values = np.array([function(vector) for vector in vectors.reshape(-1, vectors.shape[-1])])
-    names = tuple(name for plate in layout.plates for name in plate.names)
-    return names, values.reshape(*vectors.shape[:-1], -1)
+    return layout.names_by_plate, values.reshape(*vectors.shape[:-1], -1)
 
 
 def _plainly(problem: Problem, joint: JointAnalysis, vectors: np.ndarray) -> np.ndarray:

@@ -38,9 +38,8 @@ def population_start(problem: Problem, factorised: Factorised) -> tuple[np.ndarr
         point = _assembled(problem, factorised, density.points(problem.plan.draws(draws, problem.rng(0))))
         best_points(lambda at: density(at)[0], point[np.newaxis])  # raises where it is impossible
         above = np.zeros(density.size, dtype=bool)
-        ends = np.cumsum([0, *(int(np.prod(shape, dtype=int)) for shape in density.shapes)])
         for number in problem.plan.parents:
-            above[ends[number] : ends[number + 1]] = True
+            above[density.places[problem.plan.names[number]]] = True
         for free in (~above, above, ~above, above, ~above):
             point = _climbed(density, point, np.flatnonzero(free))
     return point, widths(density, factorised, point)

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
-import pytensor
-import pytensor.tensor as pt
-from pytensor.graph.traversal import io_toposort
-from pytensor.tensor.blockwise import Blockwise
 
 from classy_pm.likelihood import Analysis, LogLikelihood
-from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.trace.proof import quick_function
-from classy_pm.model import PlateLayout
 from classy_pm.plan import Plan
 from classy_pm.search.checkpoint import at_prior
 from classy_pm.search.evaluation import Evaluation
 from classy_pm.search.progress import Report
-
-# How often the data sets of a graph are looked at one by one: by the users' functions, or by the graph.
-UNTRACED_CALLS, TRACED_CALLS = 400, 2048
 
 if TYPE_CHECKING:
     from classy_pm.graph.centring import Centring
@@ -32,7 +21,7 @@ if TYPE_CHECKING:
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
     from classy_pm.search.factorised import Factorised
 
-__all__ = ["Draws", "Problem", "has_matrices"]
+__all__ = ["Draws", "Problem"]
 
 
 @dataclass
@@ -126,45 +115,6 @@ class Problem:
 
         return Factorised.of(self)
 
-    def of_each(self, most: int | None = None) -> tuple[Callable[[np.ndarray], np.ndarray], np.ndarray, int]:
-        """Return what gives the log likelihoods of a graph's data sets at a vector, and how often to ask it.
-
-        By the graph of all where there is one, else by the users' functions one after the other.
-
-        Parameters
-        ----------
-        most : int, optional
-            How many data sets are looked at, at regular distances; by default all.
-
-        Returns
-        -------
-        function : callable
-        places : numpy.ndarray of int
-            Which data sets these are, counted plate by plate.
-        calls : int
-        """
-        layout, joint = self.plan.layout, self.analysis
-        assert isinstance(joint, JointAnalysis) and isinstance(layout, PlateLayout)
-        order = [name for plate in layout.plates for name in plate.names]
-        chosen = np.arange(0, len(order), 1 if most is None else -(-len(order) // most))
-        plates = self.symbolic.plates if "symbolic" in vars(self) else None
-        if plates is None:
-            names = [order[place] for place in chosen]
-            return lambda vector: joint.each(self.plan.instance(vector), names), chosen, UNTRACED_CALLS
-        position = {name: place for place, name in enumerate(order)}
-        of_factors, wanted = np.array([position[name] for name in plates.factors]), set(chosen.tolist())
-        parts, start = [], 0
-        for subset in plates.subsets:
-            here = of_factors[start : start + len(subset.places)]
-            members = np.flatnonzero([place in wanted for place in here])
-            if len(members):
-                parts.append((subset.of(pt.constant(members)), here[members]))
-            start += len(here)
-        values = pt.concatenate([part for part, _ in parts])
-        function = _function_of(self.symbolic.inputs, values)
-        found = np.argsort(np.concatenate([where for _, where in parts]))
-        return lambda vector: function(*self.plan.split(vector))[found], chosen, TRACED_CALLS
-
     @property
     def compile_kwargs(self) -> dict[str, Any]:
         """How PyMC shall compile what it calls for each draw: not at all what is the user's Python."""
@@ -250,21 +200,6 @@ class Problem:
 
     def _sequence(self, *purpose: int) -> np.random.SeedSequence:
         return np.random.SeedSequence(self.seed, spawn_key=purpose)
-
-
-def has_matrices(inputs: Sequence[Any], values: Any) -> bool:
-    """Whether a graph has small matrices of many data sets: loops in Python if it is not compiled."""
-    return any(isinstance(node.op, Blockwise) for node in io_toposort(inputs, [values]))
-
-
-def _function_of(inputs: Sequence[Any], values: Any) -> Callable[..., np.ndarray]:
-    """Return a function that is called some thousand times: compiled, where it is slow otherwise."""
-    from classy_pm.graph.native import NATIVE
-
-    if not has_matrices(inputs, values):
-        return quick_function(inputs, values)
-    with pytensor.config.change_flags(numba__fastmath=False):
-        return pytensor.function(list(inputs), values, mode=NATIVE, on_unused_input="ignore")
 
 
 @dataclass

@@ -151,8 +151,8 @@ def modes_of(
     SearchError
         If the density is zero or NaN at all of them; the text says which.
     """
-    structure = Structure.of(problem.plan, scale) if scale.size > MANY else None
-    settle = settling(problem, scale)
+    structure = Structure.of(problem.plan, scale)
+    settle = settling(problem, scale, structure)
     points = prior_points(problem, scale.points, draws, plain=gradient)
     with explained(problem), np.errstate(all="ignore"):
         return find_modes(
@@ -161,7 +161,7 @@ def modes_of(
             gradient=gradient,
             starts=starts,
             on_climb=on_climb,
-            structure=structure,
+            structure=structure if scale.size > MANY else None,
             settle=settle,
         )
 

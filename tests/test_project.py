@@ -57,6 +57,12 @@ def test_import_loads_no_heavy_module():
     assert HEAVY.isdisjoint(finished.stdout.split())
 
 
+def test_a_search_that_needs_no_graph_loads_no_pymc():
+    code = "import classy_pm, sys; classy_pm.Emcee(), classy_pm.NUTS(); print(*sys.modules)"
+    finished = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert {"pymc", "pytensor"}.isdisjoint(finished.stdout.split())
+
+
 @pytest.mark.parametrize("name", classy_pm.__all__)
 def test_public_name_resolves(name):
     assert getattr(classy_pm, name).__name__.rpartition(".")[2] == name

@@ -123,11 +123,8 @@ class JointAnalysis(Analysis):
         """Return what each analysis simulates, by the factors' names."""
         made = {}
         for name, analysis in self.giving("simulate").items():
-            try:
+            with in_factor(name):
                 made[name] = analysis.simulate(instance[name], rng)
-            except Exception as error:
-                error.add_note(note_of(name))
-                raise
         return made
 
     @override

@@ -224,8 +224,7 @@ def _drawn_by_factor(
         notices.append(
             f"Given what all share, Pareto k is above {limit:.2f} for the parameters of {len(rough)} of "
             f"{len(factorised.names)} data sets ({shown}{', ...' if len(rough) > SHOWN else ''}): "
-            f"theirs are far "
-            "from normal. Fit these by themselves, or all with NUTS."
+            "theirs are far from normal. Fit these by themselves, or all with NUTS."
         )
     attributes = {
         "pareto_k_of": "shared parameters",

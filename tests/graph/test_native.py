@@ -3,6 +3,7 @@
 import ctypes
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pymc as pm
@@ -16,7 +17,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 from pytensor.scalar import basic as scalar
 
-from classy_pm.graph.native import NATIVE, Unsupported, c_function, loops, rewritten
+from classy_pm.graph.native import NATIVE, Unsupported, c_function, loops, rewritten, translate
 from classy_pm.graph.native.callbacks import is_plain
 from classy_pm.graph.native.places import Buffer, contiguous
 from classy_pm.likelihood.trace.guard import guarded_operation
@@ -243,6 +244,28 @@ def test_a_function_for_c_reports_an_exception_of_python(kind):
     assert call(compiled, 4, [2.0, 0.0, 0.0, 8.0], [1]) == (0, [np.array([6.0])])
     assert call(compiled, 4, [2.0, -1.0, 0.0, 8.0], [1])[0] == 1
     assert is_plain(Picky(kind)) == (kind == "plain")
+
+
+def test_each_thread_keeps_room_of_its_own_for_large_results(monkeypatch):
+    monkeypatch.setattr(translate, "LARGE", 0)
+
+    def made(size):
+        x = pt.tensor("x", dtype="float64", shape=(size,))
+        ranks = pt.cumsum(pt.exp(x) > 1.0)[::-1]
+        return c_function(rewritten([x], [pt.cumsum(pt.exp(x))[::-1] * ranks]), ["value"])
+
+    functions = {size: made(size) for size in (5000, 20_000)}
+    asked = [(size, RANDOM.normal(size=size)) for size in (5000, 20_000, 5000, 20_000) * 10]
+
+    def found(item):
+        size, values = item
+        return call(functions[size], size, values, [size])
+
+    with ThreadPoolExecutor(2) as pool:
+        for (_, values), (code, (got,)) in zip(asked, pool.map(found, asked), strict=True):
+            wanted = (np.cumsum(np.exp(values)) * np.cumsum(values > 0.0))[::-1]
+            assert code == 0
+            np.testing.assert_allclose(got, wanted, rtol=1e-10)
 
 
 def test_nutpies_model_has_the_density_and_the_parameters_of_pymc():

@@ -14,7 +14,7 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba import types
+from numba import carray, types
 from pytensor import config
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph
@@ -24,11 +24,16 @@ from pytensor.tensor.elemwise import DimShuffle
 
 from classy_pm.graph.native.levels import Unsupported, is_sum, levels, shape_of
 from classy_pm.graph.native.loops import in_any_order, symbol
+from classy_pm.graph.native.memory import LARGE, kept_memory
 from classy_pm.graph.native.places import Buffer, Number, Place, Value, contiguous
 from classy_pm.graph.native.scalars import inline, literal
 from classy_pm.graph.native.steps import Loop, Step, addresses, allocate
 
 __all__ = ["Translation"]
+
+# Machine code holds larger constants by their addresses, and so cannot be kept for other processes: numba's
+# `make_constant_array`.
+LARGEST_KEPT = 10**6
 
 
 @dataclass
@@ -106,7 +111,7 @@ class Translation:
             return Number(literal(data, variable.type.dtype), variable.type.dtype, shape)
         name = self.name("c")
         self.scope[name] = np.ascontiguousarray(data).reshape(-1)
-        self.keys.append(cache_key_for_constant(data))
+        self.keys.append(cache_key_for_constant(data) if data.nbytes <= LARGEST_KEPT else None)
         return contiguous(Buffer(variable.type.dtype, data.size, name), shape)
 
     def place(self, value: Value, shape: Sequence[int] | None = None) -> Place:
@@ -233,12 +238,25 @@ class Translation:
 
     def source(self) -> list[str]:
         """Place the buffers and return the statements."""
-        sizes = allocate(self.steps, self.pinned)
-        lines = [f"m_{dtype} = np.empty({size}, np.{_numpy_name(dtype)})" for dtype, size in sizes.items()]
+        lines = self._room(allocate(self.steps, self.pinned))
         if self.scratch:
             lines += [f"w = np.empty({self.scratch}, np.int64)", "wp = w.ctypes.data"]
         for step in self.steps:
             lines += step.render()
+        return lines
+
+    def _room(self, sizes: dict[str, int]) -> list[str]:
+        """Return the statements that get the memory of the common arrays, one of each dtype."""
+        ends = np.cumsum([size * np.dtype(dtype).itemsize for dtype, size in sizes.items()]).tolist()
+        # What Python computes meanwhile may use the thread's room for something else.
+        room = kept_memory() if ends and ends[-1] >= LARGE and not self.keeps else None
+        if room is None:
+            return [f"m_{dtype} = np.empty({size}, np.{_numpy_name(dtype)})" for dtype, size in sizes.items()]
+        self.scope |= {"room": room, "carray": carray}
+        self.keys.append(None)  # the thread's room has another name in another process
+        lines = [f"m_ = carray(room({ends[-1]}), ({ends[-1]},), np.uint8)"]
+        for start, end, dtype in zip([0, *ends], ends, sizes, strict=False):
+            lines.append(f"m_{dtype} = m_[{start}:{end}].view(np.{_numpy_name(dtype)})")
         return lines
 
 

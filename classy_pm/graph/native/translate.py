@@ -14,7 +14,8 @@ from math import prod
 from typing import Any
 
 import numpy as np
-from numba import carray, types
+from numba import types
+from numba.np.numpy_support import carray
 from pytensor import config
 from pytensor.graph.basic import Apply, Constant
 from pytensor.graph.fg import FunctionGraph

@@ -140,7 +140,6 @@ class Template:
         {"callable_": Template(1)},
         {"callable_": functools.partial(max, 1)},
     ],
-    ids=str,
 )
 def test_versions_class_attributes_and_classes_or_functions_closed_over_count(change):
     assert key(make(**change)) != key(make())

@@ -37,9 +37,7 @@ PAIRS = [
 UNIT = np.linspace(0.0, 1.0, 101)
 
 
-@pytest.mark.parametrize(
-    ("prior", "scipy"), PAIRS, ids=lambda item: repr(item) if hasattr(item, "ppf") else ""
-)
+@pytest.mark.parametrize(("prior", "scipy"), PAIRS, ids=[repr(prior) for prior, _ in PAIRS])
 def test_ppf_cdf_and_logpdf_equal_scipy(prior, scipy):
     values = scipy.ppf(UNIT)
     np.testing.assert_allclose(prior.ppf(UNIT), values, rtol=1e-10, atol=1e-12)

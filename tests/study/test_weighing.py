@@ -10,6 +10,7 @@ import classy_pm as cpm
 from classy_pm.errors import ModelError
 from classy_pm.likelihood import make_symbolic
 from classy_pm.study.batches import Batches
+from classy_pm.study.compiled import compile_share
 from classy_pm.study.parents import read_parent
 from classy_pm.study.posteriors import Posterior
 from classy_pm.study.selection import read_selection
@@ -142,6 +143,73 @@ def test_a_faint_share_is_known_relatively():
     assert share == pytest.approx(exact, rel=5e-3) and exact < 1e-6
 
 
+def above(mean, sigma):
+    return stats.norm.logsf(6.0, mean, sigma)
+
+
+def below(mean, sigma):
+    return stats.norm.logcdf(-6.0, mean, sigma)
+
+
+def outside(mean, sigma):
+    return np.logaddexp(above(mean, sigma), below(mean, sigma))
+
+
+# Of a parent of one parameter, among them such that less than the least float is beyond six.
+FAR = np.array([[0.0, 1.0], [0.2, 0.5], [0.1, 0.1], [-1.0, 0.02], [5.9, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("cut", "exact"),
+    [
+        (lambda flux: 1.0 * (flux > 6.0), above),
+        (lambda flux: 1.0 * (flux < -6.0), below),
+        (lambda flux: 1.0 * (np.abs(flux) > 6.0), outside),
+    ],
+    ids=["above", "below", "outside"],
+)
+def test_a_hard_cut_far_in_a_tail_is_exact(cut, exact):
+    parent = make_one_parent()
+    selection = read_selection(parent, cut)
+    for vector in FAR:
+        assert selection.log_share(parent.values_at(vector)) == pytest.approx(exact(*vector), rel=1e-9)
+
+
+def test_the_compiled_share_of_a_hard_cut_has_its_slope():
+    parent = make_one_parent()
+    share = compile_share(parent, read_selection(parent, lambda flux: 1.0 * (np.abs(flux) > 6.0)), FAR)
+    step = 1e-6
+    for mean, sigma in FAR:
+        value, *slopes = share(mean, sigma)
+        differences = [
+            (outside(mean + step, sigma) - outside(mean - step, sigma)) / (2.0 * step),
+            (outside(mean, sigma + step) - outside(mean, sigma - step)) / (2.0 * step),
+        ]
+        assert value == pytest.approx(outside(mean, sigma), rel=1e-9)
+        np.testing.assert_allclose(slopes, differences, rtol=1e-4, atol=1e-6)
+
+
+def test_a_parent_of_which_nothing_is_found_is_impossible(tmp_path):
+    flux = cpm.UniformPrior(cpm.UniformPrior(0.0, 1.0), cpm.UniformPrior(4.0, 9.0))
+    parent = read_parent("flux", flux)
+    selection = read_selection(parent, lambda flux: 1.0 * (flux > 6.0))
+    posteriors = [Posterior("object", np.linspace(3.0, 7.0, 16)[np.newaxis], np.zeros(16))]
+    made = PopulationAnalysis(parent, Batches.of(posteriors, 1, 10**9), selection)
+    assert value_at(parent, made, np.array([0.5, 5.0])) == -np.inf
+    # From 0.5 to 7.5 are all of the sixteen draws, and a part of 1.5 in 7 is found.
+    some = 16.0 / 7.0 / (1.5 / 7.0)
+    assert value_at(parent, made, np.array([0.5, 7.5])) == pytest.approx(np.log(some), rel=1e-9)
+    of_a_file = PopulationAnalysis(parent, Batches.of(posteriors, 1, 0, tmp_path), selection)
+    of_a_file._compiled = (
+        lambda *given: np.zeros(16),
+        lambda *given: [0.0, 0.0],
+        lambda *given: [-np.inf, np.nan, np.nan],
+    )
+    instance = parent.model.instance_from_vector([0.5, 5.0])
+    assert of_a_file.log_likelihood_function(instance) == -np.inf
+    np.testing.assert_array_equal(of_a_file.log_likelihood_gradient(instance), 0.0)
+
+
 def test_the_selection_of_a_survey_is_taken_out():
     """Malmquist's bias: of a parent around one, only what is measured above one is found."""
     values = measured(300, 1.0, 0.3, seed=4)
@@ -171,11 +239,27 @@ def test_the_selection_of_a_survey_is_taken_out():
         ({"flux": lambda flux: 0.5}, r"returned shape \(\) for values of shape"),
         (0.5, "functions of one parameter each"),
         (lambda flux, colour: 2.0 + 0.0 * flux, "is no probability: it is 2.0"),
+        (lambda flux, colour: np.nan * flux, "is no probability: it is nan"),
+        (lambda flux, colour: 0.5, r"returned shape \(\) for values of shape"),
+        (lambda flux: faint(flux), r"of all parameters takes \(flux\), and is called with 2 arrays"),
+        ({"flux": lambda flux, colour: 0.5}, r"takes \(flux, colour\), and is called with 1 array\."),
+        (
+            {"flux": lambda flux: 1.0 if flux > 2.0 else 0.0},
+            "cannot be computed for arrays: ValueError: The truth",
+        ),
+        ({"flux": lambda flux: "much"}, "cannot be computed for arrays: ValueError: could not convert"),
+        ({"flux": lambda flux: 1.0 * (flux > 1e6)}, "The selection of flux is zero from "),
     ],
 )
 def test_what_is_no_selection_is_refused(selection, text):
     with pytest.raises(ModelError, match=text):
         read_selection(make_parent(), selection)
+
+
+def test_all_that_is_wrong_with_a_selection_is_told_at_once():
+    with pytest.raises(ModelError, match="probability, from 0 to 1") as told:
+        read_selection(make_parent(), {"flux": lambda flux: 0.5, "colour": lambda a, b: a})
+    assert len(told.value.faults) == 2
 
 
 def test_a_selection_of_a_parameter_that_depends_on_another_is_refused():

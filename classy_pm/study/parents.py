@@ -133,15 +133,25 @@ class Parent:
     @cached_property
     def text(self) -> dict[str, str]:
         """Each parameter's distribution in words, with hyperparameters by their names."""
+        return {
+            path: self._in_words(prior, prior.arguments)
+            for path, prior in zip(self.paths, self.priors, strict=True)
+        }
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """The same, without limits where there are none."""
+        return {
+            path: self._in_words(prior, prior.shown_arguments())
+            for path, prior in zip(self.paths, self.priors, strict=True)
+        }
+
+    def _in_words(self, prior: AbstractPrior, arguments: Mapping[str, Any]) -> str:
         def name_of(item: Expression) -> str | None:
             return self.names.get(item) if isinstance(item, AbstractPrior) else None
 
-        found = {}
-        for path, prior in zip(self.paths, self.priors, strict=True):
-            arguments = (f"{name}={render(value, name_of)}" for name, value in prior.arguments.items())
-            found[path] = f"{prior.family}({', '.join(arguments)})"
-        return found
+        shown = (f"{name}={render(value, name_of)}" for name, value in arguments.items())
+        return f"{prior.family}({', '.join(shown)})"
 
 
 def read_parent(parameters: Any, parent: Any) -> Parent:

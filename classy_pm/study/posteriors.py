@@ -5,20 +5,30 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from classy_pm import search
-from classy_pm.catalog import StoredFit
+from classy_pm.catalog import Aggregator, Catalog, StoredFit
 from classy_pm.catalog.results import model_of
 from classy_pm.errors import ClassyError, Faults, ModelError, UnknownNameError, did_you_mean
 from classy_pm.model import AbstractPrior, Assertion, Expression
 from classy_pm.plan import Plan, make_plan
 from classy_pm.result import tree as trees
 
-__all__ = ["BLOCKS", "REFIT", "Posterior", "Posteriors", "SelectedPrior", "objects", "posterior_of"]
+__all__ = [
+    "BLOCKS",
+    "REFIT",
+    "Posterior",
+    "Posteriors",
+    "SelectedPrior",
+    "check_names",
+    "objects",
+    "posterior_of",
+]
 
 #: Into how many parts each object's draws are taken apart to see how far they determine the answer.
 BLOCKS = 8
@@ -79,15 +89,7 @@ class SelectedPrior:
         self.plan = plan
         self.paths = tuple(paths)
         faults = Faults()
-        elements: dict[str, tuple[int, int]] = {}  # by name: which parameter, and where in the vector
-        arrays: dict[str, tuple[int, ...]] = {}
-        for place, (parameter, where) in enumerate(zip(plan.parameters, plan.layout.slices, strict=True)):
-            for name in map(".".join, parameter.paths):
-                if parameter.shape:
-                    arrays[name] = parameter.shape
-                labels = [f"[{','.join(map(str, index))}]" for index in np.ndindex(parameter.shape)]
-                for number, label in enumerate(labels if parameter.shape else [""]):
-                    elements[name + label] = (place, where.start + number)
+        elements, arrays = _elements(plan)
         self.columns: list[int] = []
         # For each: the variable of the posterior that it is in, and its number in that.
         self.places: list[tuple[str, int]] = []
@@ -138,6 +140,20 @@ class SelectedPrior:
             (-np.inf, np.inf) if any(True for _ in prior.inputs()) else prior.limits for prior in self.priors
         ]
         return np.array(known)
+
+
+def _elements(plan: Plan) -> tuple[dict[str, tuple[int, int]], dict[str, tuple[int, ...]]]:
+    """Return which parameter each number is of, and where it is, by name; and the shapes of arrays."""
+    elements: dict[str, tuple[int, int]] = {}
+    arrays: dict[str, tuple[int, ...]] = {}
+    for place, (parameter, where) in enumerate(zip(plan.parameters, plan.layout.slices, strict=True)):
+        for name in map(".".join, parameter.paths):
+            if parameter.shape:
+                arrays[name] = parameter.shape
+            labels = [f"[{','.join(map(str, index))}]" for index in np.ndindex(parameter.shape)]
+            for number, label in enumerate(labels if parameter.shape else [""]):
+                elements[name + label] = (place, where.start + number)
+    return elements, arrays
 
 
 def _why_not(plan: Plan, path: str, elements: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
@@ -350,3 +366,45 @@ def objects(fits: Iterable[StoredFit], only: Container[str] | None = None) -> It
             name = f"{name}-{stored.fit_key[:12]}" if name else stored.fit_key[:12]
         taken.add(name)
         yield name, stored
+
+
+def check_names(fits: Any, paths: Iterable[str]) -> None:
+    """Refuse parameters that no fit has, without reading all of the fits.
+
+    Parameters
+    ----------
+    fits : Aggregator, Catalog, or sequence of StoredFit
+        A catalogue's index is asked for what the first fit does not have; of a sequence the models are read.
+    paths : iterable of str
+
+    Raises
+    ------
+    ModelError
+        With all such names, and the nearest ones.
+    """
+    catalog = fits if isinstance(fits, Catalog) else getattr(fits, "catalog", None)
+    if catalog is None:
+        models = list({stored.model_hash or stored.fit_key: stored for stored in fits}.values())
+    else:
+        models = list(islice((stored for _, stored in objects(fits)), 1))
+    known = set().union(*map(_names_of, models[:KEPT]))
+    if not known or len(models) > KEPT:
+        return
+    missing = [path for path in paths if path not in known]
+    if catalog is not None and missing:
+        others = Aggregator(catalog)
+        missing = [path for path in missing if not others.query(others.model[path].exists())]
+    faults = Faults()
+    for path in missing:
+        faults.add(path, did_you_mean(path, sorted(known)))
+    faults.raise_as(ModelError, "No fit has such a parameter.", cure="Write its path in the models.")
+
+
+def _names_of(stored: StoredFit) -> set[str]:
+    """Return the names of a fit's parameters; none where its model cannot be read."""
+    try:
+        plan = make_plan(model_of(stored, {}))
+    except ClassyError:
+        return set()
+    fixed = [*plan.layout.constants, *plan.layout.derived]
+    return {*(name for found in _elements(plan) for name in found), *(".".join(path) for path, _ in fixed)}

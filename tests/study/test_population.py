@@ -49,7 +49,7 @@ def agg(location):
 def result(location, tmp_path_factory):
     agg = cpm.Aggregator.from_database(location)
     population = cpm.Population(agg.query(agg.source == Source), "source.flux", parent_prior())
-    search = cpm.NUTS(draws=500, tune=300, chains=2, random_seed=1, progress=False)
+    search = cpm.NUTS(draws=500, tune=300, chains=4, random_seed=1, progress=False)
     return population.fit(search, catalog=tmp_path_factory.mktemp("result") / "parent.sqlite")
 
 

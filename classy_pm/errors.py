@@ -135,7 +135,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     >>> did_you_mean("sigam", ["centre", "sigma"])
     'Did you mean `sigma`?'
     """
-    known = list(known)
+    known = [other for other in known if other]  # the root of a model has no name
     inside = [other for other in known if len(name) > 2 and (name in other or other in name)]
     near = difflib.get_close_matches(name, known, n=2, cutoff=0.8) or inside[:2]
     near = near or difflib.get_close_matches(name, known, n=2, cutoff=0.6)

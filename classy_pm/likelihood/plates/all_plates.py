@@ -16,12 +16,12 @@ from classy_pm.likelihood.plates.batches import Batch, group, make_batch, prove_
 from classy_pm.likelihood.plates.padded import NotOne
 from classy_pm.likelihood.plates.readings import Reading
 from classy_pm.likelihood.plates.variants import (
-    MOST_FAULTS,
     WITNESSES,
     Slots,
     Untraced,
     Variant,
     make_slots,
+    refusal_of,
     trace_variants,
 )
 from classy_pm.likelihood.trace import Proof
@@ -102,7 +102,7 @@ class _Tracer:
             for together in group(variants, slots.inputs):
                 self._add(slots, together, readings, analyses)
         if untraced:
-            raise _refusal(untraced, len(self.joint.analyses))
+            raise refusal_of(untraced, len(self.joint.analyses))
         length = 0 if self.reasons else sum(term.type.shape[0] for term in self.terms)
         each = pt.concatenate(self.values)
         found = PlateTrace(
@@ -180,24 +180,3 @@ def _names(batch: Batch) -> list[str]:
 def _impossible(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Whether neither is a possible log likelihood."""
     return ~np.isfinite(found) & ~np.isfinite(expected) & (found != np.inf) & (expected != np.inf)
-
-
-def _refusal(untraced: list[Untraced], count: int) -> TraceError:
-    """Return the error that names the factors which cannot be traced."""
-    by_reason: dict[str, list[str]] = {}
-    for item in untraced:
-        by_reason.setdefault(item.error.message, []).extend(item.names)
-    found, cure = sum(map(len, by_reason.values())), untraced[0].error.cure
-    if len(by_reason) == 1:
-        ((reason, names),) = by_reason.items()
-        return TraceError(f"{_some(names)}: {reason}", untraced[0].error.faults, cure)
-    least = "at least " if len(untraced) >= MOST_FAULTS else ""
-    return TraceError(
-        f"The likelihoods of {least}{found} of the {count} factors cannot be traced.",
-        [f"{_some(names)}: {reason}" for reason, names in by_reason.items()],
-        cure,
-    )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"

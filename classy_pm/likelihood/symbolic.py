@@ -133,6 +133,15 @@ def _of_plates(
     return SymbolicLogLikelihood("trace", inputs, traced.value, plain, traced.terms, reason, proof, traced)
 
 
+def _of_jax_plates(plan: Plan, joint: JointAnalysis, inputs: tuple[Any, ...]) -> SymbolicLogLikelihood:
+    from classy_pm.likelihood.jax_plates import jax_plates
+
+    compiled, traced, proof = jax_plates(plan, joint, inputs)
+    forget_other_precision()
+    reason = traced.terms_reason or ""
+    return SymbolicLogLikelihood("jax", inputs, traced.value, compiled, traced.terms, reason, proof, traced)
+
+
 def _prove(
     kind: LikelihoodKind, plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
 ) -> SymbolicLogLikelihood:
@@ -145,6 +154,8 @@ def _prove(
             if kind != "auto":
                 raise
             kind = "jax"
+    if kind == "jax" and isinstance(analysis, JointAnalysis):
+        return _of_jax_plates(plan, analysis, inputs)
     draws = plan.draws(WITNESSES, random_seed=0)
     if kind != "jax":
         try:

@@ -29,7 +29,7 @@ from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.plan import Plan
 
-__all__ = ["trace_plates"]
+__all__ = ["COMPARED", "check_each", "trace_plates"]
 
 # At how many draws from the prior the graph is compared with the function factor by factor, and how well,
 # relatively, they must agree.
@@ -162,15 +162,25 @@ class _Tracer:
         for draw, expected in zip(self.draws, self.expected, strict=False):
             with np.errstate(all="ignore"):
                 found = np.asarray(function(*draw))
-            plain = np.array([expected[name] for name in names])
-            alike = np.isclose(found, plain, rtol=TOLERANCE, atol=TOLERANCE) | _impossible(found, plain)
-            if not np.all(alike):
-                place = int(np.argmin(alike))
-                raise TraceError(
-                    f"The graph gives {float(found[place])!r} for {names[place]}, and its function "
-                    f"{float(plain[place])!r}.",
-                    cure='Fit with likelihood="blackbox".',
-                )
+            check_each(names, found, np.array([expected[name] for name in names]))
+
+
+def check_each(names: Sequence[str], found: np.ndarray, expected: np.ndarray) -> None:
+    """Compare the log likelihoods of data sets by a graph with those that their functions give.
+
+    Raises
+    ------
+    TraceError
+        If they differ; names the first data set of which they do.
+    """
+    alike = np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE) | _impossible(found, expected)
+    if not np.all(alike):
+        place = int(np.argmin(alike))
+        raise TraceError(
+            f"The graph gives {float(found[place])!r} for {names[place]}, and its function "
+            f"{float(expected[place])!r}.",
+            cure='Fit with likelihood="blackbox".',
+        )
 
 
 def _names(batch: Batch) -> list[str]:

@@ -52,7 +52,7 @@ class Reading:
         self.data: dict[Path, Any] = {}
 
 
-def read(analysis: Any, kinds: str) -> Reading:
+def read(analysis: Any, kinds: str, other: type | None = None) -> Reading:
     """Look through an analysis.
 
     Parameters
@@ -61,17 +61,30 @@ def read(analysis: Any, kinds: str) -> Reading:
     kinds : str
         Of which kinds of NumPy dtypes arrays may be inputs. Of others, which may be masks and indices, a
         trace holds the values; and of arrays with NaN, unless booleans are among the kinds.
+    other : type, optional
+        Of arrays that are not NumPy's, and may be inputs.
     """
     reading = Reading()
-    _read(analysis, (), reading, kinds, {}, ())
+
+    def is_input(item: Any) -> bool:
+        if other is not None and isinstance(item, other):
+            return item.dtype.kind in kinds  # type: ignore[attr-defined]
+        return is_data(item, kinds)
+
+    _read(analysis, (), reading, is_input, {}, ())
     return reading
 
 
 def _read(
-    item: Any, path: Path, reading: Reading, kinds: str, known: dict[int, Path], above: tuple[int, ...]
+    item: Any,
+    path: Path,
+    reading: Reading,
+    is_input: Callable[[Any], bool],
+    known: dict[int, Path],
+    above: tuple[int, ...],
 ) -> None:
     tokens = reading.tokens
-    if is_data(item, kinds):
+    if is_input(item):
         reading.data[path] = item
         tokens[path] = (type(item), np.asarray(item).dtype.str, np.shape(item))
     elif type(item) is np.ndarray and item.dtype.kind in "biufc":
@@ -88,7 +101,7 @@ def _read(
         parts = list(_parts(item))
         tokens[path] = (type(item), tuple(step for step, _ in parts))
         for step, part in parts:
-            _read(part, (*path, step), reading, kinds, known, above)
+            _read(part, (*path, step), reading, is_input, known, above)
     else:
         tokens[path] = _token(item)
 
@@ -239,7 +252,10 @@ def _watched(kind: type, note: Callable[[str], None]) -> type:
 
 
 def gather[Made](
-    readings: Sequence[Reading], look: Callable[[list[int], Recorder], Made | None], most: int
+    readings: Sequence[Reading],
+    look: Callable[[list[int], Recorder], Made | None],
+    most: int,
+    make_recorder: Callable[[], Recorder] = Recorder,
 ) -> list[tuple[Made, list[int]]]:
     """Put data sets together that are alike in all that is read of them.
 
@@ -251,6 +267,7 @@ def gather[Made](
         it reads of the first; None where it cannot.
     most : int
         After it could not so often no more are looked at.
+    make_recorder : callable, optional
 
     Returns
     -------
@@ -271,7 +288,7 @@ def gather[Made](
         if members is None and failures >= most:
             continue
         if members is None:
-            recorder = Recorder()
+            recorder = make_recorder()
             made = look(places, recorder)
             if made is None:
                 failures += 1

@@ -17,7 +17,7 @@ from classy_pm.likelihood.jax_joint import JaxJointLogLikelihood
 from classy_pm.likelihood.jax_ops import JaxFunction
 from classy_pm.likelihood.joint import JointAnalysis, or_impossible
 from classy_pm.likelihood.plate_trace import PlateTrace, Subset
-from classy_pm.likelihood.plates.all_plates import COMPARED, check_each
+from classy_pm.likelihood.plates.all_plates import check_each
 from classy_pm.likelihood.plates.batches import PROOF_POINTS, summed
 from classy_pm.likelihood.trace import Branch, Proof, Trace, prove
 from classy_pm.model import Expression, PlateLayout
@@ -30,7 +30,10 @@ MOST_PROVED = 8
 
 
 def jax_plates(
-    plan: Plan, joint: JointAnalysis, inputs: Sequence[Variable]
+    plan: Plan,
+    joint: JointAnalysis,
+    inputs: Sequence[Variable],
+    tried: Sequence[tuple[np.ndarray, dict[str, float] | None]],
 ) -> tuple[JaxJointLogLikelihood, PlateTrace, Proof]:
     """Have JAX trace the likelihoods of a graph's factors, and prove what it has made of them.
 
@@ -44,13 +47,16 @@ def jax_plates(
     joint : JointAnalysis
     inputs : sequence of TensorVariable
         One a parameter, arrays along plates among them.
+    tried : sequence of (numpy.ndarray, dict of str to float or None)
+        Draws from the prior at which all are compared, and what the function of each data set gave there,
+        where that is known.
 
     Raises
     ------
     TraceError
         If JAX cannot trace a likelihood, or if what it computes is not what the function of a data set gives.
     """
-    return _Prover(plan, joint, inputs).proved()
+    return _Prover(plan, joint, inputs, tried).proved()
 
 
 class _Differs(Exception):
@@ -62,12 +68,18 @@ class _Differs(Exception):
 
 
 class _Prover:
-    def __init__(self, plan: Plan, joint: JointAnalysis, inputs: Sequence[Variable]) -> None:
+    def __init__(
+        self,
+        plan: Plan,
+        joint: JointAnalysis,
+        inputs: Sequence[Variable],
+        tried: Sequence[tuple[np.ndarray, dict[str, float] | None]],
+    ) -> None:
         assert isinstance(plan.layout, PlateLayout)
         self.plan, self.joint, self.inputs = plan, joint, inputs
         self.layout: PlateLayout = plan.layout
         self.draws = plan.draws(PROOF_POINTS, random_seed=0)
-        self.expected = [self._each(draw) for draw in self.draws[:COMPARED]]
+        self.compared = [(draw, self._each(draw) if known is None else known) for draw, known in tried]
 
     def _each(self, draw: np.ndarray) -> dict[str, float]:
         with np.errstate(all="ignore"), in_double_precision():
@@ -128,7 +140,7 @@ class _Prover:
 
     def _proof(self, compiled: JaxJointLogLikelihood) -> Proof:
         """Compare the values of all data sets, and value and gradient of one of each group."""
-        for draw, expected in zip(self.draws, self.expected, strict=False):
+        for draw, expected in self.compared:
             found, start = compiled.each_at(draw), 0
             for group in compiled.groups:
                 of_group = found[start : start + len(group.places)]

@@ -29,7 +29,7 @@ from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.plan import Plan
 
-__all__ = ["COMPARED", "check_each", "trace_plates"]
+__all__ = ["check_each", "trace_plates"]
 
 # At how many draws from the prior the graph is compared with the function factor by factor, and how well,
 # relatively, they must agree.

@@ -220,6 +220,15 @@ def test_many_that_are_compiled_one_by_one_are_told(monkeypatch):
         groups(alone(*data_sets(InNumPy, (4, 4))))
 
 
+def test_jaxs_arrays_in_single_precision_are_told_with_their_class():
+    class OfJax(InJax):
+        def __init__(self, name, data, noise):
+            super().__init__(name, jnp.asarray(data, dtype="float32"), noise)
+
+    with pytest.warns(TraceWarning, match=r"OfJax computes with arrays .* of shapes \(2, 3\)"):
+        make_symbolic(*read(alone(*data_sets(OfJax, (3, 3)))), "jax")
+
+
 def test_a_group_that_does_not_agree_is_computed_one_by_one():
     class Looks(InJax):
         def log_likelihood_function(self, line):

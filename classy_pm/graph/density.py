@@ -94,6 +94,10 @@ class Density:
         columns = self._constrain(np.ascontiguousarray(points))
         return np.concatenate([column.reshape(len(points), -1) for column in columns], axis=-1)
 
+    def in_order_of_plan(self, points: np.ndarray) -> np.ndarray:
+        """Return points with the parameters in the order of the plan: as they are."""
+        return points
+
     def log_jacobian(self, points: np.ndarray) -> np.ndarray:
         """Return the log of the change of scale at points, shape (number, size): of shape (number,).
 

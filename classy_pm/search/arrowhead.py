@@ -44,6 +44,10 @@ class Scale(Protocol):
         """Map points to parameter values."""
         ...
 
+    def in_order_of_plan(self, points: np.ndarray) -> np.ndarray:
+        """Return points with the parameters in the order of the plan."""
+        ...
+
 
 # How many parameters one factor may have: the curvature costs twice as many gradients.
 LARGEST = 60

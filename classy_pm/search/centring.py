@@ -6,7 +6,7 @@ set left free, at the mode of what the data sets share.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,8 @@ __all__ = ["WORDS", "centring_of", "recorded", "settling", "share_faults"]
 WORDS = {"auto": None, "centred": 1.0, "noncentred": 0.0}
 # Two modes are one that are less than this apart, in standard deviations.
 NEXT = 0.5
+# Of more numbers than this each factor's are climbed by themselves.
+TOGETHER = 200
 # Of how many members at least the scale of a parent is taken to be known.
 FEWEST = 0.2
 
@@ -97,7 +99,15 @@ def settling(problem: Problem, scale: Scale, structure: Structure | None) -> Set
         return None
     if centring.modes is None:
         centring.set(0.0)
-    return Settling(problem.plan, centring, scale, structure)
+    return Settling(problem.plan, centring, scale, structure, _each(problem, scale))
+
+
+def _each(problem: Problem, scale: Scale) -> Callable[[np.ndarray], np.ndarray] | None:
+    """Return what gives the log density that each of many factors has to itself at a point."""
+    factorised = problem.factorised if scale.size > TOGETHER else None
+    if factorised is None:
+        return None
+    return lambda point: factorised(scale.in_order_of_plan(point[np.newaxis])[0]).each
 
 
 @dataclass(frozen=True)
@@ -111,6 +121,7 @@ class Settling:
     centring: Centring
     scale: Scale
     structure: Structure
+    each: Callable[[np.ndarray], np.ndarray] | None
 
     def __call__(self, log_density: WithGradient, starts: np.ndarray) -> list[np.ndarray]:
         """Return the modes above some points, best first, on the scale of the shares.
@@ -124,7 +135,7 @@ class Settling:
         """
         if self.centring.modes is not None:
             return list(self.scale.points(self.centring.modes))
-        climber = MarginalClimber(log_density, self.structure)
+        climber = MarginalClimber(log_density, self.structure, self.each)
         tops = [climber.climb(start) for start in starts]
         tops.sort(key=climber.value, reverse=True)
         curvature = self.structure.curvature(climber.gradient, tops[0])

@@ -9,13 +9,14 @@ Rue, Martino and Chopin (2009), Journal of the Royal Statistical Society B 71, 3
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from scipy import optimize
 
 from classy_pm.search.arrowhead import Structure, roots
-from classy_pm.search.climb import IMPOSSIBLE, WithGradient, root, upside_down
+from classy_pm.search.climb import FLAT, IMPOSSIBLE, WithGradient, root, suited_steps, upside_down
 
 __all__ = ["MarginalClimber"]
 
@@ -23,6 +24,10 @@ __all__ = ["MarginalClimber"]
 MAX_ITERATIONS, MAX_INNER = 40, 60
 # It ends where the slope is less than this, in standard deviations.
 FLAT_ENOUGH = 0.05
+# Steps of Newton's are damped by this at first, and by so many times more or less after each.
+DAMPING, DAMPED = 1e-3, 10.0
+# A factor's own parameters are best where the next step would be shorter than this, in standard deviations.
+REACHED = 1e-2
 # How long a step for a difference is, in standard deviations, and at most.
 STEP, LONGEST = 0.1, 0.2
 
@@ -35,11 +40,20 @@ class MarginalClimber:
     log_density : callable
         Gives the log density and its gradient at a point, shape (size,).
     structure : Structure
+    each : callable, optional
+        Gives the part of the log density that each factor has to itself, shape (factors,), in the order of
+        the structure: each then climbs by itself, and of many none waits for another.
     """
 
-    def __init__(self, log_density: WithGradient, structure: Structure) -> None:
+    def __init__(
+        self,
+        log_density: WithGradient,
+        structure: Structure,
+        each: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> None:
         self._log_density = log_density
         self._structure = structure
+        self._each = each
 
     def gradient(self, point: np.ndarray) -> np.ndarray:
         """Return the first derivatives of the log density."""
@@ -53,7 +67,7 @@ class MarginalClimber:
     def climb(self, point: np.ndarray) -> np.ndarray:
         """Return where the maximum above a point is, and there the best of the factors' own parameters."""
         shared = self._structure.shared
-        point = self._best_own(point)
+        point = self.best_own(point)
         if not len(shared):
             return point
         scale, _ = root(self._structure.curvature(self.gradient, point).schur())
@@ -64,7 +78,7 @@ class MarginalClimber:
             nonlocal best, highest
             at = best.copy()
             at[shared] = origin + scale @ standard
-            at = self._best_own(at)
+            at = self.best_own(at)
             steps = self._structure.own_steps(self.gradient, at)
             value, gradient = self._log_density(at)
             height = float(value) + self._room(at, steps)
@@ -89,11 +103,45 @@ class MarginalClimber:
         """Return the log of how much room the factors' own parameters have."""
         return self._structure.log_volume(self.gradient, point, steps)
 
-    def _best_own(self, point: np.ndarray) -> np.ndarray:
+    def best_own(self, point: np.ndarray) -> np.ndarray:
         """Return a point with the best of the factors' own parameters, while what they share is fixed."""
-        structure = self._structure
-        if not any(places.size for places in structure.own):
+        if not any(places.size for places in self._structure.own):
             return point
+        return self._best_together(point) if self._each is None else self._best_of_each(point, self._each)
+
+    def _best_of_each(self, point: np.ndarray, each: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+        """Climb by Newton's method, with a damping for each factor.
+
+        Where the density is no hill, the step goes along its slope all the same: Dauphin et al. (2014),
+        arXiv:1406.2572.
+        """
+        own = self._structure.own
+        steps = self._structure.own_steps(self.gradient, point)
+        ends = np.cumsum([len(places) for places in own])[:-1]
+        values = _or_impossible(each(point))
+        damping = np.full(len(values), DAMPING)
+        for _ in range(MAX_INNER):
+            gradient, blocks = self.gradient(point), self._structure.blocks(self.gradient, point, steps)
+            moves, lengths = [], []
+            for places, block, damped in zip(own, blocks, np.split(damping, ends), strict=True):
+                move, length = _newton(block, gradient[places], damped)
+                moves.append(move)
+                lengths.append(length)
+                steps[places] = suited_steps(steps[places], np.diagonal(block, axis1=1, axis2=2))
+            going = np.concatenate(lengths) > REACHED
+            if not np.any(going):
+                break
+            ahead = _moved(point, own, moves, np.split(going, ends))
+            there = _or_impossible(each(ahead))
+            better = going & (there >= values)
+            point = _moved(point, own, moves, np.split(better, ends))
+            values = np.where(better, there, values)
+            damping = np.where(better, damping / DAMPED, np.where(going, damping * DAMPED, damping))
+        return point
+
+    def _best_together(self, point: np.ndarray) -> np.ndarray:
+        """Climb by L-BFGS along all factors' own parameters at once."""
+        structure = self._structure
         blocks = structure.blocks(self.gradient, point, structure.own_steps(self.gradient, point))
         scatters = [roots(block) for block in blocks]
         ends = np.cumsum([places.size for places in structure.own])
@@ -120,3 +168,28 @@ class MarginalClimber:
                 falling, np.zeros(ends[-1]), jac=True, method="L-BFGS-B", options={"maxiter": MAX_INNER}
             ).x
         return moved(found) if np.all(np.isfinite(found)) else point
+
+
+def _newton(blocks: np.ndarray, slopes: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return steps uphill, shape (factors, parameters), and how long they would be undamped, in sd."""
+    own = np.abs(np.diagonal(blocks, axis1=1, axis2=2))
+    widths = np.where(own > 0.0, 1.0 / np.sqrt(np.where(own > 0.0, own, 1.0)), 1.0)
+    values, vectors = np.linalg.eigh(blocks * widths[:, :, np.newaxis] * widths[:, np.newaxis, :])
+    curvatures = np.maximum(np.abs(values), FLAT)
+    along = np.einsum("npk,np->nk", vectors, widths * slopes)
+    moves = np.einsum("npk,nk->np", vectors, along / (curvatures + damping[:, np.newaxis]))
+    return widths * moves, np.sqrt(np.sum(along**2 / curvatures, axis=1))
+
+
+def _moved(
+    point: np.ndarray, own: tuple[np.ndarray, ...], moves: list[np.ndarray], which: list[np.ndarray]
+) -> np.ndarray:
+    """Return a point in which some of the factors have moved."""
+    moved = point.copy()
+    for places, move, some in zip(own, moves, which, strict=True):
+        moved[places[some]] += move[some]
+    return moved
+
+
+def _or_impossible(values: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(values), -np.inf, values)

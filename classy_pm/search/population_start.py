@@ -29,7 +29,7 @@ def population_start(problem: Problem, factorised: Factorised) -> tuple[np.ndarr
     """
     density, structure = problem.density, factorised.structure
     draws = max(FEWEST, min(DRAWS, LOOKED_AT // len(factorised.names)))
-    climber = MarginalClimber(density, structure)
+    climber = MarginalClimber(density, structure, lambda point: factorised(point).each)
     with explained(problem), np.errstate(all="ignore"):
         points = prior_points(problem, density.points, draws, plain=False)
         (best,) = best_points(density.value, points, 1)

@@ -120,6 +120,7 @@ class Strata:
     def estimate(self, rng: np.random.Generator) -> Callable[[np.ndarray], float]:
         """Return the log density of a point by some data sets, picked at random once."""
         import pytensor.tensor as pt
+        from pymc.logprob.utils import ParameterValueError
 
         chosen = [
             pt.constant(np.sort(rng.choice(len(members), count, replace=False)))
@@ -127,7 +128,14 @@ class Strata:
         ]
         _, prior, likelihood = self.log_densities(chosen)
         function = self._problem.density.function_of([prior + likelihood])
-        return lambda point: float(function(point)[0])
+
+        def value(point: np.ndarray) -> float:
+            try:
+                return float(function(point)[0])
+            except ParameterValueError:  # a prior that does not exist there: its width has become zero
+                return -np.inf
+
+        return value
 
 
 class Minibatches:

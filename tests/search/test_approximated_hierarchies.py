@@ -11,7 +11,7 @@ from classy_pm.plan import make_plan
 from classy_pm.search import advi, approximation, laplace
 from classy_pm.search.bound import Bound, noise_by_factor
 from classy_pm.search.by_factor import conditionals
-from classy_pm.search.minibatch import Minibatches, raise_by_minibatches
+from classy_pm.search.minibatch import Minibatches, Strata, raise_by_minibatches
 from classy_pm.search.population_start import population_start
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
@@ -139,6 +139,16 @@ def test_minibatches_of_one_pass_have_on_average_the_gradient_of_all(problem, ba
     ]
     assert len(found) == COUNT // 6
     np.testing.assert_allclose(np.mean(found, axis=0), problem.density(point)[1], rtol=1e-9, atol=1e-9)
+
+
+def test_a_width_that_is_zero_is_impossible_for_some_of_the_data_sets_too(problem, factorised, batches):
+    (point,) = problem.density.points(problem.plan.draws(1, random_seed=0))
+    estimate = Strata(problem, factorised, 6).estimate(np.random.default_rng(1))
+    assert np.isfinite(estimate(point))
+    point[factorised.structure.shared] = -2000.0
+    assert estimate(point) == -np.inf
+    chosen = next(batches.passes(np.random.default_rng(1)))[0]
+    assert not np.all(np.isfinite(batches.gradients(point, chosen)))  # and so no step is made there
 
 
 def test_the_members_given_their_parents_are_normal_with_the_curvature(problem, factorised, start):

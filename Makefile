@@ -42,8 +42,8 @@ help: ## list these targets
 demo: $(RUN) ## fit a Gaussian to measured data, and file and draw the fit in classy_pm_demo/
 	$(BIN)/classy-pm demo
 
-test: $(DEV) ## run the tests
-	$(BIN)/python -m pytest $(ARGS)
+test: $(DEV) ## run the tests, on two cores; with ARGS on one
+	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile)
 
 lint: $(DEV) ## check style, types and the floors of the package
 	$(BIN)/ruff check .

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import Faults, FitException, ModelError, some_of
-from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.expressions import Assertion, Derived, Expression, render
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
@@ -318,7 +318,8 @@ class Layout:
             missing -= len(kept[-1])
             tried += 1000
             if missing == number and tried > MAX_REJECTIONS:
-                names = ", ".join(f"`{assertion!r}`" for _, assertion in self.assertions)
+                name_of = {parameter.prior: parameter.name for parameter in self.parameters}.get
+                names = ", ".join(f"`{render(assertion, name_of)}`" for _, assertion in self.assertions)
                 raise ModelError(
                     f"None of {tried} draws from the priors "
                     + (f"meets the assertions {names}." if names else "gives priors that exist."),

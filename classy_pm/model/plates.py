@@ -10,7 +10,7 @@ the plate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, override
@@ -39,12 +39,22 @@ FACTORS = "factor"
 
 
 class Stacked(Derived):
-    """An array along a plate, of numbers and parameters, one by one."""
+    """An array along a plate, of numbers and parameters, one by one.
 
-    def __init__(self, operands: Sequence[Any]) -> None:
+    A parameter that stands nowhere else is named after its factor: ``line.centre.object_3``.
+    """
+
+    def __init__(self, operands: Sequence[Any], names: Sequence[str]) -> None:
         self.function: Any = stack
         self.operands = tuple(operands)
+        self.names = tuple(names)
         self.operations = self.depth = 1
+
+    @override
+    def inputs(self) -> Iterator[tuple[str, Expression]]:
+        for name, operand in zip(self.names, self.operands, strict=True):
+            if isinstance(operand, Expression):
+                yield name, operand
 
     @override
     def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
@@ -62,17 +72,17 @@ class Stacked(Derived):
 
 
 class Element(Derived):
-    """One factor's element of a parameter along a plate."""
+    """One factor's element of a parameter along a plate; it is shown with the factor's name."""
 
-    def __init__(self, array: Expression, place: int) -> None:
+    def __init__(self, array: Expression, place: int, name: str) -> None:
+        self.name = name
         self.function: Any = element
         self.operands = (array, place)
         self.operations = self.depth = 1
 
     @override
     def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
-        array, place = self.operands
-        return f"{render(array, name_of)}[{place}]"
+        return f"{render(self.operands[0], name_of)}[{self.name}]"
 
 
 def stack(*items: Any) -> Any:
@@ -245,10 +255,14 @@ class _Reader:
     def __init__(self, graph: FactorGraphModel) -> None:
         self.graph = graph
         self.drawn = graph.drawn_from()
+        # The parameters that are drawn from a parent and were met in a model.
+        self.met: set[AbstractPrior] = set()
         # Of each parameter that is an element of an array: all parameters of that array, its place
         # and the dim.
         self.element: dict[AbstractPrior, tuple[tuple[AbstractPrior, ...], int, str]] = {}
         self.made: dict[Any, Any] = {}
+        # The factors along each dim.
+        self.names: dict[str, tuple[str, ...]] = {}
         self.along: dict[Expression, str] = {}
 
     def layout(self) -> PlateLayout:
@@ -257,7 +271,11 @@ class _Reader:
         kinds: dict[Any, list[int]] = {}
         for place, model in enumerate(models):
             kinds.setdefault(_structure(model), []).append(place)
+        names = self.graph.factor_names
         dims = [DIM] if len(kinds) == 1 else [DIMS.format(number) for number in range(len(kinds))]
+        self.names = {
+            dim: tuple(names[place] for place in kind) for dim, kind in zip(dims, kinds.values(), strict=True)
+        }
         tables = {
             dim: _table([models[place] for place in kind])
             for dim, kind in zip(dims, kinds.values(), strict=True)
@@ -266,7 +284,6 @@ class _Reader:
             for items in table.values():
                 self._claim(tuple(map(self._own, items)), dim)
         plates, parts = [], {}
-        names = self.graph.factor_names
         for (dim, table), kind in zip(tables.items(), kinds.values(), strict=True):
             columns = {path: self._column(items, dim) for path, items in table.items()}
             first = models[kind[0]]
@@ -279,7 +296,7 @@ class _Reader:
                 Plate(
                     dim,
                     tuple(kind),
-                    tuple(names[place] for place in kind),
+                    self.names[dim],
                     _with_leaves(first, {**columns, **slots}),
                     tuple(slots.values()),
                     tuple(columns[path] for path in slots),
@@ -295,6 +312,7 @@ class _Reader:
                 ),
                 name,
             )
+        self.graph.check_parents(self.met)
         read = Layout.of(root)
         fields = {name: getattr(read, name) for name in Layout.__dataclass_fields__}
         named = dict(zip(self.graph.factor_names, models, strict=True))
@@ -337,7 +355,11 @@ class _Reader:
                 node.add_assertion(_assertion(assertion, sides), name)
 
     def _own(self, item: Any) -> Any:
-        return self.drawn.get(item, item) if isinstance(item, AbstractPrior) else item
+        """Return what a parameter is drawn from in its place, if it is drawn from a parent."""
+        if not isinstance(item, AbstractPrior) or item not in self.drawn:
+            return item
+        self.met.add(item)
+        return self.drawn[item]
 
     # -- which parameters are elements of arrays ---------------------------------------------------
 
@@ -400,7 +422,7 @@ class _Reader:
         if _are_alike(items):
             columns = zip(*(item.operands for item in items), strict=True)
             return Derived(first.function, tuple(self._operand(column, dim) for column in columns))
-        return Stacked([self._single(item) for item in items])
+        return Stacked([self._single(item) for item in items], self.names[dim])
 
     def _operand(self, items: tuple[Any, ...], dim: str) -> Any:
         """Return a column that arithmetic can be done on."""
@@ -408,7 +430,7 @@ class _Reader:
         return self._constants(column, dim) if isinstance(column, np.ndarray) else column
 
     def _constants(self, numbers: np.ndarray, dim: str) -> Expression:
-        column = Stacked(numbers.tolist())
+        column = Stacked(numbers.tolist(), self.names[dim])
         self.along[column] = dim
         return column
 
@@ -430,7 +452,7 @@ class _Reader:
     def _single_prior(self, prior: AbstractPrior) -> Any:
         if prior in self.element:
             items, place, dim = self.element[prior]
-            return Element(self._column(items, dim), place)
+            return Element(self._column(items, dim), place, self.names[dim][place])
         arguments = {name: self._single(value) for name, value in prior.arguments.items()}
         same = all(arguments[name] is value for name, value in prior.arguments.items())
         return prior if same else prior.with_arguments(arguments)

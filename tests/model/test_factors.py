@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classy_pm.errors import ModelError
+from classy_pm.errors import ModelError, UnknownNameError
 from classy_pm.model import (
     AnalysisFactor,
     Array,
@@ -251,6 +251,11 @@ MISTAKES = {
     "in the other order": (lambda: AnalysisFactor(Likelihood(), own()), "is not"),
     "one name twice": (lambda: graph_of([own(), own()], names=["a", "a"]), "a: is the name of 2 factors"),
     "no family": (lambda: HierarchicalFactor(UniformPrior()), "no family of priors"),
+    "a class for an analysis": (lambda: AnalysisFactor(own(), Likelihood), r"Write Likelihood\(data\)"),
+    "a parent of nothing": (
+        lambda: graph_of([own()], HierarchicalFactor(GaussianPrior, mean=UniformPrior(), sigma=1.0)).paths,
+        "no parameter is drawn from it",
+    ),
     "an array": (
         lambda: HierarchicalFactor(GaussianPrior, mean=0.0, sigma=1.0).add_drawn_variable(
             Array(2, UniformPrior())
@@ -274,3 +279,78 @@ def test_nothing_is_drawn_from_two_parents():
         parent.add_drawn_variable(model.line.centre)
     with pytest.raises(ModelError, match="drawn from two parents"):
         make_plan(graph_of([model], *parents))
+
+
+def with_parent(models):
+    parent = HierarchicalFactor(GaussianPrior, mean=GaussianPrior(50.0, 20.0), sigma=2.0)
+    for model in models:
+        parent.add_drawn_variable(model.line.centre)
+    return parent
+
+
+def test_a_drawn_variable_that_is_in_no_model_is_told():
+    models = [own() for _ in range(3)]
+    graph = graph_of(models, with_parent(models))
+    models[1].line.centre = UniformPrior(0.0, 1.0)
+    with pytest.raises(ModelError, match="1 of them are in no model of the graph"):
+        make_plan(graph)
+
+
+def test_what_is_drawn_of_a_data_set_is_gone_with_it():
+    models = [own() for _ in range(3)]
+    graph = graph_of(models, with_parent(models))
+    parts = [graph.without_paths(["dataset_1"]), graph]
+    del graph["dataset_1"]
+    for part in parts:
+        assert part.total_free_parameters == 1 + 2 * 2
+        assert part.paths[0][-1] == "mean"
+
+
+def test_a_variable_that_is_drawn_later_changes_the_graph():
+    models = [own() for _ in range(3)]
+    parent = with_parent(models[:2])
+    graph = graph_of(models, parent)
+    assert make_plan(graph).size == 1 + 2 * 3
+    assert "line.centre.mean" not in make_plan(graph).names
+    parent.add_drawn_variable(models[2].line.centre)
+    assert make_plan(graph).names == ("line.centre.mean", "line.centre", "line.width")
+
+
+def test_assertions_are_shown_by_the_names_of_parameters_and_data_sets():
+    models = [own() for _ in range(3)]
+    for model in models:
+        model.add_assertion(model.line.centre > 10.0 * model.line.width)
+    graph = graph_of(models, names=["a", "b", "c"])
+    graph.add_assertion(models[0].line.centre < models[2].line.centre, name="ordered")
+    lines = [line.split(maxsplit=2)[1:] for line in graph.info.splitlines() if line.startswith("assertion")]
+    assert lines == [
+        ["assertion_0", "line.centre > (10.0 * line.width)"],
+        ["ordered", "line.centre[a] < line.centre[c]"],
+    ]
+    graph.add_assertion(models[0].line.centre > models[2].line.centre)
+    with pytest.raises(ModelError, match=r"`line\.centre\[a\] > line\.centre\[c\]`"):
+        make_plan(graph).draws(1, random_seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("inf", "info"), ("path", "paths"), ("bb", "b"), ("nothing_like_it", "a`, `b")]
+)
+def test_what_is_misspelt_of_a_graph_has_a_suggestion(wrong, right):
+    graph = graph_of([own() for _ in range(2)], names=["a", "b"])
+    with pytest.raises(UnknownNameError, match=f"`{right}`"):
+        getattr(graph, wrong)
+
+
+def test_a_misspelt_data_set_of_the_instances_has_a_suggestion():
+    graph = graph_of([own() for _ in range(2)], names=["north", "south"])
+    with pytest.raises(UnknownNameError, match=r"no attribute `nroth`\.\nDid you mean `north`"):
+        graph.random_instance(random_seed=1)["nroth"]
+
+
+def test_what_stands_one_by_one_along_a_plate_is_named_by_the_data_sets():
+    models = [own() for _ in range(9)]
+    graph = graph_of(models, with_parent(models[1:]), names=[f"object_{place}" for place in range(9)])
+    names = make_plan(graph).names
+    assert names[:3] == ("line.centre.object_0", "line.centre.object_1.mean", "line.centre.object_1")
+    assert "each its own: line.centre.object_0, line.centre.object_1" in graph.info
+    assert graph.info.splitlines()[-1].split() == ["line.centre", "...", "3", "more"]

@@ -155,6 +155,8 @@ class Layout:
                     components.append((path, item.cls))
             elif isinstance(item, Expression):
                 places.setdefault(item, []).append(path)
+                for name, part in item.parts():
+                    places.setdefault(part, []).append((*path, name))
                 if isinstance(item, Derived):
                     derived.append((path, item))
             else:
@@ -166,7 +168,7 @@ class Layout:
                 return
             here = tuple(places.get(expression, ())) or (path,)
             for role, other in expression.inputs():
-                visit(other, (*here[0], role))
+                visit(other, (*here[0], role) if role else here[0])
             found[expression] = here
 
         for expression, paths in places.items():

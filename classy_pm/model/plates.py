@@ -34,6 +34,8 @@ __all__ = ["Plate", "PlateLayout"]
 DIM, DIMS = "dataset", "plate_{}"
 # Of things that stand one by one along a plate, so many are shown.
 SHOWN = 3
+# So many parameters may be drawn one from another: reading a model takes Python's stack for each.
+MAX_CHAIN, ENDLESS = 200, 1_000_000
 # The dim of what there is of each factor, whatever its plate.
 FACTORS = "factor"
 
@@ -55,6 +57,10 @@ class Stacked(Derived):
         for name, operand in zip(self.names, self.operands, strict=True):
             if isinstance(operand, Expression):
                 yield name, operand
+
+    @override
+    def parts(self) -> Iterator[tuple[str, Expression]]:
+        return self.inputs()
 
     @override
     def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
@@ -83,6 +89,37 @@ class Element(Derived):
     @override
     def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
         return f"{render(self.operands[0], name_of)}[{self.name}]"
+
+
+class Aligned(Derived):
+    """A column whose own axes stand where those of a larger one do: after the plate's axis.
+
+    Parameters
+    ----------
+    column : Expression
+        An array along a plate.
+    missing : int
+        How many axes of its own the larger one has more.
+    """
+
+    def __init__(self, column: Expression, missing: int) -> None:
+        self.function: Any = aligned
+        self.operands = (column, missing)
+        self.operations = self.depth = 1
+
+    @override
+    def inputs(self) -> Iterator[tuple[str, Expression]]:
+        # What it is made of is named as if it stood here itself.
+        yield "", self.operands[0]
+
+    @override
+    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
+        return render(self.operands[0], name_of)
+
+
+def aligned(array: Any, missing: Any) -> Any:
+    """Return an array with so many axes more after the first."""
+    return np.expand_dims(array, axis=tuple(range(1, 1 + missing)))
 
 
 def stack(*items: Any) -> Any:
@@ -283,6 +320,7 @@ class _Reader:
         for dim, table in tables.items():
             for items in table.values():
                 self._claim(tuple(map(self._own, items)), dim)
+        self._release_loops(tables)
         plates, parts = [], {}
         for (dim, table), kind in zip(tables.items(), kinds.values(), strict=True):
             columns = {path: self._column(items, dim) for path, items in table.items()}
@@ -345,14 +383,15 @@ class _Reader:
         for path, node in dict(_nodes(part)).items():
             for number, (name, assertion) in enumerate(nodes[0][path]._assertions):
                 alike = [of_factor[path]._assertions[number][1].parts for of_factor in nodes]
-                sides = [
-                    tuple(
+                sides = self._all_aligned(
+                    [
                         self._operand(tuple(getattr(parts[place], side) for parts in alike), dim)
+                        for place in range(len(assertion.parts))
                         for side in ("left", "right")
-                    )
-                    for place in range(len(assertion.parts))
-                ]
-                node.add_assertion(_assertion(assertion, sides), name)
+                    ]
+                )
+                pairs = list(zip(sides[::2], sides[1::2], strict=True))
+                node.add_assertion(_assertion(assertion, pairs), name)
 
     def _own(self, item: Any) -> Any:
         """Return what a parameter is drawn from in its place, if it is drawn from a parent."""
@@ -387,6 +426,51 @@ class _Reader:
             and not any(item in self.element for item in items)
         )
 
+    def _release_loops(self, tables: Mapping[str, Mapping[Path, tuple[Any, ...]]]) -> None:
+        """Let the parameters of an array stand one by one where some of them depend on others of it.
+
+        Raises
+        ------
+        ModelError
+            If a parameter is drawn from itself, or a chain of parents is too long.
+        """
+        loop = self._loop()
+        if loop is not None or self.drawn:
+            _check_chains(self._own, tables, self.names)
+        while loop is not None:
+            for prior in loop:
+                del self.element[prior]
+            loop = self._loop()
+
+    def _loop(self) -> tuple[AbstractPrior, ...] | None:
+        """Return the parameters of an array that depends on itself, also by way of other arrays."""
+        groups = {id(items): items for items, _, _ in self.element.values()}
+        needs = {key: self._arrays_under(items) for key, items in groups.items()}
+        for key, items in groups.items():
+            waiting, seen = list(needs[key]), set()
+            while waiting:
+                other = waiting.pop()
+                if other == key:
+                    return items
+                if other not in seen:
+                    seen.add(other)
+                    waiting += needs[other]
+        return None
+
+    def _arrays_under(self, items: tuple[AbstractPrior, ...]) -> set[int]:
+        """Return which arrays the arguments of an array's parameters need."""
+        found: set[int] = set()
+        seen: set[Expression] = set()
+        waiting = [value for prior in items for _, value in prior.inputs()]
+        while waiting:
+            item = self._own(waiting.pop())
+            if item in self.element:
+                found.add(id(self.element[item][0]))
+            elif item not in seen:
+                seen.add(item)
+                waiting += [value for _, value in item.inputs()]
+        return found
+
     # -- columns ------------------------------------------------------------------------------------
 
     def _column(self, items: tuple[Any, ...], dim: str) -> Any:
@@ -411,8 +495,11 @@ class _Reader:
         first = items[0]
         if isinstance(first, AbstractPrior) and self.element.get(first, (None,))[0] == items:
             arguments = {
-                name: _of_shape(
-                    self._column(tuple(prior.arguments[name] for prior in items), dim), first.shape
+                name: self._aligned(
+                    _of_shape(
+                        self._column(tuple(prior.arguments[name] for prior in items), dim), first.shape
+                    ),
+                    len(first.shape),
                 )
                 for name in first.arguments
             }
@@ -421,8 +508,39 @@ class _Reader:
             return array
         if _are_alike(items):
             columns = zip(*(item.operands for item in items), strict=True)
-            return Derived(first.function, tuple(self._operand(column, dim) for column in columns))
+            operands = [self._operand(column, dim) for column in columns]
+            return Derived(first.function, tuple(self._all_aligned(operands)))
         return Stacked([self._single(item) for item in items], self.names[dim])
+
+    def _all_aligned(self, columns: Sequence[Any]) -> list[Any]:
+        """Return columns whose own axes broadcast as those of one factor's things do."""
+        most = max(map(self._own_axes, columns))
+        return [self._aligned(column, most) for column in columns]
+
+    def _aligned(self, column: Any, axes: int) -> Any:
+        """Return a column that broadcasts with one that has so many axes of its own."""
+        if not isinstance(column, Expression) or column not in self.along:
+            return column
+        missing = axes - self._own_axes(column)
+        if missing <= 0:
+            return column
+        key = (Aligned, column, missing)
+        if key not in self.made:
+            self.made[key] = made = Aligned(column, missing)
+            self.along[made] = self.along[column]
+        return self.made[key]
+
+    def _own_axes(self, column: Any) -> int:
+        """Return how many axes a column has besides that of the plate."""
+        if isinstance(column, AbstractPrior):
+            return len(column.shape) - (column in self.along)
+        if isinstance(column, Element):
+            return self._own_axes(column.operands[0])
+        if isinstance(column, Aligned):
+            return self._own_axes(column.operands[0]) + int(column.operands[1])
+        if isinstance(column, Derived):
+            return max(map(self._own_axes, column.operands), default=0)
+        return 0
 
     def _operand(self, items: tuple[Any, ...], dim: str) -> Any:
         """Return a column that arithmetic can be done on."""
@@ -456,6 +574,62 @@ class _Reader:
         arguments = {name: self._single(value) for name, value in prior.arguments.items()}
         same = all(arguments[name] is value for name, value in prior.arguments.items())
         return prior if same else prior.with_arguments(arguments)
+
+
+def _check_chains(
+    own: Callable[[Any], Any],
+    tables: Mapping[str, Mapping[Path, tuple[Any, ...]]],
+    names: Mapping[str, Sequence[str]],
+) -> None:
+    """Refuse parameters that are drawn from themselves, and very long chains of parents.
+
+    Parameters
+    ----------
+    own : callable
+        Gives what stands for an expression of the user's.
+    tables : mapping of str to mapping of path to tuple
+        What stands at each place of the factors, by their dim.
+    names : mapping of str to sequence of str
+        Of the factors along each dim.
+    """
+    depths: dict[Expression, int] = {}
+    for dim, table in tables.items():
+        for path, items in table.items():
+            for name, item in zip(names[dim], items, strict=True):
+                if isinstance(item, Expression) and _depth(own(item), own, depths) > MAX_CHAIN:
+                    fault = (
+                        "is drawn from itself, by way of its parents"
+                        if depths[own(item)] == ENDLESS
+                        else f"is the end of a chain of more than {MAX_CHAIN} parameters, each drawn from another"
+                    )
+                    raise ModelError(
+                        f"`{'.'.join((name, *path))}` {fault}.",
+                        cure="A parent, or what its arguments are computed from, is a parameter that is not "
+                        "drawn from it. Long chains, such as random walks, are fitted as their steps: "
+                        "parameters of their own, added up in the class.",
+                    )
+
+
+def _depth(top: Expression, own: Callable[[Any], Any], depths: dict[Expression, int]) -> int:
+    """Return how many expressions an expression depends on, one by way of the other; found are kept."""
+    waiting, open_ = [top], set()
+    while waiting:
+        item = waiting[-1]
+        if item in depths:
+            waiting.pop()
+            continue
+        below = [own(value) for _, value in item.inputs()]
+        missing = [value for value in below if value not in depths]
+        open_.add(item)
+        if any(value in open_ for value in missing):
+            depths.update(dict.fromkeys(open_, ENDLESS))
+        elif missing:
+            waiting += missing
+        else:
+            depths[item] = min(ENDLESS, 1 + max((depths[value] for value in below), default=0))
+            open_.discard(item)
+            waiting.pop()
+    return depths[top]
 
 
 def _table(models: list[Node]) -> dict[Path, tuple[Any, ...]]:
@@ -531,9 +705,7 @@ def _assertion(like: Assertion, sides: Sequence[tuple[Any, Any]]) -> Assertion:
 def _family(prior: AbstractPrior) -> tuple[Any, ...]:
     """Return what priors have in common that can be one array."""
     frozen = id(prior) if getattr(prior, "frozen", None) is not None else None
-    # Arguments along the plate have no axes for those of the prior.
-    varies = id(prior) if prior.shape and any(True for _ in prior.inputs()) else None
-    return type(prior), prior.pymc_name, prior.shape, tuple(prior.arguments), frozen, varies
+    return type(prior), prior.pymc_name, prior.shape, tuple(prior.arguments), frozen
 
 
 def _are_alike(items: tuple[Any, ...]) -> bool:

@@ -144,7 +144,8 @@ def prior_text(prior: AbstractPrior, first: Names) -> str:
     arguments = ", ".join(
         f"{key}={render(value, first.get)}" for key, value in prior.shown_arguments().items()
     )
-    return f"{prior.family}({arguments})"
+    text = f"{prior.family}({arguments})"
+    return f"Array({prior.shape}, {text})" if prior.shape else text
 
 
 def _hyperparameters(layout: Any, root: Node, first: Names) -> Iterator[Row]:

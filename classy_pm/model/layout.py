@@ -320,8 +320,8 @@ class Layout:
             missing -= len(kept[-1])
             tried += 1000
             if missing == number and tried > MAX_REJECTIONS:
-                name_of = {parameter.prior: parameter.name for parameter in self.parameters}.get
-                names = ", ".join(f"`{render(assertion, name_of)}`" for _, assertion in self.assertions)
+                known: dict[Any, str] = {parameter.prior: parameter.name for parameter in self.parameters}
+                names = ", ".join(f"`{render(assertion, known.get)}`" for _, assertion in self.assertions)
                 raise ModelError(
                     f"None of {tried} draws from the priors "
                     + (f"meets the assertions {names}." if names else "gives priors that exist."),

@@ -600,7 +600,7 @@ def _check_chains(
                     fault = (
                         "is drawn from itself, by way of its parents"
                         if depths[own(item)] == ENDLESS
-                        else f"is the end of a chain of more than {MAX_CHAIN} parameters, each drawn from another"
+                        else f"is the end of a chain of more than {MAX_CHAIN}, each drawn from the one before"
                     )
                     raise ModelError(
                         f"`{'.'.join((name, *path))}` {fault}.",

@@ -244,6 +244,8 @@ def test_the_model_of_a_result_is_the_graph_again(fresh):
     own = fresh["b"].model
     assert own.line.slope.arguments["mean"] == slope.arguments["mean"]
     assert own.total_free_parameters == 3
+    # What is drawn from a parent stays so, with the posterior of the parent.
+    assert own.line.offset.arguments["mean"].arguments["mean"] == fresh.samples.median_pdf_vector[0]
 
 
 def test_a_data_set_of_a_graph_is_compared_with_a_fit_of_it_alone(fresh):

@@ -10,17 +10,19 @@ the plate.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, override
+from typing import Any
 
 import numpy as np
 
 from classy_pm.errors import ModelError
+from classy_pm.model.ancestry import check_chains
 from classy_pm.model.collection import Collection, Instance
+from classy_pm.model.columns import Aligned, Element, Stacked
 from classy_pm.model.edit import empty_like
-from classy_pm.model.expressions import Assertion, Derived, Expression, is_number, render
+from classy_pm.model.expressions import Assertion, Derived, Expression, is_number
 from classy_pm.model.factors import FactorGraphModel
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.layout import Layout, walk
@@ -32,104 +34,8 @@ __all__ = ["Plate", "PlateLayout"]
 
 # The dim of a graph with one plate, and what those of several are called.
 DIM, DIMS = "dataset", "plate_{}"
-# Of things that stand one by one along a plate, so many are shown.
-SHOWN = 3
-# So many parameters may be drawn one from another: reading a model takes Python's stack for each.
-MAX_CHAIN, ENDLESS = 200, 1_000_000
 # The dim of what there is of each factor, whatever its plate.
 FACTORS = "factor"
-
-
-class Stacked(Derived):
-    """An array along a plate, of numbers and parameters, one by one.
-
-    A parameter that stands nowhere else is named after its factor: ``line.centre.object_3``.
-    """
-
-    def __init__(self, operands: Sequence[Any], names: Sequence[str]) -> None:
-        self.function: Any = stack
-        self.operands = tuple(operands)
-        self.names = tuple(names)
-        self.operations = self.depth = 1
-
-    @override
-    def inputs(self) -> Iterator[tuple[str, Expression]]:
-        for name, operand in zip(self.names, self.operands, strict=True):
-            if isinstance(operand, Expression):
-                yield name, operand
-
-    @override
-    def parts(self) -> Iterator[tuple[str, Expression]]:
-        return self.inputs()
-
-    @override
-    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
-        if not any(isinstance(item, Expression) for item in self.operands):
-            return f"<{len(self.operands)} numbers>"
-        shown = [render(item, name_of) for item in self.operands[:SHOWN]]
-        more = len(self.operands) - len(shown)
-        return f"each its own: {', '.join(shown)}" + (f", and {more} more" if more else "")
-
-    @override
-    def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
-        if not any(isinstance(item, Expression) for item in self.operands):
-            return np.array(self.operands, dtype=float)
-        return stack(*(value_of(item) if isinstance(item, Expression) else item for item in self.operands))
-
-
-class Element(Derived):
-    """One factor's element of a parameter along a plate; it is shown with the factor's name."""
-
-    def __init__(self, array: Expression, place: int, name: str) -> None:
-        self.name = name
-        self.function: Any = element
-        self.operands = (array, place)
-        self.operations = self.depth = 1
-
-    @override
-    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
-        return f"{render(self.operands[0], name_of)}[{self.name}]"
-
-
-class Aligned(Derived):
-    """A column whose own axes stand where those of a larger one do: after the plate's axis.
-
-    Parameters
-    ----------
-    column : Expression
-        An array along a plate.
-    missing : int
-        How many axes of its own the larger one has more.
-    """
-
-    def __init__(self, column: Expression, missing: int) -> None:
-        self.function: Any = aligned
-        self.operands = (column, missing)
-        self.operations = self.depth = 1
-
-    @override
-    def inputs(self) -> Iterator[tuple[str, Expression]]:
-        # What it is made of is named as if it stood here itself.
-        yield "", self.operands[0]
-
-    @override
-    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
-        return render(self.operands[0], name_of)
-
-
-def aligned(array: Any, missing: Any) -> Any:
-    """Return an array with so many axes more after the first."""
-    return np.expand_dims(array, axis=tuple(range(1, 1 + missing)))
-
-
-def stack(*items: Any) -> Any:
-    """Return an array of numbers."""
-    return np.stack([np.asarray(item) if type(item) in (int, float) else item for item in items])
-
-
-def element(array: Any, place: Any) -> Any:
-    """Return an element along the first axis."""
-    return array[place]
 
 
 @dataclass(frozen=True)
@@ -436,7 +342,7 @@ class _Reader:
         """
         loop = self._loop()
         if loop is not None or self.drawn:
-            _check_chains(self._own, tables, self.names)
+            check_chains(self._own, tables, self.names)
         while loop is not None:
             for prior in loop:
                 del self.element[prior]
@@ -574,62 +480,6 @@ class _Reader:
         arguments = {name: self._single(value) for name, value in prior.arguments.items()}
         same = all(arguments[name] is value for name, value in prior.arguments.items())
         return prior if same else prior.with_arguments(arguments)
-
-
-def _check_chains(
-    own: Callable[[Any], Any],
-    tables: Mapping[str, Mapping[Path, tuple[Any, ...]]],
-    names: Mapping[str, Sequence[str]],
-) -> None:
-    """Refuse parameters that are drawn from themselves, and very long chains of parents.
-
-    Parameters
-    ----------
-    own : callable
-        Gives what stands for an expression of the user's.
-    tables : mapping of str to mapping of path to tuple
-        What stands at each place of the factors, by their dim.
-    names : mapping of str to sequence of str
-        Of the factors along each dim.
-    """
-    depths: dict[Expression, int] = {}
-    for dim, table in tables.items():
-        for path, items in table.items():
-            for name, item in zip(names[dim], items, strict=True):
-                if isinstance(item, Expression) and _depth(own(item), own, depths) > MAX_CHAIN:
-                    fault = (
-                        "is drawn from itself, by way of its parents"
-                        if depths[own(item)] == ENDLESS
-                        else f"is the end of a chain of more than {MAX_CHAIN}, each drawn from the one before"
-                    )
-                    raise ModelError(
-                        f"`{'.'.join((name, *path))}` {fault}.",
-                        cure="A parent, or what its arguments are computed from, is a parameter that is not "
-                        "drawn from it. Long chains, such as random walks, are fitted as their steps: "
-                        "parameters of their own, added up in the class.",
-                    )
-
-
-def _depth(top: Expression, own: Callable[[Any], Any], depths: dict[Expression, int]) -> int:
-    """Return how many expressions an expression depends on, one by way of the other; found are kept."""
-    waiting, open_ = [top], set()
-    while waiting:
-        item = waiting[-1]
-        if item in depths:
-            waiting.pop()
-            continue
-        below = [own(value) for _, value in item.inputs()]
-        missing = [value for value in below if value not in depths]
-        open_.add(item)
-        if any(value in open_ for value in missing):
-            depths.update(dict.fromkeys(open_, ENDLESS))
-        elif missing:
-            waiting += missing
-        else:
-            depths[item] = min(ENDLESS, 1 + max((depths[value] for value in below), default=0))
-            open_.discard(item)
-            waiting.pop()
-    return depths[top]
 
 
 def _table(models: list[Node]) -> dict[Path, tuple[Any, ...]]:

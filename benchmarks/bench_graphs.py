@@ -11,15 +11,17 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 # Times the seconds of the processor for three data sets.
 GOAL = 1.3
 COUNTS = (3, 30, 300, 1000, 10_000)
 
 
-def run(count, cache, lengths=1):
+def run(count, cache, lengths=1, likelihood="auto"):
     environment = os.environ | {"PYTENSOR_FLAGS": f"base_compiledir={cache}", "NUMBA_CACHE_DIR": str(cache)}
     script = str(Path(__file__).with_name("compile_graph_once.py"))
-    command = [sys.executable, script, str(count), str(lengths)]
+    command = [sys.executable, script, str(count), str(lengths), likelihood]
     done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True)
     return json.loads(done.stdout)
 
@@ -45,3 +47,19 @@ def test_data_sets_of_forty_lengths_cost_little_more_than_those_of_one(benchmark
         gradient = 1e6 * took.pop("gradient")
         print(f"\n40 data sets of {name}: {sum(took.values()):.1f} s, a gradient takes {gradient:.0f} us")
     assert sum(forty.values()) <= 2.0 * sum(one.values())
+
+
+def test_likelihoods_in_jax_cost_little_more_for_three_hundred_data_sets(benchmark, tmp_path):
+    pytest.importorskip("jax")
+    many = run(300, tmp_path / "many", likelihood="jax")
+    few = benchmark.pedantic(run, (3, tmp_path / "few"), {"likelihood": "jax"}, rounds=1)
+    for count, took in ((3, few), (300, many)):
+        gradient = 1e6 * took.pop("gradient")
+        parts = ", ".join(f"{name} {seconds:.2f}" for name, seconds in took.items())
+        print(
+            f"\n{count} data sets in JAX: {sum(took.values()):.1f} s ({parts}); a gradient {gradient:.0f} us"
+        )
+    ratio = sum(many.values()) / sum(few.values())
+    print(f"{ratio:.2f} times")
+    benchmark.extra_info[f"300 over 3 in JAX, goal {GOAL}"] = ratio
+    assert ratio <= GOAL

@@ -51,7 +51,7 @@ def test_a_step_with_some_of_the_data_sets_is_faster_than_one_with_all(benchmark
         raise_by_minibatches, (batches, point, widths, 500, rng, lambda passes: None), rounds=1
     )
     by_minibatches = time.process_time() - start
-    bound = Bound(density, point, widths, noise_by_factor(100, factorised, rng), full=False)
+    bound = Bound(density, point, widths, noise_by_factor(100, factorised.structure, rng), full=False)
     start = time.process_time()
     best = bound.maximise(bound.possible_start(), 500, lambda step: None)
     by_all = time.process_time() - start
@@ -62,7 +62,7 @@ def test_a_step_with_some_of_the_data_sets_is_faster_than_one_with_all(benchmark
         f"({whole / some:.1f} times faster)\n       {found.steps} steps ({found.passes} passes) in "
         f"{by_minibatches:.1f} s; with all {best.nit} steps "
         f"of {len(bound.noise)} gradients in {by_all:.1f} s\n"
-        f"       apart by {np.max(apart[factorised.shared]):.2f} sd in what is shared, and by "
+        f"       apart by {np.max(apart[factorised.structure.shared]):.2f} sd in what is shared, and by "
         f"{np.sqrt(np.mean(apart**2)):.3f} sd in all"
     )
     benchmark.extra_info[f"gradient of {size} of {count}, times faster"] = whole / some

@@ -145,7 +145,8 @@ def did_you_mean(name: str, known: Iterable[str], also: Iterable[str] = ()) -> s
     >>> did_you_mean("sigam", ["centre", "sigma"])
     'Did you mean `sigma`?'
     """
-    known, also = list(known), list(also)
+    known = [other for other in known if other]  # the root of a model has no name
+    also = list(also)
     inside = [other for other in known if min(len(name), len(other)) > 2 and (name in other or other in name)]
     near = (
         difflib.get_close_matches(name, known, n=2, cutoff=0.8)

@@ -15,6 +15,8 @@ from classy_pm.errors import CatalogError, ClassyError, Faults, ModelError, did_
         ("seed", ["draws", "random_seed"], "`random_seed`"),
         ("profile.center", ["profile", "profile.centre"], "`profile.centre`"),
         ("xyz", ["centre", "sigma"], "Known names: `centre`, `sigma`."),
+        ("line.center", ["", "line.centre"], "mean `line.centre`?"),
+        ("xyz", ["", "sigma"], "Known names: `sigma`."),
     ],
 )
 def test_the_near_name_is_suggested(given, known, wanted):

@@ -21,6 +21,7 @@ from classy_pm.catalog.records import ComponentRecord, FitRecord, ParameterRecor
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.references import base_refs, class_ref
 from classy_pm.catalog.stored import StoredFit
+from classy_pm.catalog.validation import is_further_path
 
 __all__ = [
     "VIEWS",
@@ -46,5 +47,6 @@ __all__ = [
     "describe",
     "differences",
     "fit_key",
+    "is_further_path",
     "part_key",
 ]

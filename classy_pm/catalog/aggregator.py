@@ -295,7 +295,8 @@ class Aggregator:
         name : str
             `"idata"`, `"samples"`, `"result"`, `"instance"`, `"model"`, `"record"`, `"info"`, `"fit"`,
             `"saved"`; the name of a variable of the posterior, such as `"lens.bulge.centre_0"`, or of an
-            element of one, `"lens.weights[0]"`; or that of something that was saved with the fits.
+            element of one, `"lens.weights[0]"`, in a graph also by its data set,
+            `"line.centre[object_3]"`; or that of something that was saved with the fits.
 
         Yields
         ------

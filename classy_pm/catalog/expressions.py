@@ -83,18 +83,19 @@ class Place:
     """A place in the models that is asked for, and what must be there in one fit at least.
 
     An index may mean a part of a collection or an element of an array: then there are two paths, of
-    which a fit has one.
+    which a fit has one. So may a name that is given as a key, an element's being that of its data set.
     """
 
     paths: tuple[str, ...]
     kind: Kind
     # How the statistic is called that is asked of a parameter.
     statistic: str | None = None
+    by_key: bool = False
 
     @property
     def path(self) -> str:
         """What errors call it."""
-        return self.paths[-1]
+        return self.paths[0 if self.by_key else -1]
 
     def within(self, column: sa.ColumnElement[Any]) -> Condition:
         """Return the condition that a path is one of these."""

@@ -30,7 +30,8 @@ BOUNDS = {("lower", 1): "lo1", ("upper", 1): "hi1", ("lower", 3): "lo3", ("upper
 #: No array has an element at such a place.
 LARGEST_INDEX = 10**18
 
-Index = tuple[int, ...]
+# A data set of a graph is named.
+Index = tuple[int | str, ...]
 
 
 class Method:
@@ -72,23 +73,25 @@ class Path(Compared):
 
     Attributes go deeper: `aggregator.lens.bulge.centre`. A name that is also the name of a method
     here is reached as `aggregator.lens["mean"]`, and an element of an array as
-    `aggregator.lens.weights[0]`. Compared with a class a path is a component, with a number or a text a
-    parameter: its median.
+    `aggregator.lens.weights[0]`, along the data sets of a graph also by their names,
+    `aggregator.line.centre["object_3"]`. Compared with a class a path is a component, with a number or a text
+    a parameter: its median.
     """
 
     __iter__ = None  # not over `path[0]`, `path[1]`, ... without end
 
-    def __init__(self, names: tuple[str | Index, ...]) -> None:
+    def __init__(self, names: tuple[str | Index, ...], *, by_key: bool = False) -> None:
         self._names = names
+        self._by_key = by_key  # the last name may be that of an element: of a data set
 
     def __getattr__(self, name: str) -> Path:
         if name.startswith("_"):
             raise AttributeError(name)  # copy, pickle and notebooks probe for such names
         return Path((*self._names, check_text(name, "A name")))
 
-    def __getitem__(self, name: str | int | tuple[int, ...]) -> Path:
+    def __getitem__(self, name: str | int | Index) -> Path:
         if isinstance(name, str):
-            return Path((*self._names, check_text(name, "A name")))
+            return Path((*self._names, check_text(name, "A name")), by_key=True)
         return Path((*self._names, _index(name)))
 
     def _paths(self) -> tuple[str, ...]:
@@ -101,10 +104,12 @@ class Path(Compared):
         for start in range(len(self._names) - 1, first - 1, -1):
             index = itertools.chain.from_iterable(cast("tuple[Index, ...]", self._names[start:]))
             paths.append(f"{'.'.join(parts[:start])}[{','.join(map(str, index))}]")
+        if self._by_key and len(parts) > 1:
+            paths.append(f"{'.'.join(parts[:-1])}[{parts[-1]}]")
         return tuple(paths)
 
     def _place(self, kind: Kind, statistic: str | None = None) -> Place:
-        return Place(self._paths(), kind, statistic)
+        return Place(self._paths(), kind, statistic, self._by_key)
 
     def _quantity(self, column: str, label: str, statistic: str | None = None) -> Quantity:
         return parameter_quantity(self._place("number", statistic), column, f"{self!r}{label}")
@@ -263,10 +268,13 @@ class Path(Compared):
 def _index(place: object) -> Index:
     """Return where an element is in its array, or a part in its collection."""
     try:
-        index = tuple(map(operator.index, place if isinstance(place, tuple) else (place,)))
+        index: Index = tuple(
+            check_text(item, "A name") if isinstance(item, str) else operator.index(item)
+            for item in (place if isinstance(place, tuple) else (place,))
+        )
     except TypeError:
         raise CatalogError(f"{place!r} is neither a name nor the place of an element.") from None
-    if any(abs(number) >= LARGEST_INDEX for number in index):
+    if any(not isinstance(number, str) and abs(number) >= LARGEST_INDEX for number in index):
         raise CatalogError("No array has an element at such a place.", cure="Give a smaller number.")
     return index
 
@@ -276,7 +284,8 @@ def written(names: Iterable[str | Index], taken: Container[str] = ()) -> str:
     text = ""
     for name in names:
         if isinstance(name, tuple) or not name.isidentifier() or name in OWN or (not text and name in taken):
-            key = ", ".join(map(str, name)) if isinstance(name, tuple) else f'"{name}"'
+            parts = name if isinstance(name, tuple) else (name,)
+            key = ", ".join(f'"{part}"' if isinstance(part, str) else str(part) for part in parts)
             text += f"[{key}]" if text else f"model[{key}]"
         else:
             text += f".{name}" if text else name

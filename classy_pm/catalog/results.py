@@ -6,7 +6,8 @@ by name; any other becomes a `Stranger`, which has the attributes and no more.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from classy_pm.catalog.faults import UntrustedFile
@@ -16,6 +17,7 @@ from classy_pm.errors import CatalogError, ClassyError, ModelError, UnknownNameE
 
 if TYPE_CHECKING:
     import numpy as np
+    import xarray as xr
 
     from classy_pm.model import Node
     from classy_pm.result import Result, Samples
@@ -114,23 +116,69 @@ def saved_item(stored: StoredFit, name: str) -> Any:
 
 def variable_of(stored: StoredFit, name: str) -> np.ndarray[Any, Any]:
     """Return the draws of a variable of the posterior, or of an element of one, shape (chain, draw, ...)."""
-    array, index = element_of(name) or (name, ())
+    array, labels = element_of(name) or (name, ())
+    if _has_names(labels) and (first := stored.record.aliases.get(name)):
+        return variable_of(stored, first)  # its number, without reading more
     try:
         draws = stored.variable(array)
     except UnknownNameError:
-        if not index:
+        if not labels:
             raise
         return stored.variable(name)
-    if not index:
+    if not labels:
         return draws
+    names = _coordinates(stored.tree(), array) if _has_names(labels) else {}
+    index = _numbered(labels, names)
     shape = draws.shape[2:]
-    if not _is_within(index, shape):
+    if index is None or not _is_within(index, shape):
         there = f"has shape {shape} there" if shape else "is a number there, and no array"
         raise UnknownNameError(
-            f"The posterior of the fit {stored.fit_key[:12]} has no `{name}`: `{array}` {there}."
+            f"The posterior of the fit {stored.fit_key[:12]} has no `{name}`: `{array}` {there}.",
+            cure=_nearest(array, labels, names),
         )
     element_draws: np.ndarray[Any, Any] = draws.transpose(*range(2, draws.ndim), 0, 1)[index]
     return element_draws
+
+
+def _has_names(labels: Iterable[int | str]) -> bool:
+    return any(isinstance(label, str) for label in labels)
+
+
+def _coordinates(content: xr.DataTree, array: str) -> dict[int, list[str]]:
+    """Return the names along those axes of a variable of the posterior that have some: data sets'."""
+    from classy_pm.result import tree
+
+    dataset = content[tree.POSTERIOR].to_dataset()
+    known = {
+        axis: dataset.coords[dim].values
+        for axis, dim in enumerate(dataset[array].dims[2:])
+        if dim in dataset.coords
+    }
+    return {
+        axis: [unicodedata.normalize("NFC", str(item)) for item in values]
+        for axis, values in known.items()
+        if values.dtype.kind in "UO"
+    }
+
+
+def _numbered(labels: Sequence[int | str], names: Mapping[int, list[str]]) -> tuple[int, ...] | None:
+    """Return where an element is that is named, or None if there is none of that name."""
+    index = []
+    for axis, label in enumerate(labels):
+        if isinstance(label, str):
+            if label not in names.get(axis, ()):
+                return None
+            label = names[axis].index(label)
+        index.append(label)
+    return tuple(index)
+
+
+def _nearest(array: str, labels: Sequence[int | str], names: Mapping[int, list[str]]) -> str | None:
+    """Return what the first name that is not there may be meant for."""
+    for axis, label in enumerate(labels):
+        if isinstance(label, str) and label not in names.get(axis, ()):
+            return did_you_mean(label, names.get(axis, ())) or f"Its elements have numbers: `{array}[0]`."
+    return None
 
 
 def place_of(stored: StoredFit, name: str) -> str | None:
@@ -139,9 +187,13 @@ def place_of(stored: StoredFit, name: str) -> str | None:
 
     content = stored.tree()
     posterior = content[tree.POSTERIOR].data_vars if tree.POSTERIOR in content.children else {}
-    array, index = element_of(name) or (name, ())
-    if name in posterior or (array in posterior and _is_within(index, posterior[array].shape[2:])):
+    array, labels = element_of(name) or (name, ())
+    if name in posterior:
         return "posterior"
+    if array in posterior:
+        index = _numbered(labels, _coordinates(content, array))
+        if index is not None and _is_within(index, posterior[array].shape[2:]):
+            return "posterior"
     return "saved" if name in tree.saved_of(content) else None
 
 

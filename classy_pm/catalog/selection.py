@@ -72,16 +72,24 @@ def _name_of(ref: str) -> str:
     return ref.partition(":")[2].partition("#")[0]
 
 
-def element_of(name: str) -> tuple[str, tuple[int, ...]] | None:
+def element_of(name: str) -> tuple[str, tuple[int | str, ...]] | None:
     """Return the name of an array, and where the element is that a name is of; None for another name.
+
+    Along a plate it is named by its data set.
 
     Examples
     --------
     >>> element_of("lens.weights[2]"), element_of("lens.centre")
     (('lens.weights', (2,)), None)
+    >>> element_of("line.centre[object_3]")
+    ('line.centre', ('object_3',))
     """
-    found = re.fullmatch(r"(.+)\[([0-9]{1,18}(?:,[0-9]{1,18})*)\]", name, re.ASCII | re.DOTALL)
-    return None if found is None else (found[1], tuple(map(int, found[2].split(","))))
+    found = re.fullmatch(r"(.+)\[(\w+(?:,\w+)*)\]", name, re.DOTALL)
+    if found is None:
+        return None
+    number = re.compile(r"[0-9]{1,18}")
+    labels = found[2].split(",")
+    return found[1], tuple(int(label) if number.fullmatch(label) else label for label in labels)
 
 
 def unknown(connection: sa.Connection, path: str, also: Iterable[str] = ()) -> UnknownNameError:
@@ -89,13 +97,14 @@ def unknown(connection: sa.Connection, path: str, also: Iterable[str] = ()) -> U
     known = [*also]
     for table in (component, parameter):
         known += connection.execute(sa.select(table.c.path).distinct().limit(MOST_NAMES)).scalars()
+    message = f"No fit in this catalogue has a component or parameter `{path}`."
+    first, _, below = path.partition(".")
+    if (element := f"{below}[{first}]") in known:
+        return UnknownNameError(message, cure=f"What is called so of one data set is `{element}`.")
     above, _, last = path.rpartition(".")
     if above in known and last:
         known += [f"{above}.{statistic}" for statistic in STATISTICS]
-    return UnknownNameError(
-        f"No fit in this catalogue has a component or parameter `{path}`.",
-        cure=did_you_mean(path, dict.fromkeys(known)),
-    )
+    return UnknownNameError(message, cure=did_you_mean(path, dict.fromkeys(known)))
 
 
 def _index_or_name(part: str) -> str | tuple[int]:
@@ -143,6 +152,10 @@ def _error(connection: sa.Connection, place: Place, taken: Container[str]) -> Cl
         return CatalogError(
             f"`{path}` is an array.", cure=f"Ask for one of its elements: `{name(place.paths[0])}[0]`."
         )
+    if place.by_key and len(place.paths) > 1:
+        array, _ = element_of(place.paths[1]) or ("", ())
+        if array and _finds(connection, sa.select(parameter.c.fit_id).where(array_condition(array))):
+            return unknown(connection, place.paths[1])
     if there(f"model.{place.paths[0]}"):
         return UnknownNameError(
             f"No fit in this catalogue has a component or parameter `{path}`.",

@@ -200,13 +200,20 @@ def _alias_faults(aliases: object, paths: Iterable[object]) -> list[str]:
     if not isinstance(aliases, Mapping):
         return [f"aliases: is {kind_of(aliases)}, not a dict"]
     faults, known = _path_faults("aliases", aliases), {path for path in paths if isinstance(path, str)}
-    faults += [f"aliases: {shown(path)} {NO_PATH}" for path in aliases if path in TAKEN or not is_path(path)]
+    faults += [
+        f"aliases: {shown(path)} {NO_PATH}" for path in aliases if path in TAKEN or not is_further_path(path)
+    ]
     faults += [f"aliases: {shown(path)} is a parameter itself" for path in aliases if path in known]
     return faults + [
         f"aliases: {shown(first)} is no parameter"
         for first in aliases.values()
         if not isinstance(first, str) or first not in known
     ]
+
+
+def is_further_path(path: object) -> bool:
+    """Whether a text is a path, or one of an element named by its data set: ``line.centre[object_3]``."""
+    return is_path(re.sub(r"\[[\w,]{1,300}\]$", "", path) if isinstance(path, str) else path)
 
 
 def is_path(path: object) -> bool:

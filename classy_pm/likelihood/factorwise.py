@@ -87,6 +87,14 @@ class Factorwise:
             total = total + outcome
         return total
 
+    @property
+    def last(self) -> dict[str, float] | None:
+        """What each factor gave at the last vector; None where that is not known of all."""
+        memory = self._memory()
+        if not np.all(memory.known) or any(isinstance(item, BaseException) for item in memory.outcomes):
+            return None
+        return dict(zip(self.names, map(float, memory.outcomes), strict=True))
+
     def outcomes(self, vector: np.ndarray, places: list[int]) -> list[Any]:
         """Return what factors give at one vector.
 

@@ -10,10 +10,12 @@ import pytensor.tensor as pt
 from pytensor.graph.basic import Variable
 
 from classy_pm.errors import TraceError
+from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.jax_likelihood import JaxLogLikelihood, require_jax
 from classy_pm.likelihood.jax_ops import JaxFunction, JaxValue
 from classy_pm.likelihood.jax_refusals import require_double_precision, single_precision_constants
+from classy_pm.likelihood.joint import JointAnalysis, classes_of
 from classy_pm.likelihood.trace import Branch, Trace
 from classy_pm.likelihood.warn import warn
 
@@ -48,13 +50,19 @@ def jax_trace(compiled: JaxLogLikelihood, inputs: Sequence[Variable], vectors: n
     shapes = single_precision_constants(closed)
     if shapes:
         warn(
-            f"{type(compiled.analysis).__name__} computes with arrays that JAX made in single precision, of "
+            f"{_classes(compiled.analysis)} computes with arrays that JAX made in single precision, of "
             f"shapes {', '.join(shapes)}: their values have seven digits. Keep data as NumPy arrays, or "
             'write jax.config.update("jax_enable_x64", True) before they are made.'
         )
     terms, reason = _terms(compiled, inputs, vectors)
     value = JaxValue(compiled)(*inputs)
     return Trace(value, terms, reason, (Branch((), "value", len(vectors)),), ())
+
+
+def _classes(analysis: Analysis) -> str:
+    if isinstance(analysis, JointAnalysis):
+        return classes_of(analysis.analyses)
+    return type(analysis).__name__
 
 
 def _terms(

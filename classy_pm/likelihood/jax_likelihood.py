@@ -15,7 +15,7 @@ from classy_pm.likelihood.factorwise import Elsewhere
 from classy_pm.model.instances import compile_instances
 from classy_pm.plan import Plan
 
-__all__ = ["JaxLogLikelihood", "require_jax"]
+__all__ = ["JaxLogLikelihood", "in_jax", "require_jax"]
 
 
 def require_jax() -> Any:
@@ -50,6 +50,7 @@ class JaxLogLikelihood(LogLikelihood):
 
     def __init__(self, plan: Plan, analysis: Analysis) -> None:
         super().__init__(plan, analysis)
+        self.factorwise = None  # JAX computes all of it in one call
         require_jax()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -151,10 +152,10 @@ class JaxLogLikelihood(LogLikelihood):
     @cached_property
     def _build(self) -> Callable[[list[Any]], Any]:
         layout = self.plan.layout
-        return compile_instances(layout.root, layout.position, _in_jax)
+        return compile_instances(layout.root, layout.position, in_jax)
 
 
-def _in_jax(ufunc: np.ufunc) -> Callable[..., Any]:
+def in_jax(ufunc: np.ufunc) -> Callable[..., Any]:
     """Return JAX's function for NumPy's or SciPy's, of which derived parameters are made."""
     jax = require_jax()
     from jax.scipy import special

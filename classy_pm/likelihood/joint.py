@@ -13,7 +13,7 @@ from classy_pm.errors import ClassyError, Faults, FitException, LikelihoodError,
 from classy_pm.likelihood.analysis import Analysis, check_analysis, gives
 from classy_pm.model import FactorGraphModel, OneFactor, PlateLayout
 
-__all__ = ["JointAnalysis", "analysis_of", "in_factor", "note_of", "told_once"]
+__all__ = ["JointAnalysis", "analysis_of", "classes_of", "in_factor", "note_of", "told_once"]
 
 # What must be there of all data sets to be there of the whole.
 OF_ALL = ("log_likelihood_gradient", "log_likelihood_pointwise")
@@ -172,13 +172,14 @@ class JointAnalysis(Analysis):
             if 0 < len(having) < len(self.analyses):
                 missing = [name for name in self.analyses if name not in having]
                 told.append(
-                    f"`{method}` of {_classes(having)} was not called: {some_of(missing, NAMED)} "
+                    f"`{method}` of {classes_of(having)} was not called: {some_of(missing, NAMED)} "
                     f"{'have' if len(missing) > 1 else 'has'} none."
                 )
         return told
 
 
-def _classes(analyses: Mapping[str, Any]) -> str:
+def classes_of(analyses: Mapping[str, Any]) -> str:
+    """Return the names of the analyses' classes, each once."""
     return ", ".join(dict.fromkeys(type(analysis).__name__ for analysis in analyses.values()))
 
 

@@ -24,6 +24,9 @@ from classy_pm.plan import Plan
 
 __all__ = ["LikelihoodKind", "SymbolicLogLikelihood", "make_symbolic"]
 
+# A draw at which the user's function was tried, and what each data set of a graph gave, where that is known.
+Tried = tuple[np.ndarray, dict[str, float] | None]
+
 LikelihoodKind = Literal["auto", "trace", "jax", "blackbox"]
 
 # Draws from the prior at which the user's function is tried, at which a trace is compared with it, and in
@@ -107,15 +110,17 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
         require_jax()
     plain = LogLikelihood(plan, analysis)
     # A fault of the user's function is told as what it is, before it could be taken for one of the trace.
+    tried: list[Tried] = []
     for vector in plan.draws(TRIAL_POINTS, random_seed=0):
         plain(vector)
+        tried.append((vector, None if plain.factorwise is None else plain.factorwise.last))
     inputs = tuple(pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters)
     reason = "it was asked for"
     if kind == "auto" and analysis._opaque:
         kind = "blackbox"
     if kind != "blackbox":
         try:
-            return _prove(kind, plan, analysis, inputs, plain)
+            return _prove(kind, plan, analysis, inputs, plain, tried)
         except TraceError as error:
             if kind != "auto":
                 raise
@@ -133,8 +138,24 @@ def _of_plates(
     return SymbolicLogLikelihood("trace", inputs, traced.value, plain, traced.terms, reason, proof, traced)
 
 
+def _of_jax_plates(
+    plan: Plan, joint: JointAnalysis, inputs: tuple[Any, ...], tried: list[Tried]
+) -> SymbolicLogLikelihood:
+    from classy_pm.likelihood.jax_plates import jax_plates
+
+    compiled, traced, proof = jax_plates(plan, joint, inputs, tried)
+    forget_other_precision()
+    reason = traced.terms_reason or ""
+    return SymbolicLogLikelihood("jax", inputs, traced.value, compiled, traced.terms, reason, proof, traced)
+
+
 def _prove(
-    kind: LikelihoodKind, plan: Plan, analysis: Analysis, inputs: tuple[Any, ...], plain: LogLikelihood
+    kind: LikelihoodKind,
+    plan: Plan,
+    analysis: Analysis,
+    inputs: tuple[Any, ...],
+    plain: LogLikelihood,
+    tried: list[Tried],
 ) -> SymbolicLogLikelihood:
     """Trace the likelihood, by ourselves or by JAX, and prove the trace."""
     compiled = None
@@ -145,6 +166,8 @@ def _prove(
             if kind != "auto":
                 raise
             kind = "jax"
+    if kind == "jax" and isinstance(analysis, JointAnalysis):
+        return _of_jax_plates(plan, analysis, inputs, tried)
     draws = plan.draws(WITNESSES, random_seed=0)
     if kind != "jax":
         try:

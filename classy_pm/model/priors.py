@@ -139,7 +139,7 @@ class LogUniformPrior(AbstractPrior):
         return {"lower": lower_limit, "upper": upper_limit}
 
 
-def _log_probability(lower: Any, upper: Any) -> Any:
+def log_probability(lower: Any, upper: Any) -> Any:
     """Return the log of a standard normal's probability between two limits, without cancellation.
 
     The side of zero on which the limits lie is mirrored to the left, where `log_ndtr` is exact.
@@ -215,8 +215,8 @@ class GaussianPrior(AbstractPrior):
         right = low > 0.0
         low, high = np.where(right, -high, low), np.where(right, -low, high)
         unit = np.where(right, 1.0 - unit, unit)
-        log_below = np.logaddexp(special.log_ndtr(low), np.log(unit) + _log_probability(low, high))
-        log_above = np.logaddexp(special.log_ndtr(-high), np.log1p(-unit) + _log_probability(low, high))
+        log_below = np.logaddexp(special.log_ndtr(low), np.log(unit) + log_probability(low, high))
+        log_above = np.logaddexp(special.log_ndtr(-high), np.log1p(-unit) + log_probability(low, high))
         standard = np.where(
             log_below < log_above, special.ndtri_exp(log_below), -special.ndtri_exp(log_above)
         )
@@ -233,7 +233,7 @@ class GaussianPrior(AbstractPrior):
     def _cdf(value: Any, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
         low, high = (lower_limit - mean) / sigma, (upper_limit - mean) / sigma
         standard = np.clip((value - mean) / sigma, low, high)
-        between = np.exp(_log_probability(low, standard) - _log_probability(low, high))
+        between = np.exp(log_probability(low, standard) - log_probability(low, high))
         share = np.clip((value - lower_limit) / (upper_limit - lower_limit), 0.0, 1.0)
         steep = 0.5 * (low + high) * (high - low)
         narrow = np.where(np.abs(steep) < 1e-12, share, np.expm1(-steep * share) / np.expm1(-steep))
@@ -245,7 +245,7 @@ class GaussianPrior(AbstractPrior):
 
     @staticmethod
     def _log_mass(mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
-        between = _log_probability((lower_limit - mean) / sigma, (upper_limit - mean) / sigma)
+        between = log_probability((lower_limit - mean) / sigma, (upper_limit - mean) / sigma)
         return np.log(sigma) + _LOG_ROOT_2PI + between
 
     @override

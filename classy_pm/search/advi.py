@@ -123,7 +123,11 @@ class ADVI(Approximation):
                 origin, scale = population_start(problem, factorised)
             scale = np.diag(scale) if full else scale
             rng = problem.rng(NOISE)
-            noise = noise_of(number, density.size, rng) if full else noise_by_factor(number, factorised, rng)
+            noise = (
+                noise_of(number, density.size, rng)
+                if full
+                else noise_by_factor(number, factorised.structure, rng)
+            )
         bound = Bound(density, origin, scale, noise, full)
         variables = bound.possible_start() if factorised is not None else bound.start()
         if variables is None or bound.is_empty(variables):

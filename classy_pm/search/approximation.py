@@ -92,7 +92,7 @@ class Approximation(Search):
             if factorised is None:
                 drawn = _drawn(problem, found.mixture, self.draws)
             else:
-                shared = found.mixture.of(factorised.shared)
+                shared = found.mixture.of(factorised.structure.shared)
                 if corrected:
                     shared = shared.widened(WIDTHS, SHARES)
                 drawn = _drawn_by_factor(problem, found.mixture, shared, factorised, self.draws)

@@ -72,31 +72,49 @@ class Structure:
 
         In a model that is no graph of factors all that nothing is drawn from is one factor.
         """
-        layout, every, own = plan.layout, np.arange(scale.size), []
-        if isinstance(layout, PlateLayout):
-            of_plates = layout.own_places([scale.places[name] for name in plan.names])
-            own = [places for places in of_plates if places.size]
-        if not own and plan.parents:
-            members = [
-                every[scale.places[parameter.name]]
-                for number, parameter in enumerate(plan.parameters)
-                if number not in plan.parents
-            ]
-            own = [np.concatenate(members)[np.newaxis]] if members else []
-            if own and own[0].size > LARGEST:
-                return None
-        if not own:
+        if isinstance(plan.layout, PlateLayout):
+            found = cls.of_plates(plan.layout, scale)
+            if any(places.size for places in found.own):
+                return found
+        if not plan.parents:
             return None
-        taken = np.concatenate([places.ravel() for places in own])
-        return cls(tuple(own), np.setdiff1d(every, taken))
+        every = np.arange(scale.size)
+        members = [
+            every[scale.places[parameter.name]]
+            for number, parameter in enumerate(plan.parameters)
+            if number not in plan.parents
+        ]
+        own = np.concatenate([np.zeros(0, int), *members])
+        if not 0 < own.size <= LARGEST:
+            return None
+        return cls((own[np.newaxis],), np.setdiff1d(every, own))
 
-    def curvature(self, gradient: Gradient, point: np.ndarray) -> Arrowhead:
+    @classmethod
+    def of_plates(cls, layout: PlateLayout, scale: Scale) -> Structure:
+        """Return the structure of a graph of factors, with an entry of `own` for each of its plates."""
+        own = layout.own_places([scale.places[parameter.name] for parameter in layout.parameters])
+        taken = np.concatenate([places.ravel() for places in own])
+        return cls(tuple(own), np.setdiff1d(np.arange(scale.size), taken))
+
+    @property
+    def size(self) -> int:
+        """How many numbers there are."""
+        return self.shared.size + sum(places.size for places in self.own)
+
+    def curvature(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray | None = None) -> Arrowhead:
         """Return the negative second derivatives, from central differences of the gradient.
 
-        The first differences only tell how wide the density is, and so how long steps should be.
+        Parameters
+        ----------
+        gradient : callable
+        point : numpy.ndarray, shape (size,)
+        steps : numpy.ndarray, shape (size,), optional
+            How long they are. By default first differences tell how wide the density is, and so how long
+            steps should be.
         """
-        steps = first_steps(point)
-        steps = suited_steps(steps, self._differences(gradient, point, steps).diagonal(point.size))
+        if steps is None:
+            steps = first_steps(point)
+            steps = suited_steps(steps, self._differences(gradient, point, steps).diagonal())
         return self._differences(gradient, point, steps)
 
     def log_volume(self, gradient: Gradient, point: np.ndarray, steps: np.ndarray) -> float:
@@ -158,20 +176,20 @@ class Arrowhead:
     border: tuple[np.ndarray, ...]
     corner: np.ndarray
 
-    def diagonal(self, size: int) -> np.ndarray:
+    def diagonal(self) -> np.ndarray:
         """Return the diagonal, shape (size,)."""
-        found = np.empty(size)
+        found = np.empty(self.structure.size)
         found[self.structure.shared] = np.diag(self.corner)
         for block, places in zip(self.blocks, self.structure.own, strict=True):
             found[places] = np.diagonal(block, axis1=1, axis2=2)
         return found
 
-    def variances(self, size: int) -> np.ndarray:
+    def variances(self) -> np.ndarray:
         """Return the variances of the factors' own parameters where all that they share is fixed.
 
         Of what is shared, those where all else that is shared is fixed.
         """
-        found = np.full(size, np.nan)
+        found = np.full(self.structure.size, np.nan)
         of_shared = np.diag(self.schur())
         found[self.structure.shared] = np.where(of_shared > 0.0, 1.0 / np.abs(of_shared), np.inf)
         for block, places in zip(self.blocks, self.structure.own, strict=True):
@@ -188,7 +206,7 @@ class Arrowhead:
 
     def root(self) -> tuple[sparse.csr_array, np.ndarray]:
         """Return a square root of the inverse, and which of its columns are flat, as `climb.root` does."""
-        size = sum(places.size for places in self.structure.own) + len(self.structure.shared)
+        size = self.structure.size
         schur, parts = self.schur(), []
         for block, border in zip(self.blocks, self.border, strict=True):
             scatter = roots(block)
@@ -214,8 +232,13 @@ class Arrowhead:
 
 
 def _differences_along(gradient: Gradient, point: np.ndarray) -> Gradient:
-    """Return what gives half of the difference of the gradient between both ends of a step."""
-    return lambda step: np.nan_to_num(0.5 * (gradient(point - step) - gradient(point + step)))
+    """Return what gives half of the difference of the gradient between both ends of a step, or zero."""
+
+    def along(step: np.ndarray) -> np.ndarray:
+        found = 0.5 * (gradient(point - step) - gradient(point + step))
+        return np.nan_to_num(found, nan=0.0, posinf=0.0, neginf=0.0)
+
+    return along
 
 
 def _log_volume(blocks: np.ndarray) -> float:

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
+from classy_pm.search.arrowhead import Structure
 from classy_pm.search.climb import IMPOSSIBLE, WithGradient
-from classy_pm.search.factorised import Factorised
 
 __all__ = ["Bound", "noise_by_factor", "noise_of"]
 
@@ -127,20 +127,18 @@ def noise_of(number: int, size: int, rng: np.random.Generator) -> np.ndarray:
     return np.concatenate([half, -half])
 
 
-def noise_by_factor(number: int, factorised: Factorised, rng: np.random.Generator) -> np.ndarray:
+def noise_by_factor(number: int, structure: Structure, rng: np.random.Generator) -> np.ndarray:
     """Return the same for many data sets: the covariance is one of what is shared, and of each one's own.
 
     Between data sets it need not be: their parameters do not touch each other.
     """
-    shared = factorised.shared
-    half = rng.standard_normal(
-        (max(1, (number + 1) // 2), shared.size + sum(m.size for m in factorised.members))
-    )
+    shared = structure.shared
+    half = rng.standard_normal((max(1, (number + 1) // 2), structure.size))
     length = len(half)
-    if length > shared.size + max(members.shape[1] for members in factorised.members):
+    if length > shared.size + max(members.shape[1] for members in structure.own):
         basis = np.linalg.qr(half[:, shared])[0]
         half[:, shared] = np.sqrt(length) * basis
-        for members in factorised.members:
+        for members in structure.own:
             own = half[:, members].transpose(1, 0, 2)
             own = own - basis @ (basis.T @ own)
             half[:, members] = np.sqrt(length) * np.linalg.qr(own)[0].transpose(1, 0, 2)

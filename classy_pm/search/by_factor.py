@@ -84,9 +84,6 @@ def conditionals(
 ) -> list[Conditionals]:
     """Return normal densities of each data set's own parameters, from the curvature at a point.
 
-    Members of different data sets do not touch each other, so one step of the same number of all of them
-    gives a column of the curvature of each: there are as many steps as one data set has numbers, not as all.
-
     Parameters
     ----------
     log_density : callable
@@ -95,37 +92,20 @@ def conditionals(
     mean, sd : numpy.ndarray, shape (size,)
         Of the approximation. Where the curvature of a data set gives no normal density, its own widths do.
     """
-    steps = STEP * sd
-
-    def column(places: np.ndarray) -> np.ndarray:
-        step = np.zeros_like(mean)
-        step[places] = steps[places]
-        ahead, behind = (np.asarray(log_density(mean + sign * step)[1]) for sign in (1.0, -1.0))
-        return (behind - ahead) / 2.0
-
-    towards_shared = [column(np.array([place])) / steps[place] for place in factorised.shared]
+    structure = factorised.structure
+    curvature = structure.curvature(lambda point: np.asarray(log_density(point)[1]), mean, STEP * sd)
     found = []
-    for members in factorised.members:
-        count, numbers = members.shape
-        curvature = np.empty((count, numbers, numbers))
-        for number in range(numbers):
-            change = column(members[:, number])
-            curvature[:, :, number] = change[members] / steps[members[:, number], np.newaxis]
-        scale = sd[members]
-        scaled = 0.5 * (curvature + curvature.transpose(0, 2, 1)) * scale[:, :, None] * scale[:, None, :]
-        good = np.all(np.isfinite(scaled), axis=(1, 2))
-        values, vectors = np.linalg.eigh(np.where(good[:, None, None], scaled, np.eye(numbers)))
+    for members, block, border in zip(structure.own, curvature.blocks, curvature.border, strict=True):
+        scale, identity = sd[members], np.eye(members.shape[1])
+        values, vectors = np.linalg.eigh(block * scale[:, :, None] * scale[:, None, :])
         # Much wider than the approximation, or without an end, it is no better than that.
-        good &= np.all(values > 1e-2, axis=-1)
+        good = np.all(values > 1e-2, axis=-1)
         values = np.where(good[:, None], values, 1.0)
-        vectors = np.where(good[:, None, None], vectors, np.eye(numbers))
+        vectors = np.where(good[:, None, None], vectors, identity)
         roots = scale[:, :, None] * vectors / np.sqrt(values)[:, None, :]
-        shared = np.array([towards[members] for towards in towards_shared]).reshape(
-            len(towards_shared), count, numbers
-        )
-        slopes = -np.einsum("fab,fcb,sfc->fas", roots, roots, np.where(np.isfinite(shared), shared, 0.0))
+        slopes = -roots @ (roots.transpose(0, 2, 1) @ border)
         slopes = np.where(good[:, None, None], slopes, 0.0)
-        found.append(Conditionals(mean[members], slopes, WIDER * roots, mean[factorised.shared]))
+        found.append(Conditionals(mean[members], slopes, WIDER * roots, mean[structure.shared]))
     return found
 
 
@@ -189,7 +169,7 @@ def sample_by_factor(
     most = min(MOST_OF_EACH, MOST_OF_ALL // max(1, draws * len(factorised.names)))
     pairs = int(np.clip(np.ceil(noise / NOISE), 1, max(1, most // 2)))
     of_each = 2 * pairs
-    points = np.empty((draws, sum(members.size for members in factorised.members) + factorised.shared.size))
+    points = np.empty((draws, factorised.structure.size))
     log_ratios, log_likelihoods = np.empty(draws), np.empty(draws)
     drawn = shared.draw(draws, rng)
     log_densities = shared.log_density(drawn)
@@ -201,9 +181,9 @@ def sample_by_factor(
             log_ratios[row] = prior - log_densities[row] + np.sum(logsumexp(each, axis=0))
         log_ratios[row] -= len(factor) * np.log(of_each)
         log_likelihoods[row] = np.sum(likely[chosen, factor])
-        points[row, factorised.shared] = values
+        points[row, factorised.structure.shared] = values
         start = 0
-        for members, own in zip(factorised.members, made, strict=True):
+        for members, own in zip(factorised.structure.own, made, strict=True):
             here = chosen[start : start + len(members)]
             points[row, members] = own[here, np.arange(len(members))]
             start += len(members)
@@ -228,7 +208,7 @@ def _best_of(
                 slopes=np.zeros_like(part.slopes),
                 factors=WIDER * own[members][:, :, np.newaxis] * np.eye(members.shape[1]),
             )
-            for part, members in zip(given, factorised.members, strict=True)
+            for part, members in zip(given, factorised.structure.own, strict=True)
         ],
     ]
     uneven = np.array(
@@ -240,7 +220,7 @@ def _best_of(
     # What others do better by chance alone is not worth a change.
     uneven[0] = np.minimum(uneven[0], np.where(uneven[0] < EVEN, 0.0, uneven[0]))
     best, start, found = np.argmin(uneven, axis=0), 0, []
-    for plate, members in enumerate(factorised.members):
+    for plate, members in enumerate(factorised.structure.own):
         here, rows = best[start : start + len(members)], np.arange(len(members))
         slopes, factors = (
             np.array([getattr(choice[plate], name) for choice in choices])[here, rows]
@@ -273,11 +253,11 @@ def _ratios(
     made, log_densities = zip(*(part.draw(shared, number, rng) for part in given), strict=True)
     each = -np.concatenate(log_densities, axis=1)
     log_likelihoods = np.empty_like(each)
-    point = np.empty(sum(members.size for members in factorised.members) + factorised.shared.size)
-    point[factorised.shared] = shared
+    point = np.empty(factorised.structure.size)
+    point[factorised.structure.shared] = shared
     prior = -np.inf
     for row in range(number):
-        for members, own in zip(factorised.members, made, strict=True):
+        for members, own in zip(factorised.structure.own, made, strict=True):
             point[members] = own[row]
         parts = factorised(point)
         each[row] += parts.each

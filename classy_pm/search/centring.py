@@ -130,7 +130,7 @@ class Settling:
         curvature = self.structure.curvature(climber.gradient, tops[0])
         tops = _apart(tops, standard_deviations(curvature.root()[0]))
         self.centring.modes = self.scale.vectors(np.array(tops))
-        self._choose(tops[0], curvature.variances(self.scale.size))
+        self._choose(tops[0], curvature.variances())
         return list(self.scale.points(self.centring.modes))
 
     def no_wider(self, scatter: Any, widest: np.ndarray) -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classy_pm.model import PlateLayout
+from classy_pm.search.arrowhead import Structure
 
 if TYPE_CHECKING:
     from classy_pm.graph.density import Density
@@ -55,10 +56,8 @@ class Factorised:
 
     Attributes
     ----------
-    shared : numpy.ndarray of int
-        Where in a point the parameters are that the data sets share.
-    members : list of numpy.ndarray of int, shape (factors, numbers)
-        Where those of each data set are, plate by plate; the factors in this order are `factors`.
+    structure : Structure
+        Which numbers of a point the data sets share, and which are each one's own, plate by plate.
     names : list of str
         Of the factors, plate by plate.
     """
@@ -73,9 +72,7 @@ class Factorised:
             for plate in layout.plates
         }
         self.of_all = [number for number, dim in enumerate(dims) if not dim]
-        self.members = layout.own_places(list(density.places.values()))
-        taken = np.concatenate([members.ravel() for members in self.members])
-        self.shared = np.setdiff1d(np.arange(density.size), taken)
+        self.structure = Structure.of_plates(layout, density)
         self.names = list(layout.names_by_plate)
         starts = np.cumsum([0, *(len(plate.names) for plate in layout.plates)])
         start_of = {plate.dim: start for plate, start in zip(layout.plates, starts, strict=False)}
@@ -122,7 +119,7 @@ class Factorised:
         terms = model.logp(variables, jacobian=True, sum=False)
         shared = sum((pt.sum(terms[number]) for number in self.of_all), start=pt.zeros(()))
         priors = []
-        for plate, members in zip(plan.layout.plates, self.members, strict=True):  # type: ignore[attr-defined]
+        for plate, members in zip(plan.layout.plates, self.structure.own, strict=True):  # type: ignore[attr-defined]
             own = [terms[number].reshape((len(members), -1)).sum(axis=1) for number in self.own[plate.dim]]
             priors.append(sum(own, start=pt.zeros(len(members))))
         from pytensor.graph.replace import graph_replace
@@ -154,7 +151,7 @@ class Factorised:
             for answer in (0, 1):
                 changed = (np.arange(count) >> digit) % 2 == answer
                 mixed, start = point.copy(), 0
-                for members in self.members:
+                for members in self.structure.own:
                     places = members[changed[start : start + len(members)]]
                     mixed[places] = other[places]
                     start += len(members)

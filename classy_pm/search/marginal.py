@@ -92,6 +92,8 @@ class MarginalClimber:
     def _best_own(self, point: np.ndarray) -> np.ndarray:
         """Return a point with the best of the factors' own parameters, while what they share is fixed."""
         structure = self._structure
+        if not any(places.size for places in structure.own):
+            return point
         blocks = structure.blocks(self.gradient, point, structure.own_steps(self.gradient, point))
         scatters = [roots(block) for block in blocks]
         ends = np.cumsum([places.size for places in structure.own])

@@ -278,8 +278,8 @@ def _is_steady(before: np.ndarray, after: np.ndarray, length: float, factorised:
     """Whether a mean field moved by little: each number that is shared, and those of data sets on average."""
     change = np.abs(after - before)
     change[0] /= np.exp(after[1])
-    shared = np.max(change[:, factorised.shared], initial=0.0)
-    own = [np.sqrt(np.mean(change[:, places] ** 2)) for places in factorised.members if places.size]
+    shared = np.max(change[:, factorised.structure.shared], initial=0.0)
+    own = [np.sqrt(np.mean(change[:, places] ** 2)) for places in factorised.structure.own if places.size]
     return bool(shared < STEADY_SHARED and max(own, default=0.0) < STEADY * length)
 
 
@@ -288,16 +288,16 @@ class _Own:
 
     def __init__(self, batches: Minibatches) -> None:
         factorised = batches.factorised
-        self._shared = factorised.shared
+        self._shared = factorised.structure.shared
         plate_of = np.concatenate(
-            [np.full(len(members), number) for number, members in enumerate(factorised.members)]
+            [np.full(len(members), number) for number, members in enumerate(factorised.structure.own)]
         )
-        starts = np.cumsum([0, *(len(members) for members in factorised.members)])
+        starts = np.cumsum([0, *(len(members) for members in factorised.structure.own)])
         #: Of each stratum, the places of each data set's own numbers.
         self._places = []
         for stratum in batches.strata:
             number = int(plate_of[stratum[0]])
-            self._places.append(factorised.members[number][stratum - starts[number]])
+            self._places.append(factorised.structure.own[number][stratum - starts[number]])
         self._weights = batches.weights
 
     def of(self, chosen: list[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import nutpie
 from nutpie.compiled_pyfunc import PyFuncModel
+from pymc.model.transform.optimization import freeze_dims_and_data
 from pytensor.scalar.basic import autocast_float_as
 
 from classy_pm.likelihood.evaluate import in_double_precision
@@ -56,13 +57,16 @@ def compile_by_jax(pymc_model: Any, names: list[str]) -> NutpieJaxModel:
         The variables whose draws are wanted.
     """
     jax = require_jax()
+    # JAX needs fixed lengths. A model made of another one has its variables in another order: that of the
+    # points is the frozen model's.
+    frozen = freeze_dims_and_data(pymc_model)
     before = jax.config.values["jax_enable_x64"]
     try:
         with warnings.catch_warnings(), in_double_precision(), autocast_float_as("float64"):
             # Where a prior's width is negative the density is NaN, which counts as -inf: no check is missed.
             warnings.filterwarnings("ignore", "Skipping .* as JAX tracing would remove it")
             compiled = nutpie.compile_pymc_model(
-                pymc_model, backend="jax", gradient_backend="pytensor", var_names=names
+                frozen, backend="jax", gradient_backend="pytensor", var_names=names, freeze_model=False
             )
     finally:
         jax.config.update("jax_enable_x64", before)
@@ -72,7 +76,7 @@ def compile_by_jax(pymc_model: Any, names: list[str]) -> NutpieJaxModel:
     return NutpieJaxModel(
         **parts,
         logp_func=make_logp(),
-        shape_info=_layout(pymc_model),
+        shape_info=_layout(frozen),
         initial_point_func=compiled._make_initial_points,
     )
 

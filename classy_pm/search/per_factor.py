@@ -129,12 +129,16 @@ def function_of_each(
     order = layout.names_by_plate
     chosen = np.arange(0, len(order), 1 if most is None else -(-len(order) // most))
     plates = problem.symbolic.plates if "symbolic" in vars(problem) else None
+    position = {name: place for place, name in enumerate(order)}
+    if plates is not None and problem.symbolic.kind == "jax":
+        each_at = _by_jax(problem.symbolic)
+        picked = np.argsort([position[name] for name in plates.factors])[chosen]
+        return lambda vector: each_at(vector)[picked], chosen, TRACED_CALLS
     if plates is None:
         names = [order[place] for place in chosen]
         return lambda vector: joint.each(problem.plan.instance(vector), names), chosen, UNTRACED_CALLS
     import pytensor.tensor as pt
 
-    position = {name: place for place, name in enumerate(order)}
     of_factors = np.array([position[name] for name in plates.factors])
     parts, start = [], 0
     for subset in plates.subsets:
@@ -146,6 +150,14 @@ def function_of_each(
     function = _function_of(problem.symbolic.inputs, pt.concatenate([part for part, _ in parts]))
     found = np.argsort(np.concatenate([where for _, where in parts]))
     return lambda vector: function(*problem.plan.split(vector))[found], chosen, TRACED_CALLS
+
+
+def _by_jax(symbolic: SymbolicLogLikelihood) -> Callable[[np.ndarray], np.ndarray]:
+    """Return what JAX has compiled for the log likelihoods of all data sets at a vector."""
+    from classy_pm.likelihood.jax_joint import JaxJointLogLikelihood
+
+    assert isinstance(symbolic.plain, JaxJointLogLikelihood)
+    return symbolic.plain.each_at
 
 
 def _function_of(inputs: Sequence[Any], values: Any) -> Callable[..., np.ndarray]:
@@ -176,6 +188,10 @@ def _by_graph(
     from classy_pm.likelihood.batched import compute_output
 
     assert symbolic.plates is not None
+    if symbolic.kind == "jax":
+        each_at = _by_jax(symbolic)
+        found = np.array([each_at(vector) for vector in vectors.reshape(-1, vectors.shape[-1])])
+        return symbolic.plates.factors, found.reshape(*vectors.shape[:-1], -1)
     if not _has_matrices(symbolic.inputs, symbolic.plates.each):
         return symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
     layout = problem.plan.layout

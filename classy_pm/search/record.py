@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import unicodedata
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from classy_pm.catalog import (
     ParameterRecord,
     base_refs,
     class_ref,
+    is_further_path,
 )
 from classy_pm.errors import ModelError
 from classy_pm.model import REQUIRED, Node
@@ -30,6 +32,8 @@ __all__ = ["make_record"]
 
 # No file can hold the digits of integers without end.
 LARGEST_INTEGER = 2**1000
+# Of a graph with more elements than this their numbers alone are in the index: a manifest has its limits.
+MOST_NAMED = 1000
 
 
 def make_record(
@@ -61,7 +65,7 @@ def make_record(
             for path, cls in plan.layout.components
         ),
         parameters=(*_drawn(plan, tree, table), *_constants(plan)),
-        aliases=_aliases(plan, table),
+        aliases=_aliases(plan, tree, table),
         info=info,
         seconds=seconds,
         log_evidence=attributes["log_evidence"],
@@ -121,15 +125,30 @@ def _drawn(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) ->
     return records
 
 
-def _aliases(plan: Plan, table: dict[str, dict[str, float]]) -> dict[str, str]:
-    """Return the further paths at which free parameters stand, each with the first, which names it."""
+def _aliases(plan: Plan, tree: xr.DataTree, table: dict[str, dict[str, float]]) -> dict[str, str]:
+    """Return the further paths at which free parameters stand, each with the first, which names it.
+
+    Elements along the data sets of a graph have one with the name of theirs besides.
+    """
     found = {}
     for parameter in plan.parameters:
         for path in parameter.paths[1:]:
             there = dataclasses.replace(parameter, paths=(path,))
             for first, other in zip(parameter.element_paths(), there.element_paths(), strict=True):
                 found[".".join(other)] = ".".join(first)
+    found |= _by_data_sets(tree)
     return {path: first for path, first in found.items() if first in table and path not in table}
+
+
+def _by_data_sets(tree: xr.DataTree) -> dict[str, str]:
+    """Return the names of elements by their data sets, each with the name by its number."""
+    both = zip(trees.scalars_of(tree), trees.scalars_of(tree, numbered=True), strict=True)
+    named = {
+        name: number
+        for name, number in both
+        if name != number and is_further_path(name) and unicodedata.is_normalized("NFC", name)
+    }
+    return named if len(named) <= MOST_NAMED else {}
 
 
 def _constants(plan: Plan) -> list[ParameterRecord]:

@@ -16,7 +16,7 @@ from classy_pm.model.expressions import render
 from classy_pm.model.layout import evaluator
 from classy_pm.plan import Plan, make_plan
 
-__all__ = ["Parent", "cumulative", "log_density", "quantile", "read_parent"]
+__all__ = ["Parent", "log_density", "quantile", "read_parent", "standard_limits"]
 
 _LOG_ROOT_2PI = 0.5 * np.log(2.0 * np.pi)
 CURE = (
@@ -133,15 +133,25 @@ class Parent:
     @cached_property
     def text(self) -> dict[str, str]:
         """Each parameter's distribution in words, with hyperparameters by their names."""
+        return {
+            path: self._in_words(prior, prior.arguments)
+            for path, prior in zip(self.paths, self.priors, strict=True)
+        }
 
+    @property
+    def shown(self) -> dict[str, str]:
+        """The same, without limits where there are none."""
+        return {
+            path: self._in_words(prior, prior.shown_arguments())
+            for path, prior in zip(self.paths, self.priors, strict=True)
+        }
+
+    def _in_words(self, prior: AbstractPrior, arguments: Mapping[str, Any]) -> str:
         def name_of(item: Expression) -> str | None:
             return self.names.get(item) if isinstance(item, AbstractPrior) else None
 
-        found = {}
-        for path, prior in zip(self.paths, self.priors, strict=True):
-            arguments = (f"{name}={render(value, name_of)}" for name, value in prior.arguments.items())
-            found[path] = f"{prior.family}({', '.join(arguments)})"
-        return found
+        shown = (f"{name}={render(value, name_of)}" for name, value in arguments.items())
+        return f"{prior.family}({', '.join(shown)})"
 
 
 def read_parent(parameters: Any, parent: Any) -> Parent:
@@ -285,7 +295,7 @@ def _if_possible(prior: AbstractPrior, arguments: dict[str, Any], value: Any, ot
 def _log_mass(prior: AbstractPrior, arguments: dict[str, Any]) -> Any:
     if not isinstance(prior, GaussianPrior):
         return prior._log_mass(**arguments)
-    low, high = _standard_limits(arguments)
+    low, high = standard_limits(arguments)
     if low is not None and high is not None:
         return prior._log_mass(**arguments)
     mass = np.log(arguments["sigma"]) + _LOG_ROOT_2PI
@@ -294,26 +304,11 @@ def _log_mass(prior: AbstractPrior, arguments: dict[str, Any]) -> Any:
     return mass if high is None else mass + special.log_ndtr(high)
 
 
-def cumulative(prior: AbstractPrior, value: Any, arguments: dict[str, Any]) -> Any:
-    """Return the probability of a family below values."""
-    if not isinstance(prior, GaussianPrior):
-        return prior._cdf(value, **arguments)
-    low, high = _standard_limits(arguments)
-    standard = (value - arguments["mean"]) / arguments["sigma"]
-    if low is not None and high is not None:
-        return prior._cdf(value, **arguments)
-    if low is not None:
-        return -np.expm1(special.log_ndtr(-np.maximum(standard, low)) - special.log_ndtr(-low))
-    if high is not None:
-        return np.exp(special.log_ndtr(np.minimum(standard, high)) - special.log_ndtr(high))
-    return special.ndtr(standard)
-
-
 def quantile(prior: AbstractPrior, unit: Any, arguments: dict[str, Any]) -> Any:
     """Return the values of a family below which these shares of the probability lie."""
     if not isinstance(prior, GaussianPrior):
         return prior._ppf(unit, **arguments)
-    low, high = _standard_limits(arguments)
+    low, high = standard_limits(arguments)
     if low is not None and high is not None:
         return prior._ppf(unit, **arguments)
     if low is not None:
@@ -325,7 +320,7 @@ def quantile(prior: AbstractPrior, unit: Any, arguments: dict[str, Any]) -> Any:
     return arguments["mean"] + arguments["sigma"] * standard
 
 
-def _standard_limits(arguments: dict[str, Any]) -> tuple[Any, Any]:
+def standard_limits(arguments: dict[str, Any]) -> tuple[Any, Any]:
     """Return the limits of a normal distribution in its standard deviations; None where it has none."""
 
     def standard(limit: Any) -> Any:

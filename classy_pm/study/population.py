@@ -19,7 +19,7 @@ from classy_pm.search import NUTS, Search
 from classy_pm.search.stale import OnChange
 from classy_pm.study.batches import Batches
 from classy_pm.study.parents import read_parent
-from classy_pm.study.posteriors import Posterior, Posteriors, objects
+from classy_pm.study.posteriors import Posterior, Posteriors, check_names, objects
 from classy_pm.study.refitting import Refit, near_parent, refit_objects
 from classy_pm.study.selection import read_selection
 from classy_pm.study.trust import GROUP, examine, objects_to_refit
@@ -68,6 +68,11 @@ class Population:
     folder : path, optional
         Where that file is; by default where the system has its temporary files.
 
+    Raises
+    ------
+    ModelError
+        If the parent or the selection cannot be used, or no fit of the catalogue has such a parameter.
+
     Notes
     -----
     Hogg, Myers and Bovy (2010), Astrophysical Journal 725, 2166: the likelihood of the hyperparameters is the
@@ -107,9 +112,15 @@ class Population:
         if isinstance(memory_limit, bool) or not isinstance(memory_limit, int) or memory_limit < 0:
             raise SettingError(f"memory_limit={memory_limit!r} is no number of bytes.")
         self.parent = read_parent(parameters, parent)
+        check_names(self.fits, self.parent.paths)
         self.selection = read_selection(self.parent, selection)
         self.memory_limit = memory_limit
         self.folder = folder
+
+    def __repr__(self) -> str:
+        fits = f"{len(self.fits)} fits" if isinstance(self.fits, tuple) else repr(self.fits)
+        parents = ", ".join(f"{path} ~ {text}" for path, text in self.parent.shown.items())
+        return f"<Population of {fits}: {parents}{', with a selection' if self.selection else ''}>"
 
     @property
     def model(self) -> Collection:

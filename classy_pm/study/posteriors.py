@@ -5,20 +5,29 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
 import xarray as xr
 
 from classy_pm import search
-from classy_pm.catalog import StoredFit
+from classy_pm.catalog import Aggregator, Catalog, StoredFit
 from classy_pm.catalog.results import model_of
 from classy_pm.errors import ClassyError, Faults, ModelError, UnknownNameError, did_you_mean
-from classy_pm.model import AbstractPrior, Assertion, Expression
-from classy_pm.plan import Plan, make_plan
+from classy_pm.plan import make_plan
 from classy_pm.result import tree as trees
+from classy_pm.study.own_prior import SelectedPrior, names_of
 
-__all__ = ["BLOCKS", "REFIT", "Posterior", "Posteriors", "SelectedPrior", "objects", "posterior_of"]
+__all__ = [
+    "BLOCKS",
+    "REFIT",
+    "Posterior",
+    "Posteriors",
+    "check_names",
+    "objects",
+    "posterior_of",
+]
 
 #: Into how many parts each object's draws are taken apart to see how far they determine the answer.
 BLOCKS = 8
@@ -57,107 +66,6 @@ class Posterior:
     offset: np.ndarray
     efficiency: float = 1.0
     support: SelectedPrior | None = None
-
-
-class SelectedPrior:
-    """The prior density of a fit on some of its parameters, given the others.
-
-    Parameters
-    ----------
-    plan : Plan
-        Of the model that was fitted.
-    paths : sequence of str
-        The parameters, at any of the places where they stand.
-
-    Raises
-    ------
-    ModelError
-        With all parameters whose density is not known, and why.
-    """
-
-    def __init__(self, plan: Plan, paths: Iterable[str]) -> None:
-        self.plan = plan
-        self.paths = tuple(paths)
-        faults = Faults()
-        elements: dict[str, tuple[int, int]] = {}  # by name: which parameter, and where in the vector
-        arrays: dict[str, tuple[int, ...]] = {}
-        for place, (parameter, where) in enumerate(zip(plan.parameters, plan.layout.slices, strict=True)):
-            for name in map(".".join, parameter.paths):
-                if parameter.shape:
-                    arrays[name] = parameter.shape
-                labels = [f"[{','.join(map(str, index))}]" for index in np.ndindex(parameter.shape)]
-                for number, label in enumerate(labels if parameter.shape else [""]):
-                    elements[name + label] = (place, where.start + number)
-        self.columns: list[int] = []
-        # For each: the variable of the posterior that it is in, and its number in that.
-        self.places: list[tuple[str, int]] = []
-        self.priors: list[AbstractPrior] = []
-        for path in self.paths:
-            if path not in elements:
-                faults.add(path, _why_not(plan, path, elements, arrays))
-                continue
-            place, column = elements[path]
-            prior = plan.parameters[place].prior
-            if column in self.columns:
-                faults.add(path, f"is the same parameter as {self.paths[self.columns.index(column)]}")
-            if asserted := [name for name, item in plan.layout.assertions if _involves(item, prior)]:
-                faults.add(
-                    path, f"stands in the assertion `{asserted[0]}`, so that its prior density is not known"
-                )
-            self.columns.append(column)
-            self.places.append((plan.names[place], column - plan.layout.slices[place].start))
-            self.priors.append(prior)
-        faults.raise_as(ModelError, "The prior density of these parameters is not known.")
-
-    @property
-    def alone(self) -> bool:
-        """Whether it depends on no other parameters of the fit."""
-        return not any(True for prior in self.priors for _ in prior.inputs())
-
-    def log_density(self, vectors: np.ndarray) -> np.ndarray:
-        """Return it at vectors of all parameters, shape (draws, size): of shape (draws,)."""
-        total = np.zeros(len(vectors))
-        for column, prior in zip(self.columns, self.priors, strict=True):
-            if not any(True for _ in prior.inputs()):
-                total += prior.logpdf(vectors[:, column])
-            elif self.plan.layout.has_arrays:
-                total += [self._dependent(prior, vector, vector[column]) for vector in vectors]
-            else:
-                total += self._dependent(prior, vectors, vectors[:, column])
-        return total
-
-    def _dependent(self, prior: AbstractPrior, vectors: np.ndarray, values: Any) -> Any:
-        value_of = self.plan.layout.evaluator(self.plan.split(vectors))
-        with np.errstate(all="ignore"):
-            return prior._logpdf(values, **prior.evaluated_arguments(value_of))
-
-    @property
-    def limits(self) -> np.ndarray:
-        """The parameters' limits, shape (parameters, 2); infinite where they depend on other parameters."""
-        known = [
-            (-np.inf, np.inf) if any(True for _ in prior.inputs()) else prior.limits for prior in self.priors
-        ]
-        return np.array(known)
-
-
-def _why_not(plan: Plan, path: str, elements: Mapping[str, Any], arrays: Mapping[str, Any]) -> str:
-    if path in arrays:
-        return f"is an array of shape {arrays[path]}; name one element, such as {path}[0]"
-    if path in (".".join(place) for place, _ in plan.layout.derived):
-        return "is computed from other parameters, and has no prior of its own"
-    if path in (".".join(place) for place, _ in plan.layout.constants):
-        return "is fixed"
-    return f"is no parameter of this fit. {did_you_mean(path, elements)}".rstrip()
-
-
-def _involves(item: Assertion | Expression, prior: AbstractPrior) -> bool:
-    return any(other is prior or _involves(other, prior) for _, other in _inputs(item))
-
-
-def _inputs(item: Assertion | Expression) -> Iterator[tuple[str, Expression]]:
-    """Yield what arithmetic and comparisons depend on, but not the arguments of priors."""
-    if not isinstance(item, AbstractPrior):
-        yield from item.inputs()
 
 
 def posterior_of(tree: xr.DataTree, prior: SelectedPrior, name: str) -> Posterior:
@@ -350,3 +258,43 @@ def objects(fits: Iterable[StoredFit], only: Container[str] | None = None) -> It
             name = f"{name}-{stored.fit_key[:12]}" if name else stored.fit_key[:12]
         taken.add(name)
         yield name, stored
+
+
+def check_names(fits: Any, paths: Iterable[str]) -> None:
+    """Refuse parameters that no fit has, without reading all of the fits.
+
+    Parameters
+    ----------
+    fits : Aggregator, Catalog, or sequence of StoredFit
+        A catalogue's index is asked for what the first fit does not have; of a sequence the models are read.
+    paths : iterable of str
+
+    Raises
+    ------
+    ModelError
+        With all such names, and the nearest ones.
+    """
+    catalog = fits if isinstance(fits, Catalog) else getattr(fits, "catalog", None)
+    if catalog is None:
+        models = list({stored.model_hash or stored.fit_key: stored for stored in fits}.values())
+    else:
+        models = list(islice((stored for _, stored in objects(fits)), 1))
+    known = set().union(*map(_names_of, models[:KEPT]))
+    if not known or len(models) > KEPT:
+        return
+    missing = [path for path in paths if path not in known]
+    if catalog is not None and missing:
+        others = Aggregator(catalog)
+        missing = [path for path in missing if not others.query(others.model[path].exists())]
+    faults = Faults()
+    for path in missing:
+        faults.add(path, did_you_mean(path, sorted(known)))
+    faults.raise_as(ModelError, "No fit has such a parameter.", cure="Write its path in the models.")
+
+
+def _names_of(stored: StoredFit) -> set[str]:
+    """Return the names of a fit's parameters; none where its model cannot be read."""
+    try:
+        return names_of(make_plan(model_of(stored, {})))
+    except ClassyError:
+        return set()

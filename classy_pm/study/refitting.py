@@ -27,8 +27,9 @@ from classy_pm.model import (
 from classy_pm.model.edit import rebuild
 from classy_pm.plan import make_plan
 from classy_pm.search import Search
+from classy_pm.study.own_prior import SelectedPrior
 from classy_pm.study.parents import Parent
-from classy_pm.study.posteriors import REFIT, Posterior, SelectedPrior, posterior_of
+from classy_pm.study.posteriors import REFIT, Posterior, posterior_of
 
 __all__ = ["Refit", "near_parent", "refit_objects"]
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from scipy.stats import qmc
 
-from classy_pm.errors import Faults, ModelError
+from classy_pm.errors import ClassyError, Faults, ModelError
 from classy_pm.model.layout import evaluator
-from classy_pm.study.parents import Parent, cumulative
+from classy_pm.study.parents import Parent
+from classy_pm.study.tails import log_tails, safe_log
 
 __all__ = ["JointSelection", "Selection", "read_selection"]
 
@@ -25,6 +27,12 @@ DRAWS, TAIL = 200, 1e-9
 # how many it is averaged, as a power of two.
 PROBES = 50
 JOINT_POINTS = 14
+CURE = (
+    "A selection takes arrays of values, one a parameter, and returns an array of their shape: the "
+    "probability, from 0 to 1, that an object with each value is found. Write for example "
+    "selection=lambda flux: 1.0 * (flux > 5.0), or of several parameters "
+    'selection={"source.flux": lambda flux: 1.0 / (1.0 + np.exp(5.0 - flux))}.'
+)
 
 
 class Selection:
@@ -37,12 +45,19 @@ class Selection:
         Of a parameter's values, an array: the probability that an object with each is found, 0 to 1. Where
         there are several, an object is found with the product of their probabilities.
 
+    Raises
+    ------
+    ModelError
+        If functions give no probabilities, or zero wherever the parent is; all are told.
+
     Notes
     -----
     The detection probability is taken as constant between knots that are so dense that it changes by at most
     1/2000, and by at most a hundredth of itself, from one to the next, and is integrated by the parent's
     exact distribution function: the error is at most half of such a step, whatever the parent, and is of the
-    second order in the distance of the knots where the parent is wider than that.
+    second order in the distance of the knots where the parent is wider than that. All is in logs and without
+    cancellation, so that a share is known relatively however small it is. Beyond the range that draws of the
+    hyperparameters have for an object the probability is that at its end.
     """
 
     opaque = False
@@ -50,29 +65,67 @@ class Selection:
     def __init__(self, parent: Parent, functions: Mapping[str, Callable[[np.ndarray], Any]]) -> None:
         self.parent = parent
         vectors = parent.plan.draws(DRAWS, random_seed=0)
-        self.parts: list[tuple[int, np.ndarray, np.ndarray, float]] = []
+        # For each: where the probability changes, and what it is between these edges.
+        self.parts: list[tuple[int, np.ndarray, np.ndarray]] = []
+        faults = Faults()
         for path, function in functions.items():
             place = parent.paths.index(path)
-            knots, values = _knots(function, path, *_range(parent, vectors, place))
-            middles, steps = 0.5 * (knots[1:] + knots[:-1]), np.diff(values)
-            kept = steps != 0.0
-            self.parts.append((place, middles[kept], steps[kept], float(values[0])))
+            low, high = _range(parent, vectors, place)
+            try:
+                knots, values = _knots(function, path, low, high)
+            except ModelError as error:
+                faults.add("", error.message)
+                continue
+            if not np.any(values):
+                faults.add(
+                    "",
+                    f"The selection of {path} is zero from {low:g} to {high:g}, which is all that the parent "
+                    "reaches at draws of the hyperparameters.",
+                )
+            changes = np.diff(values) != 0.0
+            edges = (0.5 * (knots[1:] + knots[:-1]))[changes]
+            self.parts.append((place, edges, values[np.concatenate([[True], changes])]))
+        faults.raise_as(ModelError, "This selection cannot be used.", cure=CURE)
 
     def log_share(self, values: Mapping[Any, Any]) -> Any:
         """Return the log of the share that is found, for values of the hyperparameters."""
         value_of = evaluator(dict(values))
         total: Any = 0.0
-        for place, middles, steps, first in self.parts:
+        for place, edges, probabilities in self.parts:
             prior = self.parent.priors[place]
-            below = cumulative(prior, middles, prior.evaluated_arguments(value_of))
-            total = total + np.log(first + np.sum(steps * (1.0 - below)))
+            if not edges.size:
+                total = total + np.log(probabilities[0])
+                continue
+            tails = log_tails(prior, edges, prior.evaluated_arguments(value_of))
+            total = total + _log_share(*tails, probabilities)
         return total
 
     def identity(self) -> list[Any]:
         """Return what of it the answer depends on."""
-        return [
-            [self.parent.paths[place], middles, steps, first] for place, middles, steps, first in self.parts
-        ]
+        return [[self.parent.paths[place], edges, values] for place, edges, values in self.parts]
+
+
+def _log_share(below: Any, above: Any, probabilities: np.ndarray) -> Any:
+    """Return the log of the mean of a probability that is constant between edges.
+
+    It is what it is at the parent's median, and each step from there counts with the tail beyond it: no tail
+    is the difference of one and the other.
+
+    Parameters
+    ----------
+    below, above : shape (edges,)
+        The logs of the parent's probability on either side of each edge.
+    probabilities : numpy.ndarray, shape (edges + 1,)
+    """
+    steps = np.diff(probabilities)
+    count = np.sum(below < np.log(0.5))
+    left = np.arange(len(steps)) < count
+    start = safe_log(np.sum(np.where(np.arange(len(probabilities)) == count, probabilities, 0.0)))
+    logs = np.log(np.abs(steps)) + np.where(left, below, above)
+    top = np.maximum(np.max(logs), start)
+    top = np.where(np.isfinite(top), top, 0.0)
+    signs = np.sign(steps) * np.where(left, -1.0, 1.0)
+    return safe_log(np.exp(start - top) + np.sum(signs * np.exp(logs - top))) + top
 
 
 class JointSelection:
@@ -136,9 +189,8 @@ def read_selection(parent: Parent, selection: Any) -> Selection | JointSelection
         if len(parent.paths) > 1:
             return JointSelection(parent, selection)
         selection = {parent.paths[0]: selection}
-    cure = 'Write for example selection={"source.flux": lambda flux: 1.0 / (1.0 + np.exp(5.0 - flux))}.'
     if not isinstance(selection, Mapping):
-        raise ModelError(f"{selection!r} is no selection: functions of one parameter each are.", cure=cure)
+        raise ModelError(f"{selection!r} is no selection: functions of one parameter each are.", cure=CURE)
     faults = Faults()
     tied = [prior for prior in parent.priors if any(other is not prior for other in _tied(parent, prior))]
     for path, function in selection.items():
@@ -148,7 +200,7 @@ def read_selection(parent: Parent, selection: Any) -> Selection | JointSelection
             faults.add(path, f"{function!r} is no function")
         elif parent.priors[parent.paths.index(path)] in tied:
             faults.add(path, "its parent depends on another parameter: the share that is found is not known")
-    faults.raise_as(ModelError, "This selection cannot be used.", cure=cure)
+    faults.raise_as(ModelError, "This selection cannot be used.", cure=CURE)
     return Selection(parent, selection) if selection else None
 
 
@@ -196,17 +248,41 @@ def _knots(
 
 
 def _probabilities(function: Callable[..., Any], path: str, *x: np.ndarray) -> np.ndarray:
-    values = np.asarray(function(*x), dtype=float)
+    _check_arguments(function, path, len(x))
+    try:
+        values = np.asarray(function(*x), dtype=float)
+    except ClassyError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"The selection of {path} cannot be computed for arrays: {type(error).__name__}: {error}",
+            cure=CURE,
+        ) from error
     if values.shape != x[0].shape:
         raise ModelError(
             f"The selection of {path} returned shape {values.shape} for values of shape {x[0].shape}.",
-            cure="It takes an array for each parameter, and returns the probability of each object.",
+            cure=CURE,
         )
     wrong = ~((values >= 0.0) & (values <= 1.0))
     if np.any(wrong):
         place = ", ".join(f"{item[wrong][0]:g}" for item in x)
         raise ModelError(
-            f"The selection of {path} is no probability: it is {values[wrong][0]} at {place}.",
-            cure="It returns the probability that an object is found, from 0 to 1.",
+            f"The selection of {path} is no probability: it is {values[wrong][0]} at {place}.", cure=CURE
         )
     return values
+
+
+def _check_arguments(function: Callable[..., Any], path: str, count: int) -> None:
+    """Refuse a function that cannot be called with so many arrays."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):  # compiled code that does not tell
+        return
+    try:
+        signature.bind(*range(count))
+    except TypeError:
+        raise ModelError(
+            f"The selection of {path} takes {signature}, and is called with {count} "
+            f"{'array' if count == 1 else 'arrays'}.",
+            cure=CURE,
+        ) from None

@@ -184,8 +184,11 @@ def _selected(analysis: PopulationAnalysis, values: list[Any], z: np.ndarray) ->
     for seed in range(1, 1 + SCRAMBLINGS):
         unit = selection.points(seed)
         change = np.array([selection.log_share(at, unit) - selection.log_share(at) for at in values])
-        moves.append(-len(analysis.batches) * np.mean(z * (change - np.mean(change))[:, np.newaxis], axis=0))
-    return np.sqrt(np.mean(np.square(moves), axis=0))
+        with np.errstate(invalid="ignore"):
+            changes = z * (change - np.mean(change))[:, np.newaxis]
+        moves.append(-len(analysis.batches) * np.mean(changes, axis=0))
+    # Where other points find nothing, nothing is known.
+    return np.nan_to_num(np.sqrt(np.mean(np.square(moves), axis=0)), nan=np.inf)
 
 
 def objects_to_refit(share: np.ndarray, off: float) -> np.ndarray:

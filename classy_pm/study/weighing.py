@@ -88,7 +88,12 @@ class PopulationAnalysis(Analysis):
         x, offset = self._padded
         weights = self.parent.log_density(values, list(x)) + offset
         terms = log_sum(weights)
-        return np.sum(terms if self.selection is None else terms - self.selection.log_share(values))
+        if self.selection is None:
+            return np.sum(terms)
+        log_share = self.selection.log_share(values)
+        # Where nothing at all would be found, no object could have been.
+        some = log_share > -np.inf
+        return np.sum(np.where(some, terms - np.where(some, log_share, 0.0), -np.inf))
 
     @override
     def log_likelihood_gradient(self, instance: Any) -> np.ndarray:
@@ -124,6 +129,8 @@ class PopulationAnalysis(Analysis):
             slope += np.array(gradient(*vector, *batch.x, share))
         if log_share is not None:
             found, *steps = log_share(*vector)
+            if not np.isfinite(found):
+                return -np.inf, np.zeros(len(vector))
             total -= len(self.batches) * float(found)
             slope -= len(self.batches) * np.array(steps, dtype=float)
         return total, slope

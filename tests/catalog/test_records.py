@@ -276,6 +276,8 @@ ALIASES = [
     {"b.centre": "nothing"},
     {"profile.sigma": "profile.centre"},
     {"a b": "profile.centre"},
+    {"profile.centre[b c]": "profile.centre"},
+    {"profile.centre[b].c": "profile.centre"},
     [],
     {1: 2},
 ]
@@ -292,7 +294,9 @@ def test_a_further_path_must_be_one_and_belong_to_a_parameter(aliases):
 
 
 def test_further_paths_survive_the_manifest():
-    record = make_record(aliases={"other.centre": "profile.centre"})
+    record = make_record(
+        aliases={"other.centre": "profile.centre", "profile.centre[NGC_1,0]": "profile.centre"}
+    )
     assert FitRecord.from_manifest(record.to_manifest()).aliases == record.aliases
 
 

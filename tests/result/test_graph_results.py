@@ -1,5 +1,6 @@
 """The result of a graph of factors: of the whole, and of each data set as of a fit of its own."""
 
+import dataclasses
 import inspect
 
 import matplotlib
@@ -9,6 +10,7 @@ import pytest
 from pytensor.compile.mode import Mode
 
 import classy_pm as cpm
+from classy_pm.catalog.results import variable_of
 from classy_pm.errors import ClassyError, LikelihoodError, UnknownNameError
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.likelihood.joint import analysis_of
@@ -140,6 +142,66 @@ def test_data_sets_are_found_by_name_and_by_number(result):
     for wrong, text in (("d", "named 'd'"), (3, "no data set 3; there are 3"), (1.5, "no data set 1.5")):
         with pytest.raises(UnknownNameError, match=text):
             result[wrong]
+
+
+def test_a_catalogue_is_asked_for_elements_by_their_data_sets(folder, fresh):
+    aggregator = cpm.Aggregator.from_database(folder / "fits.sqlite")
+    offsets = fresh.idata["posterior"]["line.offset"]
+    middle = float(np.median(offsets.sel(dataset="c")))
+    for path in (aggregator.line.offset["c"], aggregator.line.offset["c"].median, aggregator.line.offset[2]):
+        assert len(aggregator.query(path > middle - 0.01)) == 1
+        assert len(aggregator.query(path > middle + 0.01)) == 0
+    assert (
+        len(aggregator.query(aggregator.ends["b", 1].exists(), aggregator.model["ends"][1, 1] > -99.0)) == 1
+    )
+    for name, expected in {
+        "line.offset[c]": offsets.sel(dataset="c"),
+        "line.offset[2]": offsets.sel(dataset="c"),
+        "ends[b,1]": fresh.idata["posterior"]["ends"].sel(dataset="b")[..., 1],
+    }.items():
+        (values,) = aggregator.values(name)
+        np.testing.assert_array_equal(values, expected)
+    # It is one parameter, not two.
+    assert [name for name in aggregator.summary().columns if "offset[" in name] == [
+        "line.offset[0]",
+        "line.offset[1]",
+        "line.offset[2]",
+    ]
+
+
+def test_an_element_of_no_data_set_is_told_with_those_that_there_are(folder, fresh):
+    aggregator = cpm.Aggregator.from_database(folder / "fits.sqlite")
+    for mistake in (
+        lambda: aggregator.values("line.offset[d]"),
+        lambda: aggregator.query(aggregator.line.offset["d"] > 0.0),
+        lambda: aggregator.query(aggregator.line.offset["d"].mean > 0.0),
+    ):
+        with pytest.raises(
+            UnknownNameError, match=r"`line\.offset\[d\]`\.\nDid you mean `line\.offset\[.\]`"
+        ):
+            mistake()
+    for mistake in (
+        lambda: aggregator.values("c.line.offset"),
+        lambda: aggregator.query(aggregator.c.line.offset > 0.0),
+    ):
+        with pytest.raises(UnknownNameError, match=r"of one data set is `line\.offset\[c\]`"):
+            mistake()
+
+
+def test_elements_that_are_not_in_the_index_by_name_are_read_by_name(folder, fresh, tmp_path):
+    """As of a graph of very many data sets."""
+    (stored,) = cpm.Aggregator.from_database(folder / "fits.sqlite")
+    with cpm.Catalog(tmp_path / "other.sqlite") as other:
+        other.file(dataclasses.replace(stored.record, aliases={}), stored.tree())
+        aggregator = cpm.Aggregator(other)
+        (values,) = aggregator.values("line.offset[c]")
+        np.testing.assert_array_equal(values, fresh.idata["posterior"]["line.offset"].sel(dataset="c"))
+        with pytest.raises(UnknownNameError, match=r"`line\.offset\[d\]`"):
+            aggregator.values("line.offset[d]")
+        with pytest.raises(
+            UnknownNameError, match=r"has no `line\.offset\[d\]`: .*\nKnown names: `a`, `b`, `c`"
+        ):
+            variable_of(aggregator.one(), "line.offset[d]")
 
 
 def test_elements_are_named_by_the_data_sets(result):

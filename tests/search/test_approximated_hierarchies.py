@@ -152,7 +152,7 @@ def test_the_members_given_their_parents_are_normal_with_the_curvature(problem, 
 
 def test_minibatches_converge_to_the_approximation_of_all_data_sets(problem, factorised, batches, start):
     origin, scale = start
-    noise = noise_by_factor(100, factorised, np.random.default_rng(1))
+    noise = noise_by_factor(100, factorised.structure, np.random.default_rng(1))
     bound = Bound(problem.density, origin, scale, noise, full=False)
     whole = bound.maximise(bound.start(), 100, lambda step: None)
     mean, sd = bound.normal(whole.x)

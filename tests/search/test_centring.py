@@ -164,7 +164,7 @@ def test_the_curvature_by_factors_is_the_matrix(problem, chosen):
     steps = 1e-4 * np.eye(density.size)
     dense = np.array([(gradient(mode.point - step) - gradient(mode.point + step)) / 2e-4 for step in steps])
     arrowhead = structure.curvature(gradient, mode.point)
-    np.testing.assert_allclose(arrowhead.diagonal(density.size), np.diag(dense), rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(arrowhead.diagonal(), np.diag(dense), rtol=1e-5, atol=1e-6)
     scatter, flat = arrowhead.root()
     expected, _ = root(0.5 * (dense + dense.T))
     assert not flat.any()

@@ -5,7 +5,7 @@ import uuid
 import numpy as np
 
 import classy_pm as cpm
-from classy_pm.catalog import ComponentRecord, FitRecord, class_ref, fit_key, part_key
+from classy_pm.catalog import ComponentRecord, FitRecord, ParameterRecord, class_ref, fit_key, part_key
 from classy_pm.plan import make_plan
 from classy_pm.result.tree import make_tree
 
@@ -54,6 +54,7 @@ def made_fit(number, model, draws, *, chains=4, data=None, name="", log_weights=
         components=tuple(
             ComponentRecord(".".join(path), class_ref(cls), ()) for path, cls in plan.layout.components
         ),
+        parameters=tuple(map(ParameterRecord, map(".".join, plan.layout.element_paths))),
         model_hash=part_key(plan.identity),
         data_hash=part_key({"data": number if data is None else data}),
     )

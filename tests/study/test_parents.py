@@ -6,7 +6,8 @@ from scipy import stats
 
 import classy_pm as cpm
 from classy_pm.errors import ModelError
-from classy_pm.study.parents import cumulative, log_density, quantile, read_parent
+from classy_pm.study.parents import log_density, quantile, read_parent
+from classy_pm.study.tails import log_tails
 
 FAMILIES = [
     cpm.UniformPrior(-1.0, 3.0),
@@ -30,7 +31,33 @@ def test_the_formulas_are_those_of_the_family(prior):
     np.testing.assert_allclose(log_density(prior, x, prior.numbers()), prior.logpdf(x), rtol=1e-12)
     values = quantile(prior, SHARES, prior.numbers())
     np.testing.assert_allclose(values, prior.ppf(SHARES), rtol=1e-9, atol=1e-12)
-    np.testing.assert_allclose(cumulative(prior, values, prior.numbers()), SHARES, rtol=1e-9)
+    below, above = log_tails(prior, values, prior.numbers())
+    np.testing.assert_allclose(np.exp(below), SHARES, rtol=1e-9)
+    np.testing.assert_allclose(np.exp(above), 1.0 - SHARES, rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("prior", "exact", "faint", "bright"),
+    [
+        (cpm.GaussianPrior(1.0, 0.5), stats.norm(1.0, 0.5), -29.0, 31.0),
+        (cpm.GaussianPrior(1.0, 0.5, -3.0, 9.0), stats.truncnorm(-8.0, 16.0, 1.0, 0.5), -2.999, 8.9),
+        (cpm.GaussianPrior(1.0, 0.5, lower_limit=-3.0), stats.truncnorm(-8.0, np.inf, 1.0, 0.5), -2.9, 31.0),
+        (cpm.GaussianPrior(1.0, 0.5, upper_limit=9.0), stats.truncnorm(-np.inf, 16.0, 1.0, 0.5), -29.0, 8.9),
+        (cpm.LogGaussianPrior(1.0, 0.5), stats.lognorm(0.5, scale=np.e), 1e-10, 1e13),
+        (cpm.HalfGaussianPrior(0.5), stats.halfnorm(scale=0.5), 1e-20, 18.0),
+        (cpm.BetaPrior(30.0, 40.0), stats.beta(30.0, 40.0), 1e-8, 1.0 - 1e-6),
+        (cpm.GammaPrior(30.0, 2.0), stats.gamma(30.0, scale=0.5), 1e-8, 300.0),
+        (cpm.StudentTPrior(3.0, 1.0, 0.5), stats.t(3.0, 1.0, 0.5), -1e50, 1e50),
+        (cpm.UniformPrior(0.0, 2.0), stats.uniform(0.0, 2.0), 1e-20, 3.0),
+        (cpm.LogUniformPrior(1.0, 100.0), stats.loguniform(1.0, 100.0), 0.5, 1e3),
+    ],
+    ids=lambda item: repr(item) if hasattr(item, "family") else "",
+)
+def test_far_tails_are_known_relatively(prior, exact, faint, bright):
+    below, above = log_tails(prior, np.array([faint, bright]), prior.numbers())
+    with np.errstate(divide="ignore"):
+        np.testing.assert_allclose(below, exact.logcdf([faint, bright]), rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(above, exact.logsf([faint, bright]), rtol=1e-9, atol=1e-15)
 
 
 def test_hyperparameters_are_named_by_the_parameter_and_their_argument():

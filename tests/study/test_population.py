@@ -49,7 +49,7 @@ def agg(location):
 def result(location, tmp_path_factory):
     agg = cpm.Aggregator.from_database(location)
     population = cpm.Population(agg.query(agg.source == Source), "source.flux", parent_prior())
-    search = cpm.NUTS(draws=500, tune=300, chains=2, random_seed=1, progress=False)
+    search = cpm.NUTS(draws=500, tune=300, chains=4, random_seed=1, progress=False)
     return population.fit(search, catalog=tmp_path_factory.mktemp("result") / "parent.sqlite")
 
 
@@ -193,6 +193,37 @@ def test_what_makes_no_population_is_refused(agg, given, text):
     arguments = {"catalog_query": agg, "parameters": "source.flux", "parent": parent_prior()} | given
     with pytest.raises(SettingError, match=text):
         cpm.Population(**arguments)
+
+
+@pytest.mark.parametrize("of", [lambda agg: agg, lambda agg: agg.catalog, list], ids=["query", "all", "list"])
+def test_parameters_that_no_fit_has_are_told_at_once(agg, of):
+    parent = {"source.flx": parent_prior(), "colour": parent_prior()}
+    with pytest.raises(ModelError, match="No fit has such a parameter") as told:
+        cpm.Population(of(agg), ["source.flx", "colour"], parent)
+    assert told.value.faults == (
+        "source.flx: Did you mean `source.flux`?",
+        "colour: Did you mean `source.colour`?",
+    )
+    # That it is fixed in these fits is told when all are read.
+    cpm.Population(of(agg), "source.colour", parent_prior())
+
+
+def test_parameters_are_looked_for_in_all_fits(agg, tmp_path):
+    other = cpm.Collection(other=cpm.UniformPrior(0.0, 4.0))
+    fits = [made_fit(0, other, {"other": np.ones(40)}), normal_fit(1, 1.0, (0.0, 20.0))]
+    mixed = file_fits(tmp_path / "mixed.sqlite", fits)
+    for found in (mixed, list(mixed)):
+        with pytest.raises(ModelError, match=r"object_0: source\.flux: is no parameter of this fit"):
+            cpm.Population(found, "source.flux", parent_prior())._analysis({})
+
+
+def test_a_population_is_shown_with_its_fits_and_its_parent(agg):
+    population = cpm.Population(agg.query(agg.source == Source), "source.flux", parent_prior())
+    parent = "source.flux ~ GaussianPrior(mean=source.flux.mean, sigma=source.flux.sigma)"
+    assert repr(population).startswith("<Population of <Aggregator: (source == Source) of ")
+    assert repr(population).endswith(f": {parent}>")
+    cut = cpm.Population(list(agg), "source.flux", parent_prior(), selection=lambda flux: 1.0 * (flux > 0.0))
+    assert repr(cut) == f"<Population of 50 fits: {parent}, with a selection>"
 
 
 def test_all_that_is_wrong_with_a_fit_is_told_at_once(agg):

@@ -7,7 +7,8 @@ from made_fits import Source, file_fits, made_fit, source
 import classy_pm as cpm
 from classy_pm.errors import ModelError
 from classy_pm.plan import make_plan
-from classy_pm.study.posteriors import REFIT, Posteriors, SelectedPrior, posterior_of
+from classy_pm.study.own_prior import SelectedPrior
+from classy_pm.study.posteriors import REFIT, Posteriors, posterior_of
 
 RNG = np.random.default_rng(1)
 

@@ -6,8 +6,9 @@ from normal_population import Grid, drawn, exact, make_parent, measured, of
 
 import classy_pm as cpm
 from classy_pm.study.batches import Batches
+from classy_pm.study.own_prior import SelectedPrior
 from classy_pm.study.parents import read_parent
-from classy_pm.study.posteriors import Posterior, SelectedPrior
+from classy_pm.study.posteriors import Posterior
 from classy_pm.study.refitting import near_parent
 from classy_pm.study.trust import LIMIT, examine, measure, objects_to_refit
 from classy_pm.study.weighing import PopulationAnalysis

@@ -4,12 +4,14 @@ import numpy as np
 import pytest
 from normal_population import Grid, drawn, measured, of
 from normal_population import make_parent as make_one_parent
+from pytensor.compile.mode import Mode
 from scipy import integrate, special, stats
 
 import classy_pm as cpm
 from classy_pm.errors import ModelError
 from classy_pm.likelihood import make_symbolic
 from classy_pm.study.batches import Batches
+from classy_pm.study.compiled import compile_share
 from classy_pm.study.parents import read_parent
 from classy_pm.study.posteriors import Posterior
 from classy_pm.study.selection import read_selection
@@ -23,6 +25,12 @@ POSTERIORS = [
     for place, size in enumerate((16, 40, 25, 33, 16, 64))
 ]
 VECTOR = np.array([2.2, 1.3, 4.5, 0.8])
+
+
+@pytest.fixture
+def without_machine_code(monkeypatch):
+    """Graphs are computed by NumPy: where it is the formula that is looked at, nothing is compiled."""
+    monkeypatch.setattr("classy_pm.study.compiled.NATIVE", Mode(linker="py", optimizer="fast_compile"))
 
 
 def make_parent(**limits):
@@ -142,6 +150,73 @@ def test_a_faint_share_is_known_relatively():
     assert share == pytest.approx(exact, rel=5e-3) and exact < 1e-6
 
 
+def above(mean, sigma):
+    return stats.norm.logsf(6.0, mean, sigma)
+
+
+def below(mean, sigma):
+    return stats.norm.logcdf(-6.0, mean, sigma)
+
+
+def outside(mean, sigma):
+    return np.logaddexp(above(mean, sigma), below(mean, sigma))
+
+
+# Of a parent of one parameter, among them such that less than the least float is beyond six.
+FAR = np.array([[0.0, 1.0], [0.2, 0.5], [0.1, 0.1], [-1.0, 0.02], [5.9, 2.0]])
+
+
+@pytest.mark.parametrize(
+    ("cut", "exact"),
+    [
+        (lambda flux: 1.0 * (flux > 6.0), above),
+        (lambda flux: 1.0 * (flux < -6.0), below),
+        (lambda flux: 1.0 * (np.abs(flux) > 6.0), outside),
+    ],
+    ids=["above", "below", "outside"],
+)
+def test_a_hard_cut_far_in_a_tail_is_exact(cut, exact):
+    parent = make_one_parent()
+    selection = read_selection(parent, cut)
+    for vector in FAR:
+        assert selection.log_share(parent.values_at(vector)) == pytest.approx(exact(*vector), rel=1e-9)
+
+
+def test_the_share_of_a_hard_cut_has_its_slope(without_machine_code):
+    parent = make_one_parent()
+    share = compile_share(parent, read_selection(parent, lambda flux: 1.0 * (np.abs(flux) > 6.0)), FAR)
+    step = 1e-6
+    for mean, sigma in FAR:
+        value, *slopes = share(mean, sigma)
+        differences = [
+            (outside(mean + step, sigma) - outside(mean - step, sigma)) / (2.0 * step),
+            (outside(mean, sigma + step) - outside(mean, sigma - step)) / (2.0 * step),
+        ]
+        assert value == pytest.approx(outside(mean, sigma), rel=1e-9)
+        np.testing.assert_allclose(slopes, differences, rtol=1e-4, atol=1e-6)
+
+
+def test_a_parent_of_which_nothing_is_found_is_impossible(tmp_path):
+    flux = cpm.UniformPrior(cpm.UniformPrior(0.0, 1.0), cpm.UniformPrior(4.0, 9.0))
+    parent = read_parent("flux", flux)
+    selection = read_selection(parent, lambda flux: 1.0 * (flux > 6.0))
+    posteriors = [Posterior("object", np.linspace(3.0, 7.0, 16)[np.newaxis], np.zeros(16))]
+    made = PopulationAnalysis(parent, Batches.of(posteriors, 1, 10**9), selection)
+    assert value_at(parent, made, np.array([0.5, 5.0])) == -np.inf
+    # From 0.5 to 7.5 are all of the sixteen draws, and a part of 1.5 in 7 is found.
+    some = 16.0 / 7.0 / (1.5 / 7.0)
+    assert value_at(parent, made, np.array([0.5, 7.5])) == pytest.approx(np.log(some), rel=1e-9)
+    of_a_file = PopulationAnalysis(parent, Batches.of(posteriors, 1, 0, tmp_path), selection)
+    of_a_file._compiled = (
+        lambda *given: np.zeros(16),
+        lambda *given: [0.0, 0.0],
+        lambda *given: [-np.inf, np.nan, np.nan],
+    )
+    instance = parent.model.instance_from_vector([0.5, 5.0])
+    assert of_a_file.log_likelihood_function(instance) == -np.inf
+    np.testing.assert_array_equal(of_a_file.log_likelihood_gradient(instance), 0.0)
+
+
 def test_the_selection_of_a_survey_is_taken_out():
     """Malmquist's bias: of a parent around one, only what is measured above one is found."""
     values = measured(300, 1.0, 0.3, seed=4)
@@ -171,11 +246,27 @@ def test_the_selection_of_a_survey_is_taken_out():
         ({"flux": lambda flux: 0.5}, r"returned shape \(\) for values of shape"),
         (0.5, "functions of one parameter each"),
         (lambda flux, colour: 2.0 + 0.0 * flux, "is no probability: it is 2.0"),
+        (lambda flux, colour: np.nan * flux, "is no probability: it is nan"),
+        (lambda flux, colour: 0.5, r"returned shape \(\) for values of shape"),
+        (lambda flux: faint(flux), r"of all parameters takes \(flux\), and is called with 2 arrays"),
+        ({"flux": lambda flux, colour: 0.5}, r"takes \(flux, colour\), and is called with 1 array\."),
+        (
+            {"flux": lambda flux: 1.0 if flux > 2.0 else 0.0},
+            "cannot be computed for arrays: ValueError: The truth",
+        ),
+        ({"flux": lambda flux: "much"}, "cannot be computed for arrays: ValueError: could not convert"),
+        ({"flux": lambda flux: 1.0 * (flux > 1e6)}, "The selection of flux is zero from "),
     ],
 )
 def test_what_is_no_selection_is_refused(selection, text):
     with pytest.raises(ModelError, match=text):
         read_selection(make_parent(), selection)
+
+
+def test_all_that_is_wrong_with_a_selection_is_told_at_once():
+    with pytest.raises(ModelError, match="probability, from 0 to 1") as told:
+        read_selection(make_parent(), {"flux": lambda flux: 0.5, "colour": lambda a, b: a})
+    assert len(told.value.faults) == 2
 
 
 def test_a_selection_of_a_parameter_that_depends_on_another_is_refused():
@@ -186,22 +277,14 @@ def test_a_selection_of_a_parameter_that_depends_on_another_is_refused():
     assert read_selection(parent, {"flux": faint}) is not None
 
 
-def test_a_selection_of_several_parameters_at_once_is_integrated_and_has_a_gradient():
+def test_a_selection_of_several_parameters_at_once_is_integrated_and_has_a_gradient(without_machine_code):
     def bright_and_blue(flux, colour):
         return special.expit(flux - 0.02 * colour)
 
     parent, made = analysis(bright_and_blue)
-    exact, _ = integrate.dblquad(
-        lambda log, flux: np.prod(
-            [
-                bright_and_blue(flux, np.exp(log)),
-                stats.norm.pdf(flux, 2.2, 1.3),
-                stats.norm.pdf(log, 4.5, 0.8),
-            ]
-        ),
-        *(2.2 - 10.0, 2.2 + 10.0, 4.5 - 6.0, 4.5 + 6.0),
-        epsabs=1e-7,
-    )
+    nodes, weights = np.polynomial.hermite_e.hermegauss(80)  # exact to more digits than are looked at
+    flux, colour = 2.2 + 1.3 * nodes[:, np.newaxis], np.exp(4.5 + 0.8 * nodes)
+    exact = weights @ bright_and_blue(flux, colour) @ weights / (2.0 * np.pi)
     share = np.exp(made.selection.log_share(parent.values_at(VECTOR)))
     assert share == pytest.approx(exact, abs=1e-4)
     assert value_at(parent, made, VECTOR) == pytest.approx(expected(VECTOR, np.log(share)), rel=1e-10)

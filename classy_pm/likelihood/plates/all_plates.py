@@ -16,12 +16,12 @@ from classy_pm.likelihood.plates.batches import Batch, group, make_batch, prove_
 from classy_pm.likelihood.plates.padded import NotOne
 from classy_pm.likelihood.plates.readings import Reading
 from classy_pm.likelihood.plates.variants import (
-    MOST_FAULTS,
     WITNESSES,
     Slots,
     Untraced,
     Variant,
     make_slots,
+    refusal_of,
     trace_variants,
 )
 from classy_pm.likelihood.trace import Proof
@@ -29,7 +29,7 @@ from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout
 from classy_pm.plan import Plan
 
-__all__ = ["trace_plates"]
+__all__ = ["check_each", "trace_plates"]
 
 # At how many draws from the prior the graph is compared with the function factor by factor, and how well,
 # relatively, they must agree.
@@ -102,7 +102,7 @@ class _Tracer:
             for together in group(variants, slots.inputs):
                 self._add(slots, together, readings, analyses)
         if untraced:
-            raise _refusal(untraced, len(self.joint.analyses))
+            raise refusal_of(untraced, len(self.joint.analyses))
         length = 0 if self.reasons else sum(term.type.shape[0] for term in self.terms)
         each = pt.concatenate(self.values)
         found = PlateTrace(
@@ -162,15 +162,25 @@ class _Tracer:
         for draw, expected in zip(self.draws, self.expected, strict=False):
             with np.errstate(all="ignore"):
                 found = np.asarray(function(*draw))
-            plain = np.array([expected[name] for name in names])
-            alike = np.isclose(found, plain, rtol=TOLERANCE, atol=TOLERANCE) | _impossible(found, plain)
-            if not np.all(alike):
-                place = int(np.argmin(alike))
-                raise TraceError(
-                    f"The graph gives {float(found[place])!r} for {names[place]}, and its function "
-                    f"{float(plain[place])!r}.",
-                    cure='Fit with likelihood="blackbox".',
-                )
+            check_each(names, found, np.array([expected[name] for name in names]))
+
+
+def check_each(names: Sequence[str], found: np.ndarray, expected: np.ndarray) -> None:
+    """Compare the log likelihoods of data sets by a graph with those that their functions give.
+
+    Raises
+    ------
+    TraceError
+        If they differ; names the first data set of which they do.
+    """
+    alike = np.isclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE) | _impossible(found, expected)
+    if not np.all(alike):
+        place = int(np.argmin(alike))
+        raise TraceError(
+            f"The graph gives {float(found[place])!r} for {names[place]}, and its function "
+            f"{float(expected[place])!r}.",
+            cure='Fit with likelihood="blackbox".',
+        )
 
 
 def _names(batch: Batch) -> list[str]:
@@ -180,24 +190,3 @@ def _names(batch: Batch) -> list[str]:
 def _impossible(found: np.ndarray, expected: np.ndarray) -> np.ndarray:
     """Whether neither is a possible log likelihood."""
     return ~np.isfinite(found) & ~np.isfinite(expected) & (found != np.inf) & (expected != np.inf)
-
-
-def _refusal(untraced: list[Untraced], count: int) -> TraceError:
-    """Return the error that names the factors which cannot be traced."""
-    by_reason: dict[str, list[str]] = {}
-    for item in untraced:
-        by_reason.setdefault(item.error.message, []).extend(item.names)
-    found, cure = sum(map(len, by_reason.values())), untraced[0].error.cure
-    if len(by_reason) == 1:
-        ((reason, names),) = by_reason.items()
-        return TraceError(f"{_some(names)}: {reason}", untraced[0].error.faults, cure)
-    least = "at least " if len(untraced) >= MOST_FAULTS else ""
-    return TraceError(
-        f"The likelihoods of {least}{found} of the {count} factors cannot be traced.",
-        [f"{_some(names)}: {reason}" for reason, names in by_reason.items()],
-        cure,
-    )
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"

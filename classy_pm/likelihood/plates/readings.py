@@ -8,7 +8,7 @@ spline, of which a trace holds the value.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cached_property
 from types import ModuleType
@@ -18,7 +18,7 @@ import numpy as np
 
 from classy_pm.likelihood.analysis import attributes_of
 
-__all__ = ["Path", "Reading", "Recorder", "read", "with_data"]
+__all__ = ["Path", "Reading", "Recorder", "gather", "read", "varying_paths", "with_data"]
 
 # Steps from an analysis to a part of it: ("attribute", name) or ("item", index or key).
 Path = tuple[tuple[str, Any], ...]
@@ -52,7 +52,7 @@ class Reading:
         self.data: dict[Path, Any] = {}
 
 
-def read(analysis: Any, kinds: str) -> Reading:
+def read(analysis: Any, kinds: str, other: type | None = None) -> Reading:
     """Look through an analysis.
 
     Parameters
@@ -61,17 +61,30 @@ def read(analysis: Any, kinds: str) -> Reading:
     kinds : str
         Of which kinds of NumPy dtypes arrays may be inputs. Of others, which may be masks and indices, a
         trace holds the values; and of arrays with NaN, unless booleans are among the kinds.
+    other : type, optional
+        Of arrays that are not NumPy's, and may be inputs.
     """
     reading = Reading()
-    _read(analysis, (), reading, kinds, {}, ())
+
+    def is_input(item: Any) -> bool:
+        if other is not None and isinstance(item, other):
+            return item.dtype.kind in kinds  # type: ignore[attr-defined]
+        return is_data(item, kinds)
+
+    _read(analysis, (), reading, is_input, {}, ())
     return reading
 
 
 def _read(
-    item: Any, path: Path, reading: Reading, kinds: str, known: dict[int, Path], above: tuple[int, ...]
+    item: Any,
+    path: Path,
+    reading: Reading,
+    is_input: Callable[[Any], bool],
+    known: dict[int, Path],
+    above: tuple[int, ...],
 ) -> None:
     tokens = reading.tokens
-    if is_data(item, kinds):
+    if is_input(item):
         reading.data[path] = item
         tokens[path] = (type(item), np.asarray(item).dtype.str, np.shape(item))
     elif type(item) is np.ndarray and item.dtype.kind in "biufc":
@@ -88,7 +101,7 @@ def _read(
         parts = list(_parts(item))
         tokens[path] = (type(item), tuple(step for step, _ in parts))
         for step, part in parts:
-            _read(part, (*path, step), reading, kinds, known, above)
+            _read(part, (*path, step), reading, is_input, known, above)
     else:
         tokens[path] = _token(item)
 
@@ -236,3 +249,78 @@ def _watched(kind: type, note: Callable[[str], None]) -> type:
     return type(kind)(
         kind.__name__, (kind,), {"__slots__": (), "__getattribute__": __getattribute__, **names}
     )
+
+
+def gather[Made](
+    readings: Sequence[Reading],
+    look: Callable[[list[int], Recorder], Made | None],
+    most: int,
+    make_recorder: Callable[[], Recorder] = Recorder,
+) -> list[tuple[Made, list[int]]]:
+    """Put data sets together that are alike in all that is read of them.
+
+    Parameters
+    ----------
+    readings : sequence of Reading
+    look : callable
+        Makes something of data sets at some places that are alike in everything, and has a recorder note what
+        it reads of the first; None where it cannot.
+    most : int
+        After it could not so often no more are looked at.
+    make_recorder : callable, optional
+
+    Returns
+    -------
+    list of (object, list of int)
+        What was made, and the places of all for which it holds.
+    """
+    alike: dict[Any, list[int]] = {}
+    for place, reading in enumerate(readings):
+        alike.setdefault(tuple(reading.tokens.items()), []).append(place)
+    found: list[tuple[Made, list[int]]] = []
+    # For what was read each time: the places by what stands there.
+    known: dict[Any, tuple[Callable[[Path], bool], dict[Any, list[int]]]] = {}
+    failures = 0
+    for places in alike.values():
+        reading = readings[places[0]]
+        candidates = (places_of.get(_key(reading, matters)) for matters, places_of in known.values())
+        members = next((item for item in candidates if item is not None), None)
+        if members is None and failures >= most:
+            continue
+        if members is None:
+            recorder = make_recorder()
+            made = look(places, recorder)
+            if made is None:
+                failures += 1
+                continue
+            members = []
+            found.append((made, members))
+            matters, places_of = known.setdefault(recorder.summary, (recorder.matters, {}))
+            places_of[_key(reading, matters)] = members
+        members += places
+    return found
+
+
+def _key(reading: Reading, matters: Callable[[Path], bool]) -> Any:
+    return tuple(item for item in reading.tokens.items() if matters(item[0]))
+
+
+def varying_paths(readings: Sequence[Reading]) -> set[Path]:
+    """Return the paths of data that are not the same in all data sets that have them."""
+    first: dict[Path, Any] = {}
+    varying: set[Path] = set()
+    for reading in readings:
+        for path, item in reading.data.items():
+            if path in varying:
+                continue
+            before = first.setdefault(path, item)
+            if before is not item and not _are_equal(before, item):
+                varying.add(path)
+    return varying
+
+
+def _are_equal(first: Any, second: Any) -> bool:
+    one, other = np.asarray(first), np.asarray(second)
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")

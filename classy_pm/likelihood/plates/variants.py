@@ -6,7 +6,7 @@ it as they are. Data sets that are alike in all of these that the likelihood rea
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +14,28 @@ import numpy as np
 import pytensor.tensor as pt
 
 from classy_pm.errors import TraceError, WrittenInJaxError
-from classy_pm.likelihood.plates.readings import Path, Reading, Recorder, read, with_data
+from classy_pm.likelihood.plates.readings import (
+    Path,
+    Reading,
+    Recorder,
+    gather,
+    read,
+    varying_paths,
+    with_data,
+)
 from classy_pm.likelihood.trace import Trace, trace
 from classy_pm.model.plates import Plate
 
-__all__ = ["Slots", "Untraced", "Variant", "make_slots", "numbers_of", "trace_variants"]
+__all__ = [
+    "MOST_FAULTS",
+    "Slots",
+    "Untraced",
+    "Variant",
+    "make_slots",
+    "numbers_of",
+    "refusal_of",
+    "trace_variants",
+]
 
 # At how many draws from the prior a trace looks for a valid point of each branch, at most.
 WITNESSES = 200
@@ -119,6 +136,27 @@ class Untraced:
     error: TraceError
 
 
+def refusal_of(untraced: list[Untraced], count: int) -> TraceError:
+    """Return the error that names the factors which cannot be traced."""
+    by_reason: dict[str, list[str]] = {}
+    for item in untraced:
+        by_reason.setdefault(item.error.message, []).extend(item.names)
+    found, cure = sum(map(len, by_reason.values())), untraced[0].error.cure
+    if len(by_reason) == 1:
+        ((reason, names),) = by_reason.items()
+        return TraceError(f"{_some(names)}: {reason}", untraced[0].error.faults, cure)
+    least = "at least " if len(untraced) >= MOST_FAULTS else ""
+    return TraceError(
+        f"The likelihoods of {least}{found} of the {count} factors cannot be traced.",
+        [f"{_some(names)}: {reason}" for reason, names in by_reason.items()],
+        cure,
+    )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} others"
+
+
 def trace_variants(
     slots: Slots, analyses: Sequence[Any]
 ) -> tuple[list[Variant], list[Reading], list[Untraced]]:
@@ -164,58 +202,21 @@ def _trace_all(
     slots: Slots, analyses: Sequence[Any], readings: list[Reading]
 ) -> tuple[list[Variant], list[Untraced]]:
     varying = varying_paths(readings)
-    alike: dict[Any, list[int]] = {}
-    for place, reading in enumerate(readings):
-        alike.setdefault(tuple(reading.tokens.items()), []).append(place)
-    variants: list[Variant] = []
     untraced: list[Untraced] = []
-    # For what each trace has read: the variants by what stands there.
-    known: dict[Any, tuple[Callable[[Path], bool], dict[Any, Variant]]] = {}
-    for places in alike.values():
-        reading = readings[places[0]]
-        found = (variants_of.get(_key(reading, matters)) for matters, variants_of in known.values())
-        variant = next((item for item in found if item is not None), None)
-        if variant is None and len(untraced) >= MOST_FAULTS:
-            continue
-        if variant is None:
-            recorder = Recorder()
-            try:
-                variant = _traced(slots, analyses[places[0]], readings, places, varying, recorder)
-            except WrittenInJaxError:
-                raise
-            except TraceError as error:
-                untraced.append(Untraced([slots.plate.names[place] for place in places], error))
-                continue
-            variants.append(variant)
-            matters, variants_of = known.setdefault(recorder.summary, (recorder.matters, {}))
-            variants_of[_key(reading, matters)] = variant
+
+    def look(places: list[int], recorder: Recorder) -> Variant | None:
+        try:
+            return _traced(slots, analyses[places[0]], readings, places, varying, recorder)
+        except WrittenInJaxError:
+            raise
+        except TraceError as error:
+            untraced.append(Untraced([slots.plate.names[place] for place in places], error))
+            return None
+
+    found = gather(readings, look, MOST_FAULTS)
+    for variant, places in found:
         variant.places += places
-    return variants, untraced
-
-
-def _key(reading: Reading, matters: Callable[[Path], bool]) -> Any:
-    return tuple(item for item in reading.tokens.items() if matters(item[0]))
-
-
-def varying_paths(readings: Sequence[Reading]) -> set[Path]:
-    """Return the paths of data that are not the same in all data sets that have them."""
-    first: dict[Path, Any] = {}
-    varying: set[Path] = set()
-    for reading in readings:
-        for path, item in reading.data.items():
-            if path in varying:
-                continue
-            before = first.setdefault(path, item)
-            if before is not item and not _are_equal(before, item):
-                varying.add(path)
-    return varying
-
-
-def _are_equal(first: Any, second: Any) -> bool:
-    one, other = np.asarray(first), np.asarray(second)
-    if one.shape != other.shape or one.dtype != other.dtype:
-        return False
-    return np.array_equal(one, other, equal_nan=one.dtype.kind in "fc")
+    return [variant for variant, _ in found], untraced
 
 
 def _traced(

@@ -9,6 +9,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+# So many known names are listed where none is near.
+LISTED = 100
+
 
 class ClassyError(Exception):
     """Root of all errors that classy_pm raises on purpose.
@@ -127,8 +130,15 @@ def some_of(texts: Iterable[str], most: int, between: str = ", ") -> str:
     return between.join([*texts[:most], *([f"{left_out} more"] if left_out > 0 else [])])
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
+def did_you_mean(name: str, known: Iterable[str], also: Iterable[str] = ()) -> str:
     """Return a sentence that suggests the nearest known names, or lists them all.
+
+    Parameters
+    ----------
+    name : str
+    known : iterable of str
+    also : iterable of str
+        Names that are suggested where they are near, and not listed.
 
     Examples
     --------
@@ -136,11 +146,16 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     'Did you mean `sigma`?'
     """
     known = [other for other in known if other]  # the root of a model has no name
-    inside = [other for other in known if len(name) > 2 and (name in other or other in name)]
-    near = difflib.get_close_matches(name, known, n=2, cutoff=0.8) or inside[:2]
-    near = near or difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    also = list(also)
+    inside = [other for other in known if min(len(name), len(other)) > 2 and (name in other or other in name)]
+    near = (
+        difflib.get_close_matches(name, known, n=2, cutoff=0.8)
+        or difflib.get_close_matches(name, also, n=2, cutoff=0.8)
+        or inside[:2]
+        or difflib.get_close_matches(name, known, n=2, cutoff=0.6)
+    )
     if near:
         return f"Did you mean {' or '.join(f'`{match}`' for match in near)}?"
     if not known:
         return ""
-    return f"Known names: {', '.join(f'`{other}`' for other in known)}."
+    return f"Known names: {some_of((f'`{other}`' for other in known), LISTED)}."

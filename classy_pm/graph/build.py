@@ -116,7 +116,9 @@ def build_derived(plan: Plan, variables: list[Any]) -> None:
     """Add the parameters that are computed from others."""
     for path, derived in plan.derived:
         value = build_expression(plan, derived, variables)
-        pm.Deterministic(".".join(path), value, dims=plan.layout.dims_of(derived) or None)
+        dims = plan.layout.dims_of(derived)
+        unnamed = (None,) * (value.type.ndim - len(dims))
+        pm.Deterministic(".".join(path), value, dims=(*dims, *unnamed) if dims else None)
 
 
 def build_assertions(plan: Plan, variables: list[Any]) -> None:

@@ -8,11 +8,13 @@ import numpy as np
 import pymc as pm
 from pytensor.graph.replace import graph_replace
 
-from classy_pm.errors import TraceError
+from classy_pm.errors import TraceError, some_of
 from classy_pm.likelihood.blackbox import BlackBoxQuantity
-from classy_pm.likelihood.derived import DerivedQuantities
+from classy_pm.likelihood.derived import DerivedQuantities, told
+from classy_pm.likelihood.joint import NAMED
 from classy_pm.likelihood.joint_derived import JointQuantities
 from classy_pm.likelihood.trace import prove, trace
+from classy_pm.likelihood.warn import warn
 
 __all__ = ["build_derived_quantities"]
 
@@ -30,6 +32,13 @@ def build_derived_quantities(quantities: DerivedQuantities, variables: list[Any]
     variables : list of TensorVariable
         The free parameters, in their order.
     """
+    if isinstance(quantities, JointQuantities) and quantities.raised:
+        name, error = next(iter(quantities.raised.items()))
+        warn(
+            f"`derived` of {some_of(quantities.raised, NAMED)} raises at all draws from the prior, and is "
+            f"NaN. The first: {name}, {type(error).__name__}: {told(error)}",
+            UserWarning,
+        )
     for name in quantities.shapes:
         value = _traced(quantities, name, variables)
         if value is None:

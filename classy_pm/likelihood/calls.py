@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from classy_pm.errors import Faults, LikelihoodError, SettingError, did_you_mean
-from classy_pm.model import FactorGraphModel, Node
+from classy_pm.model import AnalysisFactor, FactorGraphModel, HierarchicalFactor, Node
 
 __all__ = ["check_methods", "check_order", "checked_call"]
 
@@ -22,6 +22,9 @@ METHODS = {
     "save_attributes": ("paths",),
     "visualize": ("paths", "instance"),
 }
+
+# What to write for many data sets.
+MANY = "Of many data sets: {}(FactorGraphModel(AnalysisFactor(model, analysis), ...))."
 
 
 def checked_call[**P, R](
@@ -43,6 +46,7 @@ def checked_call[**P, R](
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            _refuse_factors(function.__name__, (*args, *kwargs.values()))
             try:
                 given = signature.bind(*args, **kwargs).arguments
                 complete = not (_needed(signature, given) - set(given))
@@ -52,12 +56,27 @@ def checked_call[**P, R](
                 faults = Faults()
                 for name, text in _faults_of_call(signature, args, kwargs, explain):
                     faults.add(name, text)
-                raise SettingError(f"{function.__name__} cannot be called like this.", faults.lines, cure)
+                many = f" {MANY.format(function.__name__)}" if "analysis" in signature.parameters else ""
+                raise SettingError(
+                    f"{function.__name__} cannot be called like this.", faults.lines, f"{cure}{many}"
+                )
             return function(*args, **kwargs)
 
         return call
 
     return decorate
+
+
+def _refuse_factors(name: str, values: Iterable[Any]) -> None:
+    """Refuse factors, and lists of them, that were not made a graph."""
+    for value in values:
+        items = value if isinstance(value, (list, tuple)) else [value]
+        if any(isinstance(item, (AnalysisFactor, HierarchicalFactor)) for item in items):
+            given = "a factor" if items is not value else "factors"
+            raise SettingError(
+                f"{name} was given {given}, not a graph of factors.",
+                cure=f"Write {name}(FactorGraphModel(factor, ...)), or {name}(FactorGraphModel(*factors)).",
+            )
 
 
 def _needed(signature: inspect.Signature, given: Mapping[str, Any]) -> set[str]:

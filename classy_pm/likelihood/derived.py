@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from classy_pm.errors import Faults, FitException, LikelihoodError
+from classy_pm.errors import Faults, FitException, LikelihoodError, some_of
 from classy_pm.likelihood.analysis import Analysis, gives
+from classy_pm.likelihood.joint import NAMED
 from classy_pm.plan import Plan
 
 __all__ = ["DerivedQuantities", "called", "can_name_a_variable", "told"]
@@ -111,39 +112,65 @@ class DerivedQuantities:
         for name, shape in self.shapes.items():
             (kept if math.prod(shape) * len(flat) <= MAX_NUMBERS else large).append(name)
         values = {name: np.full((len(flat), *self.shapes[name]), np.nan) for name in kept}
-        faults: list[Exception] = []
-        impossible = 0
+        faults: dict[str, list[Exception]] = {}
         for place, vector in enumerate(flat if kept else ()):
             found, errors = self._found(vector)
             for name, value in found.items():
                 if name in values:
                     values[name][place] = value
-            failed = [error for error in errors if not isinstance(error, FitException)]
-            faults += failed[:1]
-            impossible += len(errors) > len(failed)
+            for owner, error in errors.items():
+                faults.setdefault(owner, []).append(error)
         notices = [f"`{name}` of `derived` was left out: it is too large to keep." for name in large]
-        if faults:
-            notices.append(
-                f"`derived` failed at {len(faults)} of {len(flat)} draws, where its values are NaN. The "
-                f"first time: {type(faults[0]).__name__}: {told(faults[0])}"
-            )
-        for name, value in values.items():
-            missing = int(np.count_nonzero(np.isnan(value).any(axis=tuple(range(1, value.ndim)))))
-            if missing > len(faults):
-                notices.append(
-                    f"`{name}` of `derived` has no value at {missing} of {len(flat)} draws"
-                    + (f", at {impossible} of them because of FitException" if impossible else "")
-                    + ": its mean and its intervals are NaN."
-                )
+        notices += self._told(values, faults, len(flat))
         batch = vectors.shape[:-1]
         return {name: value.reshape(*batch, *self.shapes[name]) for name, value in values.items()}, notices
 
-    def _found(self, vector: np.ndarray) -> tuple[dict[str, np.ndarray], list[Exception]]:
-        """Return the quantities at one vector, and what was raised."""
+    @property
+    def _owners(self) -> dict[str, dict[str, tuple[str, int | None]]]:
+        """Whose the quantities are, by what it calls them: the variable, and its place along it, if any."""
+        return {"": {name: (name, None) for name in self.shapes}}
+
+    def _told(
+        self, values: dict[str, np.ndarray], faults: dict[str, list[Exception]], count: int
+    ) -> list[str]:
+        """Say which values are NaN and why, of each kind of fault once."""
+        failed: dict[type[Exception], dict[str, list[Exception]]] = {}
+        missing: dict[str, dict[str, tuple[int, int]]] = {}
+        for owner, quantities in self._owners.items():
+            errors = faults.get(owner, [])
+            wrong = [error for error in errors if not isinstance(error, FitException)]
+            if wrong:
+                failed.setdefault(type(wrong[0]), {})[owner] = wrong
+            for key, (name, place) in quantities.items():
+                if name not in values:
+                    continue
+                own = values[name] if place is None else values[name][:, place]
+                absent = int(np.count_nonzero(np.isnan(own).any(axis=tuple(range(1, own.ndim)))))
+                if absent > len(wrong):
+                    missing.setdefault(key, {})[owner] = absent, len(errors) - len(wrong)
+        return [
+            *(self._failed(kind, of_each, count) for kind, of_each in failed.items()),
+            *(_without_value(key, of_each, count) for key, of_each in missing.items()),
+        ]
+
+    def _failed(self, kind: type[Exception], of_each: dict[str, list[Exception]], count: int) -> str:
+        """Say that the user's function failed, of whom, and which quantities are NaN therefore."""
+        names = [f"`{key}`" for key in dict.fromkeys(key for owner in of_each for key in self._owners[owner])]
+        which = "its values" if "" in of_each else some_of(names, NAMED)
+        verb = "is" if len(names) == 1 and "" not in of_each else "are"
+        first = next(iter(of_each.values()))[0]
+        often = _how_often(map(len, of_each.values()))
+        return (
+            f"`derived`{_whose(of_each)} failed at {often} of {count} draws, where {which} {verb} NaN. "
+            f"The first time: {kind.__name__}: {told(first)}"
+        )
+
+    def _found(self, vector: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Exception]]:
+        """Return the quantities at one vector, and what was raised, by whose it is."""
         try:
-            return self(vector), []
+            return self(vector), {}
         except Exception as error:  # the draws were dear: this does not lose them
-            return {}, [error]
+            return {}, {"": error}
 
     def _called(self, vector: np.ndarray) -> dict[str, np.ndarray]:
         return called(self.analysis, self.plan.instance(vector))
@@ -166,6 +193,28 @@ class DerivedQuantities:
             f"{type(self.analysis).__name__}.derived uses names that cannot be told apart.",
             cure="Call these quantities otherwise.",
         )
+
+
+def _whose(owners: Iterable[str]) -> str:
+    """Return of which data sets it is; of a single fit nothing."""
+    names = [owner for owner in owners if owner]
+    return f" of {some_of(names, NAMED)}" if names else ""
+
+
+def _how_often(counts: Iterable[int]) -> str:
+    """Return at how many draws; where it differs between data sets, at how many at most."""
+    counts = set(counts)
+    return f"{'up to ' if len(counts) > 1 else ''}{max(counts)}"
+
+
+def _without_value(key: str, of_each: dict[str, tuple[int, int]], count: int) -> str:
+    """Say that a quantity is NaN at some draws."""
+    absent, impossible = zip(*of_each.values(), strict=True)
+    because = f", at {_how_often(impossible)} of them because of FitException" if any(impossible) else ""
+    return (
+        f"`{key}` of `derived`{_whose(of_each)} has no value at {_how_often(absent)} of {count} draws"
+        f"{because}: its mean and its intervals are NaN."
+    )
 
 
 def called(analysis: Any, instance: Any) -> dict[str, np.ndarray]:

@@ -7,10 +7,10 @@ from typing import override
 
 import numpy as np
 
-from classy_pm.errors import FitException, LikelihoodError
+from classy_pm.errors import FitException, LikelihoodError, some_of
 from classy_pm.likelihood.analysis import Analysis
-from classy_pm.likelihood.derived import TRIAL_POINTS, DerivedQuantities, called
-from classy_pm.likelihood.joint import JointAnalysis, note_of, told_once
+from classy_pm.likelihood.derived import TRIAL_POINTS, DerivedQuantities, called, told
+from classy_pm.likelihood.joint import NAMED, JointAnalysis, note_of, told_once
 from classy_pm.model import Along, PlateLayout, along
 from classy_pm.plan import Plan
 
@@ -51,29 +51,64 @@ class JointQuantities(DerivedQuantities):
         LikelihoodError
             If some `derived` returns no dict of numbers, or a name is taken; the data sets are named.
         """
+        layout = self.plan.layout
+        assert isinstance(layout, PlateLayout)
+        shapes = dict(self._looked_at[0])
+        for plate in layout.plates:
+            # What raises always has what the others of its plate have all alike.
+            known = [shapes[name] for name in plate.names if name in shapes]
+            alike = {
+                key: shape
+                for key, shape in (known[0].items() if known else ())
+                if all(other.get(key) == shape for other in known)
+            }
+            shapes |= {name: alike for name in plate.names if name in self.raised and alike}
+        found = along(layout, shapes)
+        self._check_names(item.name for item in found)
+        return found
+
+    @property
+    def raised(self) -> dict[str, Exception]:
+        """The data sets whose `derived` raises at all draws from the prior, with what it raised first."""
+        return self._looked_at[1]
+
+    @cached_property
+    def _looked_at(self) -> tuple[dict[str, dict[str, tuple[int, ...]]], dict[str, Exception]]:
+        """The shapes of what each data set derives; and the exceptions of those that raise always."""
         owners = self.analysis.giving("derived") if self.exist else {}
         shapes: dict[str, dict[str, tuple[int, ...]]] = {}
+        raised: dict[str, Exception] = {}
         instances = [self.plan.instance(vector) for vector in self.plan.draws(TRIAL_POINTS, random_seed=0)]
 
         def look(name: str) -> None:
             for instance in instances:
                 try:
                     values = called(owners[name], instance[name])
-                except FitException:
+                except LikelihoodError:
+                    raise
+                except Exception as error:
+                    raised.setdefault(name, error)
                     continue
                 shapes[name] = {key: value.shape for key, value in values.items()}
+                raised.pop(name, None)
                 return
-            raise LikelihoodError(
-                f"{type(owners[name]).__name__}.derived raised FitException at {TRIAL_POINTS} draws from the "
-                "prior: what it returns cannot be known."
-            )
 
         told_once(owners, look, LikelihoodError, "What some data sets derive cannot be kept.")
-        layout = self.plan.layout
-        assert isinstance(layout, PlateLayout)
-        found = along(layout, shapes)
-        self._check_names(item.name for item in found)
-        return found
+        if raised and not shapes:
+            self._refuse(raised)
+        return shapes, raised
+
+    def _refuse(self, raised: dict[str, Exception]) -> None:
+        """Raise what all data sets raise."""
+        for name, error in raised.items():
+            if not isinstance(error, FitException):
+                error.add_note(note_of(name))
+                raise error
+        name = next(iter(raised))
+        raise LikelihoodError(
+            f"{type(self.analysis.analyses[name]).__name__}.derived raised FitException at {TRIAL_POINTS} "
+            "draws from the prior, for all data sets: what it returns cannot be known."
+        )
 
     @cached_property
     @override
@@ -94,19 +129,22 @@ class JointQuantities(DerivedQuantities):
         if self._last[0] == key:
             return self._last[1]
         values, errors = self._found(vector)
-        for error in errors:
-            if not isinstance(error, FitException):
+        for name, error in errors.items():
+            if not isinstance(error, FitException) and name not in self.raised:
+                error.add_note(note_of(name))
                 raise error
         self._last = key, values
         return values
 
     @override
-    def _found(self, vector: np.ndarray) -> tuple[dict[str, np.ndarray], list[Exception]]:
+    def _found(self, vector: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Exception]]:
         instances = self.plan.instance(vector)
         values = {name: np.full(shape, np.nan) for name, shape in self.shapes.items()}
-        errors: list[Exception] = []
+        errors: dict[str, Exception] = {}
         for name, analysis in self.analysis.giving("derived").items():
             wanted = self._of_each[name]
+            if name in self.raised and not wanted:
+                continue  # nothing is known of it
             try:
                 found = called(analysis, instances[name])
                 if found.keys() != wanted.keys() or any(
@@ -117,12 +155,37 @@ class JointQuantities(DerivedQuantities):
                         f"elsewhere it returns {', '.join(wanted)}, or arrays of other shapes."
                     )
             except Exception as error:
-                error.add_note(note_of(name))
-                errors.append(error)
+                errors[name] = error
                 continue
             for key, (item, place) in wanted.items():
                 values[item.name][() if item.dim is None else place] = found[key]
         return values, errors
+
+    @property
+    @override
+    def _owners(self) -> dict[str, dict[str, tuple[str, int | None]]]:
+        return {
+            name: {key: (item.name, None if item.dim is None else place) for key, (item, place) in of.items()}
+            for name, of in self._of_each.items()
+        }
+
+    @override
+    def _told(
+        self, values: dict[str, np.ndarray], faults: dict[str, list[Exception]], count: int
+    ) -> list[str]:
+        return [*self.left_out(), *super()._told(values, faults, count)]
+
+    def left_out(self) -> list[str]:
+        """Say of which data sets nothing is known, and why."""
+        unknown: dict[type[Exception], list[str]] = {}
+        for name, error in self.raised.items():
+            if not self._of_each[name]:
+                unknown.setdefault(type(error), []).append(name)
+        return [
+            f"`derived` of {some_of(names, NAMED)} was left out: it failed at {TRIAL_POINTS} draws from the "
+            f"prior. The first time: {kind.__name__}: {told(self.raised[names[0]])}"
+            for kind, names in unknown.items()
+        ]
 
     @cached_property
     def _of_each(self) -> dict[str, dict[str, tuple[Along, int]]]:

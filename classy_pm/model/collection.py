@@ -113,12 +113,17 @@ class Instance:
     def __getitem__(self, name: str | int) -> Any:
         if isinstance(name, int):
             return list(self.__dict__.values())[name]
-        return self.__dict__[name]
+        if name in self.__dict__:
+            return self.__dict__[name]
+        raise self._unknown(name)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
             raise AttributeError(name)
-        raise UnknownNameError(
+        raise self._unknown(name)
+
+    def _unknown(self, name: str) -> UnknownNameError:
+        return UnknownNameError(
             f"The instance has no attribute `{name}`.", cure=did_you_mean(name, self.__dict__) or None
         )
 

@@ -135,45 +135,61 @@ def _as_paths(root: Node, paths: Iterable[Path | str]) -> list[Path]:
 
 
 def _selected(root: Node, keep: Callable[[Path], bool]) -> Any:
+    from classy_pm.model.layout import walk
+
     pairs: list[tuple[Node, Node]] = []
 
     def selected(node: Node, path: Path) -> Node | None:
+        if not any(keep(below) for below, item in walk(node, path) if not isinstance(item, Node)):
+            return None
         new = empty_like(node)
-        anything = False
         for name, child in node.children():
             here = (*path, name)
             if isinstance(child, Node):
                 part = selected(child, here)
-                anything = anything or part is not None
                 if part is not None:
                     new._set(name, part)
                     continue
             elif keep(here):
                 new._set(name, child)
-                anything = True
                 continue
             if isinstance(node, Model) and isinstance(new, Model):
                 if name in new._extras:
                     new._extras.remove(name)
                 else:
                     new._set(name, _constructor_default(node, name, here))
-        if not anything:
-            return None
         pairs.append((node, new))
         return new
 
     found = selected(root, ())
     if found is None:
         raise ModelError("Nothing of the model is left.", cure="model.paths lists its parameters.")
-    if isinstance(root, FactorGraphModel):
-        found._set_factors(_factors_of(root, found), root._parents)
     # An assertion may speak of parameters of other parts, so that these must all be there.
     kept = {prior for expression in _expressions(found) for prior in _priors_under(expression)}
+    if isinstance(root, FactorGraphModel):
+        # What is drawn of other parts is gone with them.
+        drawn = dict(_drawn_of(root.drawn_from(), kept))
+        kept.update(prior for parent in drawn.values() for prior in _priors_under(parent))
+        parents = [HierarchicalFactor.of(*pair) for pair in drawn.items()]
+        found._set_factors(_factors_of(root, found), parents)
     for node, new in pairs:
         for label, assertion in node._assertions:
             if all(kept.issuperset(_priors_under(side)) for _, side in assertion.inputs()):
                 new._assertions.append((label, assertion))
     return found
+
+
+def _drawn_of(
+    drawn: dict[AbstractPrior, AbstractPrior], kept: set[AbstractPrior]
+) -> Iterator[tuple[AbstractPrior, AbstractPrior]]:
+    """Yield those pairs of a parameter and its parent that parameters or their parents depend on."""
+    waiting, seen = [prior for prior in drawn if prior in kept], set()
+    while waiting:
+        prior = waiting.pop(0)
+        if prior not in seen:
+            seen.add(prior)
+            yield prior, drawn[prior]
+            waiting += [other for other in _priors_under(drawn[prior]) if other in drawn]
 
 
 def _expressions(node: Node) -> Iterable[Expression]:

@@ -45,6 +45,10 @@ class Expression:
         """Yield the expressions that this one depends on, each with the name of its role."""
         return iter(())
 
+    def parts(self) -> Iterator[tuple[str, Expression]]:
+        """Yield the expressions that stand at the places of this one, each with its name there."""
+        return iter(())
+
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__" or kwargs or ufunc.nout != 1:
             raise ModelError(

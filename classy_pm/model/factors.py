@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, override
 
 from classy_pm.errors import Faults, ModelError
 from classy_pm.model.collection import Collection
-from classy_pm.model.node import Node, as_child, check_name
+from classy_pm.model.layout import walk
+from classy_pm.model.node import Node, as_child, check_name, note_change
 from classy_pm.model.prior import AbstractPrior
 
 __all__ = ["AnalysisFactor", "FactorGraphModel", "HierarchicalFactor"]
@@ -36,6 +38,11 @@ class AnalysisFactor:
         prior_model = as_child(prior_model, path=name or "prior_model")
         if not isinstance(prior_model, Node):
             raise ModelError(f"{prior_model!r} is not a model.", cure=FACTOR)
+        if inspect.isclass(analysis) and hasattr(analysis, "log_likelihood_function"):
+            raise ModelError(
+                f"The analysis is the class {analysis.__name__}, not an object of it.",
+                cure=f"Write {analysis.__name__}(data), with the data of this data set.",
+            )
         if isinstance(analysis, Node) or not hasattr(analysis, "log_likelihood_function"):
             raise ModelError(f"{analysis!r} is not an analysis.", cure=FACTOR)
         if name is not None:
@@ -115,9 +122,11 @@ class HierarchicalFactor:
                 cure="Write for example add_drawn_variable(model.gaussian.centre).",
             )
         self.drawn_variables.append(prior)
+        note_change()
 
     def __repr__(self) -> str:
-        return f"HierarchicalFactor({self.prior!r}, {len(self.drawn_variables)} drawn variables)"
+        count = len(self.drawn_variables)
+        return f"HierarchicalFactor({self.prior!r}, {count} drawn variable{'s' * (count != 1)})"
 
 
 class FactorGraphModel(Collection):
@@ -193,6 +202,36 @@ class FactorGraphModel(Collection):
                 if drawn.setdefault(prior, (parent, parent.prior.copy()))[0] is not parent:
                     raise ModelError(f"{prior!r} is drawn from two parents.", cure="Draw it from one.")
         return {prior: new for prior, (_, new) in drawn.items()}
+
+    def check_parents(self, standing: Container[AbstractPrior]) -> None:
+        """Refuse parents without effect, and drawn variables that are in no model.
+
+        Parameters
+        ----------
+        standing : container of AbstractPrior
+            The parameters that were found in the models of the graph.
+
+        Raises
+        ------
+        ModelError
+            All such parents are named.
+        """
+        known = self.__dict__["_factors"]
+        deleted = [factor.prior_model for name, factor in known.items() if name not in self._children]
+        gone = {item for model in deleted for _, item in walk(model) if isinstance(item, AbstractPrior)}
+        faults = Faults()
+        for parent in self.__dict__["_parents"] if known else ():
+            if not parent.drawn_variables:
+                faults.add(repr(parent), "no parameter is drawn from it")
+            missing = sum(prior not in standing and prior not in gone for prior in parent.drawn_variables)
+            if missing:
+                faults.add(repr(parent), f"{missing} of them are in no model of the graph")
+        faults.raise_as(
+            ModelError,
+            "A HierarchicalFactor says nothing of the data sets.",
+            cure="Write parent.add_drawn_variable(factor.prior_model.line.centre) for each factor, with the "
+            "prior that stands in its model.",
+        )
 
     @override
     def _layout(self) -> Any:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from classy_pm.errors import Faults, FitException, ModelError, some_of
-from classy_pm.model.expressions import Assertion, Derived, Expression
+from classy_pm.model.expressions import Assertion, Derived, Expression, render
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
@@ -155,6 +155,8 @@ class Layout:
                     components.append((path, item.cls))
             elif isinstance(item, Expression):
                 places.setdefault(item, []).append(path)
+                for name, part in item.parts():
+                    places.setdefault(part, []).append((*path, name))
                 if isinstance(item, Derived):
                     derived.append((path, item))
             else:
@@ -166,7 +168,7 @@ class Layout:
                 return
             here = tuple(places.get(expression, ())) or (path,)
             for role, other in expression.inputs():
-                visit(other, (*here[0], role))
+                visit(other, (*here[0], role) if role else here[0])
             found[expression] = here
 
         for expression, paths in places.items():
@@ -318,7 +320,8 @@ class Layout:
             missing -= len(kept[-1])
             tried += 1000
             if missing == number and tried > MAX_REJECTIONS:
-                names = ", ".join(f"`{assertion!r}`" for _, assertion in self.assertions)
+                known: dict[Any, str] = {parameter.prior: parameter.name for parameter in self.parameters}
+                names = ", ".join(f"`{render(assertion, known.get)}`" for _, assertion in self.assertions)
                 raise ModelError(
                     f"None of {tried} draws from the priors "
                     + (f"meets the assertions {names}." if names else "gives priors that exist."),

@@ -31,6 +31,11 @@ class _LastChange:
     number = 0
 
 
+def note_change() -> None:
+    """Let what was computed from models be computed anew."""
+    _LastChange.number = next(_changes)
+
+
 class Node:
     """A part of a model: children by name, and assertions about them."""
 
@@ -49,7 +54,7 @@ class Node:
         self._changed()
 
     def _changed(self) -> None:
-        _LastChange.number = next(_changes)
+        note_change()
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") and name not in self.__dict__.get("_children", ()):
@@ -63,8 +68,10 @@ class Node:
         try:
             return self._children[name]
         except KeyError:
+            own = [other for other in dir(type(self)) if not other.startswith("_")]
             raise UnknownNameError(
-                f"{self._title()} has no attribute `{name}`.", cure=did_you_mean(name, self._children) or None
+                f"{self._title()} has no attribute `{name}`.",
+                cure=did_you_mean(name, self._children, also=own) or None,
             ) from None
 
     def __delattr__(self, name: str) -> None:

@@ -13,14 +13,16 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, override
+from typing import Any
 
 import numpy as np
 
 from classy_pm.errors import ModelError
+from classy_pm.model.ancestry import check_chains
 from classy_pm.model.collection import Collection, Instance
+from classy_pm.model.columns import Aligned, Element, Stacked
 from classy_pm.model.edit import empty_like
-from classy_pm.model.expressions import Assertion, Derived, Expression, is_number, render
+from classy_pm.model.expressions import Assertion, Derived, Expression, is_number
 from classy_pm.model.factors import FactorGraphModel
 from classy_pm.model.instances import compile_instances
 from classy_pm.model.layout import Layout, walk
@@ -32,57 +34,8 @@ __all__ = ["Plate", "PlateLayout"]
 
 # The dim of a graph with one plate, and what those of several are called.
 DIM, DIMS = "dataset", "plate_{}"
-# Of things that stand one by one along a plate, so many are shown.
-SHOWN = 3
 # The dim of what there is of each factor, whatever its plate.
 FACTORS = "factor"
-
-
-class Stacked(Derived):
-    """An array along a plate, of numbers and parameters, one by one."""
-
-    def __init__(self, operands: Sequence[Any]) -> None:
-        self.function: Any = stack
-        self.operands = tuple(operands)
-        self.operations = self.depth = 1
-
-    @override
-    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
-        if not any(isinstance(item, Expression) for item in self.operands):
-            return f"<{len(self.operands)} numbers>"
-        shown = [render(item, name_of) for item in self.operands[:SHOWN]]
-        more = len(self.operands) - len(shown)
-        return f"each its own: {', '.join(shown)}" + (f", and {more} more" if more else "")
-
-    @override
-    def evaluate(self, value_of: Callable[[Expression], Any]) -> Any:
-        if not any(isinstance(item, Expression) for item in self.operands):
-            return np.array(self.operands, dtype=float)
-        return stack(*(value_of(item) if isinstance(item, Expression) else item for item in self.operands))
-
-
-class Element(Derived):
-    """One factor's element of a parameter along a plate."""
-
-    def __init__(self, array: Expression, place: int) -> None:
-        self.function: Any = element
-        self.operands = (array, place)
-        self.operations = self.depth = 1
-
-    @override
-    def as_text(self, name_of: Callable[[Expression], str | None]) -> str:
-        array, place = self.operands
-        return f"{render(array, name_of)}[{place}]"
-
-
-def stack(*items: Any) -> Any:
-    """Return an array of numbers."""
-    return np.stack([np.asarray(item) if type(item) in (int, float) else item for item in items])
-
-
-def element(array: Any, place: Any) -> Any:
-    """Return an element along the first axis."""
-    return array[place]
 
 
 @dataclass(frozen=True)
@@ -245,10 +198,14 @@ class _Reader:
     def __init__(self, graph: FactorGraphModel) -> None:
         self.graph = graph
         self.drawn = graph.drawn_from()
+        # The parameters that are drawn from a parent and were met in a model.
+        self.met: set[AbstractPrior] = set()
         # Of each parameter that is an element of an array: all parameters of that array, its place
         # and the dim.
         self.element: dict[AbstractPrior, tuple[tuple[AbstractPrior, ...], int, str]] = {}
         self.made: dict[Any, Any] = {}
+        # The factors along each dim.
+        self.names: dict[str, tuple[str, ...]] = {}
         self.along: dict[Expression, str] = {}
 
     def layout(self) -> PlateLayout:
@@ -257,7 +214,11 @@ class _Reader:
         kinds: dict[Any, list[int]] = {}
         for place, model in enumerate(models):
             kinds.setdefault(_structure(model), []).append(place)
+        names = self.graph.factor_names
         dims = [DIM] if len(kinds) == 1 else [DIMS.format(number) for number in range(len(kinds))]
+        self.names = {
+            dim: tuple(names[place] for place in kind) for dim, kind in zip(dims, kinds.values(), strict=True)
+        }
         tables = {
             dim: _table([models[place] for place in kind])
             for dim, kind in zip(dims, kinds.values(), strict=True)
@@ -265,8 +226,8 @@ class _Reader:
         for dim, table in tables.items():
             for items in table.values():
                 self._claim(tuple(map(self._own, items)), dim)
+        self._release_loops(tables)
         plates, parts = [], {}
-        names = self.graph.factor_names
         for (dim, table), kind in zip(tables.items(), kinds.values(), strict=True):
             columns = {path: self._column(items, dim) for path, items in table.items()}
             first = models[kind[0]]
@@ -279,7 +240,7 @@ class _Reader:
                 Plate(
                     dim,
                     tuple(kind),
-                    tuple(names[place] for place in kind),
+                    self.names[dim],
                     _with_leaves(first, {**columns, **slots}),
                     tuple(slots.values()),
                     tuple(columns[path] for path in slots),
@@ -295,6 +256,7 @@ class _Reader:
                 ),
                 name,
             )
+        self.graph.check_parents(self.met)
         read = Layout.of(root)
         fields = {name: getattr(read, name) for name in Layout.__dataclass_fields__}
         named = dict(zip(self.graph.factor_names, models, strict=True))
@@ -327,17 +289,22 @@ class _Reader:
         for path, node in dict(_nodes(part)).items():
             for number, (name, assertion) in enumerate(nodes[0][path]._assertions):
                 alike = [of_factor[path]._assertions[number][1].parts for of_factor in nodes]
-                sides = [
-                    tuple(
+                sides = self._all_aligned(
+                    [
                         self._operand(tuple(getattr(parts[place], side) for parts in alike), dim)
+                        for place in range(len(assertion.parts))
                         for side in ("left", "right")
-                    )
-                    for place in range(len(assertion.parts))
-                ]
-                node.add_assertion(_assertion(assertion, sides), name)
+                    ]
+                )
+                pairs = list(zip(sides[::2], sides[1::2], strict=True))
+                node.add_assertion(_assertion(assertion, pairs), name)
 
     def _own(self, item: Any) -> Any:
-        return self.drawn.get(item, item) if isinstance(item, AbstractPrior) else item
+        """Return what a parameter is drawn from in its place, if it is drawn from a parent."""
+        if not isinstance(item, AbstractPrior) or item not in self.drawn:
+            return item
+        self.met.add(item)
+        return self.drawn[item]
 
     # -- which parameters are elements of arrays ---------------------------------------------------
 
@@ -365,6 +332,51 @@ class _Reader:
             and not any(item in self.element for item in items)
         )
 
+    def _release_loops(self, tables: Mapping[str, Mapping[Path, tuple[Any, ...]]]) -> None:
+        """Let the parameters of an array stand one by one where some of them depend on others of it.
+
+        Raises
+        ------
+        ModelError
+            If a parameter is drawn from itself, or a chain of parents is too long.
+        """
+        loop = self._loop()
+        if loop is not None or self.drawn:
+            check_chains(self._own, tables, self.names)
+        while loop is not None:
+            for prior in loop:
+                del self.element[prior]
+            loop = self._loop()
+
+    def _loop(self) -> tuple[AbstractPrior, ...] | None:
+        """Return the parameters of an array that depends on itself, also by way of other arrays."""
+        groups = {id(items): items for items, _, _ in self.element.values()}
+        needs = {key: self._arrays_under(items) for key, items in groups.items()}
+        for key, items in groups.items():
+            waiting, seen = list(needs[key]), set()
+            while waiting:
+                other = waiting.pop()
+                if other == key:
+                    return items
+                if other not in seen:
+                    seen.add(other)
+                    waiting += needs[other]
+        return None
+
+    def _arrays_under(self, items: tuple[AbstractPrior, ...]) -> set[int]:
+        """Return which arrays the arguments of an array's parameters need."""
+        found: set[int] = set()
+        seen: set[Expression] = set()
+        waiting = [value for prior in items for _, value in prior.inputs()]
+        while waiting:
+            item = self._own(waiting.pop())
+            if item in self.element:
+                found.add(id(self.element[item][0]))
+            elif item not in seen:
+                seen.add(item)
+                waiting += [value for _, value in item.inputs()]
+        return found
+
     # -- columns ------------------------------------------------------------------------------------
 
     def _column(self, items: tuple[Any, ...], dim: str) -> Any:
@@ -389,8 +401,11 @@ class _Reader:
         first = items[0]
         if isinstance(first, AbstractPrior) and self.element.get(first, (None,))[0] == items:
             arguments = {
-                name: _of_shape(
-                    self._column(tuple(prior.arguments[name] for prior in items), dim), first.shape
+                name: self._aligned(
+                    _of_shape(
+                        self._column(tuple(prior.arguments[name] for prior in items), dim), first.shape
+                    ),
+                    len(first.shape),
                 )
                 for name in first.arguments
             }
@@ -399,8 +414,39 @@ class _Reader:
             return array
         if _are_alike(items):
             columns = zip(*(item.operands for item in items), strict=True)
-            return Derived(first.function, tuple(self._operand(column, dim) for column in columns))
-        return Stacked([self._single(item) for item in items])
+            operands = [self._operand(column, dim) for column in columns]
+            return Derived(first.function, tuple(self._all_aligned(operands)))
+        return Stacked([self._single(item) for item in items], self.names[dim])
+
+    def _all_aligned(self, columns: Sequence[Any]) -> list[Any]:
+        """Return columns whose own axes broadcast as those of one factor's things do."""
+        most = max(map(self._own_axes, columns))
+        return [self._aligned(column, most) for column in columns]
+
+    def _aligned(self, column: Any, axes: int) -> Any:
+        """Return a column that broadcasts with one that has so many axes of its own."""
+        if not isinstance(column, Expression) or column not in self.along:
+            return column
+        missing = axes - self._own_axes(column)
+        if missing <= 0:
+            return column
+        key = (Aligned, column, missing)
+        if key not in self.made:
+            self.made[key] = made = Aligned(column, missing)
+            self.along[made] = self.along[column]
+        return self.made[key]
+
+    def _own_axes(self, column: Any) -> int:
+        """Return how many axes a column has besides that of the plate."""
+        if isinstance(column, AbstractPrior):
+            return len(column.shape) - (column in self.along)
+        if isinstance(column, Element):
+            return self._own_axes(column.operands[0])
+        if isinstance(column, Aligned):
+            return self._own_axes(column.operands[0]) + int(column.operands[1])
+        if isinstance(column, Derived):
+            return max(map(self._own_axes, column.operands), default=0)
+        return 0
 
     def _operand(self, items: tuple[Any, ...], dim: str) -> Any:
         """Return a column that arithmetic can be done on."""
@@ -408,7 +454,7 @@ class _Reader:
         return self._constants(column, dim) if isinstance(column, np.ndarray) else column
 
     def _constants(self, numbers: np.ndarray, dim: str) -> Expression:
-        column = Stacked(numbers.tolist())
+        column = Stacked(numbers.tolist(), self.names[dim])
         self.along[column] = dim
         return column
 
@@ -430,7 +476,7 @@ class _Reader:
     def _single_prior(self, prior: AbstractPrior) -> Any:
         if prior in self.element:
             items, place, dim = self.element[prior]
-            return Element(self._column(items, dim), place)
+            return Element(self._column(items, dim), place, self.names[dim][place])
         arguments = {name: self._single(value) for name, value in prior.arguments.items()}
         same = all(arguments[name] is value for name, value in prior.arguments.items())
         return prior if same else prior.with_arguments(arguments)
@@ -509,9 +555,7 @@ def _assertion(like: Assertion, sides: Sequence[tuple[Any, Any]]) -> Assertion:
 def _family(prior: AbstractPrior) -> tuple[Any, ...]:
     """Return what priors have in common that can be one array."""
     frozen = id(prior) if getattr(prior, "frozen", None) is not None else None
-    # Arguments along the plate have no axes for those of the prior.
-    varies = id(prior) if prior.shape and any(True for _ in prior.inputs()) else None
-    return type(prior), prior.pymc_name, prior.shape, tuple(prior.arguments), frozen, varies
+    return type(prior), prior.pymc_name, prior.shape, tuple(prior.arguments), frozen
 
 
 def _are_alike(items: tuple[Any, ...]) -> bool:

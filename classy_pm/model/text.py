@@ -144,18 +144,20 @@ def prior_text(prior: AbstractPrior, first: Names) -> str:
     arguments = ", ".join(
         f"{key}={render(value, first.get)}" for key, value in prior.shown_arguments().items()
     )
-    return f"{prior.family}({arguments})"
+    text = f"{prior.family}({arguments})"
+    return f"Array({prior.shape}, {text})" if prior.shape else text
 
 
 def _hyperparameters(layout: Any, root: Node, first: Names) -> Iterator[Row]:
     """Yield the parameters that stand in no place but another's arguments."""
     stands = {path for path, _ in walk(root)}
+    factors = {name for names in layout.coords.values() for name in names}
     count: dict[Any, int] = {}
     for parameter in layout.parameters:
         if parameter.path in stands:
             continue
         # What stands one by one along a plate can be as much as there are data sets.
-        above = parameter.path[:-1] if parameter.path[-1].startswith("operand_") else parameter.path
+        above = parameter.path[:-1] if parameter.path[-1] in factors else parameter.path
         count[above] = count.get(above, 0) + 1
         if count[above] <= MOST_OPERANDS:
             yield 0, parameter.name, prior_text(parameter.prior, first)

@@ -46,6 +46,9 @@ class GraphResult(Result):
     best. That need not be the best of all together, ``result.max_log_likelihood_instance["object_3"]``. The
     evidence is of all data sets together; that of one is None.
 
+    Its ``model`` has the posterior as its priors, as that of any result: a parameter that is drawn from a
+    parent stays so, with the posterior of the parent.
+
     Parameters
     ----------
     model : FactorGraphModel

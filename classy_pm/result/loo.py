@@ -44,19 +44,30 @@ def loo_of(tree: xr.DataTree) -> ELPDData:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
         elpd = arviz_stats.loo(xr.DataTree.from_dict(groups), pointwise=True)
-    _warn_of_large_k(elpd)
+    _warn_of_large_k(elpd, dict(trees.attributes_of(tree).get("term_counts", ())))
     return elpd
 
 
-def _warn_of_large_k(elpd: ELPDData) -> None:
-    """Say at which data the estimate cannot be trusted; where k cannot be computed at all it is NaN."""
+def _warn_of_large_k(elpd: ELPDData, counts: dict[str, int]) -> None:
+    """Say at which data the estimate cannot be trusted; where k cannot be computed at all it is NaN.
+
+    Of a graph of factors data are named by their data sets, each of which has so many.
+    """
     bad = np.flatnonzero(~(elpd.pareto_k.values <= elpd.good_k))
     if bad.size:
-        places = ", ".join(map(str, bad[:LISTED])) + (", ..." if bad.size > LISTED else "")
+        shown = _named(bad[:LISTED], counts) if counts else f"numbers {', '.join(map(str, bad[:LISTED]))}"
+        more = ", ..." if bad.size > LISTED else ""
         warn(
             f"LOO cannot be trusted: Pareto's k is above {elpd.good_k:.2f}, or NaN, at {bad.size} of "
-            f"{elpd.n_data_points} data: numbers {places}. Without them the posterior would be another one. "
+            f"{elpd.n_data_points} data: {shown}{more}. Without them the posterior would be another one. "
             "Look at `result.loo().pareto_k`; give the data a likelihood with wider tails, or compare models "
             "by their evidence, with Nautilus().",
             UserWarning,
         )
+
+
+def _named(places: np.ndarray, counts: dict[str, int]) -> str:
+    """Return data of a graph of factors by the names of their data sets, and their numbers there."""
+    names, starts = list(counts), np.cumsum([0, *counts.values()])
+    of = np.searchsorted(starts, places, side="right") - 1
+    return ", ".join(f"{names[i]}[{place - starts[i]}]" for i, place in zip(of, places, strict=True))

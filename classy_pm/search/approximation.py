@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -216,16 +216,7 @@ def _drawn_by_factor(
     importance = weigh(found.log_ratios) if np.any(possible) else None
     _compare(problem, vectors[possible], found.log_likelihoods[possible])
     limit = weigh(np.zeros(len(found.log_ratios))).limit
-    # Of ratios that hardly differ the shape of the tail means nothing.
-    rough = np.flatnonzero((found.pareto_k > limit) & (found.spread > UNEVEN))
-    notices = []
-    if len(rough):
-        shown = ", ".join(factorised.names[place] for place in rough[:SHOWN])
-        notices.append(
-            f"Given what all share, Pareto k is above {limit:.2f} for the parameters of {len(rough)} of "
-            f"{len(factorised.names)} data sets ({shown}{', ...' if len(rough) > SHOWN else ''}): "
-            "theirs are far from normal. Fit these by themselves, or all with NUTS."
-        )
+    notices = list(_rough_notice(factorised.names, found.pareto_k, found.spread, limit))
     attributes = {
         "pareto_k_of": "shared parameters",
         "pareto_k_by_factor": {
@@ -236,6 +227,27 @@ def _drawn_by_factor(
         "noise_by_factor": found.noise,
     }
     return _Drawn(vectors, found.log_likelihoods, possible, importance, attributes, notices)
+
+
+def _rough_notice(
+    names: Sequence[str], pareto_k: np.ndarray, spread: np.ndarray, limit: float
+) -> Iterator[str]:
+    """Say of which data sets the own parameters are far from normal.
+
+    Of weights that hardly differ the shape of the tail means nothing, however large k is.
+    """
+    above = ~(pareto_k <= limit)
+    rough = np.flatnonzero(above & (spread > UNEVEN))
+    if not len(rough):
+        return
+    shown = ", ".join(names[place] for place in rough[:SHOWN])
+    even = int(np.sum(above)) - len(rough)
+    yield (
+        f"Given what all share, Pareto k is above {limit:.2f}, and the weights uneven, for the parameters of "
+        f"{len(rough)} of {len(names)} data sets ({shown}{', ...' if len(rough) > SHOWN else ''}): "
+        "theirs are far from normal. Fit these by themselves, or all with NUTS."
+        + (f" Of {even} more k is above it too, but their weights hardly differ." if even else "")
+    )
 
 
 def _compare(problem: Problem, vectors: np.ndarray, log_likelihoods: np.ndarray) -> None:

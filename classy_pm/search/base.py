@@ -377,7 +377,7 @@ class Search(Settings):
             },
         )
         forget_other_precision()
-        return diagnose(tree, notices)
+        return diagnose(tree, notices, [name for name, _ in plan.layout.assertions])
 
 
 def _complete(draws: Draws, problem: Problem, pointwise: Pointwise) -> Draws:

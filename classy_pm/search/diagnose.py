@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import xarray as xr
 
+from classy_pm.errors import some_of
 from classy_pm.result import tree as trees
 
 __all__ = ["diagnose"]
@@ -17,6 +18,8 @@ __all__ = ["diagnose"]
 # 50 autocorrelation times, each has some 50 effective draws, and so an R-hat of 1.01 to 1.02.
 MAX_R_HAT = {"chains": 1.01, "ensemble": 1.05, "nested": 1.01}
 MIN_ESS_PER_CHAIN = 100
+# So many assertions are named.
+SHOWN = 3
 # How to come by more draws.
 _MORE = {
     "chains": "Draw longer.",
@@ -25,20 +28,38 @@ _MORE = {
 }
 
 
-def diagnose(tree: xr.DataTree, notices: list[str]) -> xr.DataTree:
-    """Put what was noticed into the tree's attributes, and return it."""
+def diagnose(tree: xr.DataTree, notices: list[str], assertions: Sequence[str] = ()) -> xr.DataTree:
+    """Put what was noticed into the tree's attributes, and return it.
+
+    Parameters
+    ----------
+    tree : xarray.DataTree
+    notices : list of str
+        What the search noticed.
+    assertions : sequence of str
+        The names of the model's assertions.
+    """
     attributes = trees.attributes_of(tree)
-    attributes["notices"] = [*notices, *_notices(tree)]
+    attributes["notices"] = [*notices, *_notices(tree, assertions)]
     tree.attrs["fit"] = json.dumps(attributes, sort_keys=True)
     return tree
 
 
-def _notices(tree: xr.DataTree) -> Iterator[str]:
+def _notices(tree: xr.DataTree, assertions: Sequence[str]) -> Iterator[str]:
     sizes = tree[trees.POSTERIOR].sizes
     total = sizes["chain"] * sizes["draw"]
     if trees.has_stat(tree, trees.DIVERGING):
         diverging = int(np.sum(trees.stat_of(tree, trees.DIVERGING)))
-        if diverging > total // 2:
+        if diverging and assertions:
+            named = some_of((f"`{name}`" for name in assertions), SHOWN)
+            yield (
+                f"{diverging} of {total} draws ended a divergent trajectory. So does each that meets the "
+                f"edge of an assertion ({named}), of which no gradient tells. The draws are of the posterior "
+                "where the chains agree, but they are worth less: draw longer. Emcee and Nautilus need no "
+                "gradient; and an order without an edge, if its prior is one to you, is b = a + gap with a "
+                "positive gap."
+            )
+        elif diverging > total // 2:
             yield (
                 f"{diverging} of {total} draws ended a divergent trajectory: the posterior may have no end, "
                 "or no width. Is the sign of the log likelihood right?"

@@ -37,8 +37,9 @@ class Laplace(Approximation):
     Raises
     ------
     SearchError
-        If the density has no maximum, as that of a hierarchy often has none, or does not fall off from it in
-        all directions; and for more than 4,000 parameters.
+        If the density has no maximum, or does not fall off from it in all directions; and for more than
+        4,000 parameters. That of a hierarchy has one only where each member is known to less than half of the
+        spread that is seen among the members.
 
     Notes
     -----

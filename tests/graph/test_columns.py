@@ -48,7 +48,38 @@ def arrays():
     return [model(fluxes=cpm.Array(2, cpm.GaussianPrior(float(place), 1.0))) for place in range(3)]
 
 
-@pytest.mark.parametrize("case", [arithmetic, a_mixture, arrays])
+def a_walk():
+    models = [model()]
+    for _ in range(2):
+        models.append(model(centre=cpm.GaussianPrior(models[-1].line.centre, 1.0)))
+    return models
+
+
+def arrays_with_a_parent():
+    mean, sigma = cpm.GaussianPrior(0.0, 2.0), cpm.GaussianPrior(1.0, 0.1)
+    return [model(fluxes=cpm.Array(2, cpm.GaussianPrior(mean, sigma))) for _ in range(3)]
+
+
+def arrays_with_parents_of_their_own():
+    mean = cpm.GaussianPrior(0.0, 2.0)
+    return [
+        model(fluxes=cpm.Array((2, 2), cpm.GaussianPrior(cpm.GaussianPrior(mean, 1.0), 0.5 + place)))
+        for place in range(3)
+    ]
+
+
+def arrays_with_an_array_for_a_parent():
+    mean = cpm.Array(2, cpm.GaussianPrior(0.0, 2.0))
+    return [model(fluxes=cpm.Array(2, cpm.GaussianPrior(mean + float(place), 1.0))) for place in range(3)]
+
+
+CASES = (
+    *(arithmetic, a_mixture, arrays, a_walk, arrays_with_a_parent),
+    *(arrays_with_parents_of_their_own, arrays_with_an_array_for_a_parent),
+)
+
+
+@pytest.mark.parametrize("case", CASES)
 def test_the_density_is_that_of_prior_and_likelihood(case):
     factors = [cpm.AnalysisFactor(each, Likelihood(place - 1.0)) for place, each in enumerate(case())]
     graph = cpm.FactorGraphModel(*factors)

@@ -20,7 +20,12 @@ FITS = {
         lambda m, a: SEARCH.fit(m, a, nsteps=3),
         r"nsteps: .*setting of the search: Emcee\(nsteps=3\)",
     ),
-    "no analysis": (lambda m, a: SEARCH.fit(m), "analysis: is missing"),
+    "no analysis": (lambda m, a: SEARCH.fit(m), "(?s)analysis: is missing.*FactorGraphModel"),
+    "a factor": (lambda m, a: SEARCH.fit(cpm.AnalysisFactor(m, a)), r"Write fit\(FactorGraphModel\(factor"),
+    "factors": (
+        lambda m, a: SEARCH.fit([cpm.AnalysisFactor(m, a)] * 2),
+        r"factors, not a graph.*\n.*FactorGraphModel\(\*factors\)",
+    ),
     "nothing": (lambda m, a: SEARCH.fit(), "(?s)model: is missing.*analysis: is missing"),
     "too many": (lambda m, a: SEARCH.fit(m, a, "x.sqlite"), r"catalog='x\.sqlite'"),
     "twice": (lambda m, a: SEARCH.fit(m, a, model=m), "model: is given twice"),

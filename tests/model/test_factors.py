@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from classy_pm.errors import ModelError
+from classy_pm.errors import ModelError, UnknownNameError
 from classy_pm.model import (
     AnalysisFactor,
     Array,
@@ -16,6 +16,7 @@ from classy_pm.model import (
     Node,
     OneFactor,
     UniformPrior,
+    layout,
 )
 from classy_pm.plan import make_plan
 
@@ -68,6 +69,33 @@ def crosswise():
     return [first, second]
 
 
+def a_parent_that_is_a_member():
+    parent = GaussianPrior(50.0, 30.0)
+    return [
+        own(centre=GaussianPrior(parent, 2.0)),
+        own(centre=parent),
+        own(centre=GaussianPrior(parent, 1.0)),
+    ]
+
+
+def random_walk():
+    models = [own(centre=GaussianPrior(50.0, 30.0))]
+    for _ in range(4):
+        models.append(own(centre=GaussianPrior(2.0 * models[-1].line.centre, 1.0)))
+    return models
+
+
+def backwards():
+    return random_walk()[::-1]
+
+
+def loop_of_columns():
+    first, second = (own(centre=GaussianPrior(0.0, 1.0), flux=GaussianPrior(0.0, 1.0)) for _ in range(2))
+    first.line.centre = GaussianPrior(first.line.flux, 1.0)
+    second.line.flux = GaussianPrior(second.line.centre, 1.0)
+    return [first, second]
+
+
 def derived():
     scale = UniformPrior(1.0, 2.0)
     models = [own() for _ in range(3)]
@@ -100,6 +128,23 @@ def arrays():
     return [own(flux=Array(2, GaussianPrior(float(place), 1.0))) for place in range(3)]
 
 
+def arrays_and_numbers(count=2):
+    """As many data sets as the arrays are long: what broadcasts along the wrong axis is no error."""
+    shared, models = Array(2, GaussianPrior(1.0, 1.0)), [own() for _ in range(count)]
+    for place, model in enumerate(models):
+        model.shared, model.own = shared, Array(2, GaussianPrior(5.0, 1.0))
+        model.line.flux = model.own * model.line.centre + place + shared
+        model.line.width = model.shared * (model.line.centre + 1.0)
+        model.table = Array((2, 2), GaussianPrior(model.own, 1.0 + place))
+        model.row = Array(2, GaussianPrior(model.line.centre, 2.0))
+        model.add_assertion((model.own > model.line.centre - 100.0) & (model.line.centre > -1.0))
+    return models
+
+
+def three_with_arrays_and_numbers():
+    return arrays_and_numbers(3)
+
+
 def asserted():
     models = [own() for _ in range(3)]
     for place, model in enumerate(models):
@@ -113,7 +158,9 @@ def of_two_kinds():
 
 CASES = [
     *(shared_by_all, different_priors, hierarchy, shared_by_some, crosswise, derived),
+    *(a_parent_that_is_a_member, random_walk, backwards, loop_of_columns),
     *(derived_of_what_is_shared, constants, fixed_in_one, other_families, arrays, asserted, of_two_kinds),
+    *(arrays_and_numbers, three_with_arrays_and_numbers),
 ]
 
 
@@ -251,6 +298,11 @@ MISTAKES = {
     "in the other order": (lambda: AnalysisFactor(Likelihood(), own()), "is not"),
     "one name twice": (lambda: graph_of([own(), own()], names=["a", "a"]), "a: is the name of 2 factors"),
     "no family": (lambda: HierarchicalFactor(UniformPrior()), "no family of priors"),
+    "a class for an analysis": (lambda: AnalysisFactor(own(), Likelihood), r"Write Likelihood\(data\)"),
+    "a parent of nothing": (
+        lambda: graph_of([own()], HierarchicalFactor(GaussianPrior, mean=UniformPrior(), sigma=1.0)).paths,
+        "no parameter is drawn from it",
+    ),
     "an array": (
         lambda: HierarchicalFactor(GaussianPrior, mean=0.0, sigma=1.0).add_drawn_variable(
             Array(2, UniformPrior())
@@ -274,3 +326,110 @@ def test_nothing_is_drawn_from_two_parents():
         parent.add_drawn_variable(model.line.centre)
     with pytest.raises(ModelError, match="drawn from two parents"):
         make_plan(graph_of([model], *parents))
+
+
+def with_parent(models):
+    parent = HierarchicalFactor(GaussianPrior, mean=GaussianPrior(50.0, 20.0), sigma=2.0)
+    for model in models:
+        parent.add_drawn_variable(model.line.centre)
+    return parent
+
+
+def test_a_drawn_variable_that_is_in_no_model_is_told():
+    models = [own() for _ in range(3)]
+    graph = graph_of(models, with_parent(models))
+    models[1].line.centre = UniformPrior(0.0, 1.0)
+    with pytest.raises(ModelError, match="1 of them are in no model of the graph"):
+        make_plan(graph)
+
+
+def test_what_is_drawn_of_a_data_set_is_gone_with_it():
+    models = [own() for _ in range(3)]
+    graph = graph_of(models, with_parent(models))
+    parts = [graph.without_paths(["dataset_1"]), graph]
+    del graph["dataset_1"]
+    for part in parts:
+        assert part.total_free_parameters == 1 + 2 * 2
+        assert part.paths[0][-1] == "mean"
+
+
+def test_a_variable_that_is_drawn_later_changes_the_graph():
+    models = [own() for _ in range(3)]
+    parent = with_parent(models[:2])
+    graph = graph_of(models, parent)
+    assert make_plan(graph).size == 1 + 2 * 3
+    assert "line.centre.mean" not in make_plan(graph).names
+    parent.add_drawn_variable(models[2].line.centre)
+    assert make_plan(graph).names == ("line.centre.mean", "line.centre", "line.width")
+
+
+def test_assertions_are_shown_by_the_names_of_parameters_and_data_sets(monkeypatch):
+    monkeypatch.setattr(layout, "MAX_REJECTIONS", 1000)
+    models = [own() for _ in range(3)]
+    for model in models:
+        model.add_assertion(model.line.centre > 10.0 * model.line.width)
+    graph = graph_of(models, names=["a", "b", "c"])
+    graph.add_assertion(models[0].line.centre < models[2].line.centre, name="ordered")
+    lines = [line.split(maxsplit=2)[1:] for line in graph.info.splitlines() if line.startswith("assertion")]
+    assert lines == [
+        ["assertion_0", "line.centre > (10.0 * line.width)"],
+        ["ordered", "line.centre[a] < line.centre[c]"],
+    ]
+    graph.add_assertion(models[0].line.centre > models[2].line.centre)
+    with pytest.raises(ModelError, match=r"`line\.centre\[a\] > line\.centre\[c\]`"):
+        make_plan(graph).draws(1, random_seed=0)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "right"), [("inf", "info"), ("path", "paths"), ("bb", "b"), ("nothing_like_it", "a`, `b")]
+)
+def test_what_is_misspelt_of_a_graph_has_a_suggestion(wrong, right):
+    graph = graph_of([own() for _ in range(2)], names=["a", "b"])
+    with pytest.raises(UnknownNameError, match=f"`{right}`"):
+        getattr(graph, wrong)
+
+
+def test_a_misspelt_data_set_of_the_instances_has_a_suggestion():
+    graph = graph_of([own() for _ in range(2)], names=["north", "south"])
+    with pytest.raises(UnknownNameError, match=r"no attribute `nroth`\.\nDid you mean `north`"):
+        graph.random_instance(random_seed=1)["nroth"]
+
+
+def test_what_stands_one_by_one_along_a_plate_is_named_by_the_data_sets():
+    models = [own() for _ in range(9)]
+    graph = graph_of(models, with_parent(models[1:]), names=[f"object_{place}" for place in range(9)])
+    names = make_plan(graph).names
+    assert names[:3] == ("line.centre.object_0", "line.centre.object_1.mean", "line.centre.object_1")
+    assert "each its own: line.centre.object_0, line.centre.object_1" in graph.info
+    assert graph.info.splitlines()[-1].split() == ["line.centre", "...", "3", "more"]
+
+
+def test_a_parent_that_is_a_member_is_named_where_it_stands():
+    names = make_plan(graph_of(a_parent_that_is_a_member(), names=["a", "b", "c"])).names
+    assert names == ("line.centre.b", "line.centre.a", "line.centre.c", "line.width")
+
+
+def test_what_is_drawn_from_itself_and_chains_without_end_are_refused():
+    models = [own() for _ in range(3)]
+    parent = HierarchicalFactor(GaussianPrior, mean=2.0 * models[1].line.centre, sigma=1.0)
+    for model in models:
+        parent.add_drawn_variable(model.line.centre)
+    with pytest.raises(ModelError, match=r"`dataset_0\.line\.centre` is drawn from itself"):
+        make_plan(graph_of(models, parent))
+    walk = [GaussianPrior(0.0, 1.0)]
+    for _ in range(250):
+        walk.append(GaussianPrior(walk[-1], 1.0))
+    assert make_plan(graph_of([own(centre=centre) for centre in walk[:200]])).size == 400
+    with pytest.raises(ModelError, match="a chain of more than 200"):
+        make_plan(graph_of([own(centre=centre) for centre in walk]))
+
+
+def test_arrays_with_a_parent_are_one_array_along_the_data_sets():
+    mean = UniformPrior(0.0, 1.0)
+    models = [own(flux=Array(2, GaussianPrior(mean, 1.0))) for _ in range(3)]
+    plan = make_plan(graph_of(models, names=["a", "b", "c"]))
+    assert plan.names[2:] == ("line.flux.mean", "line.flux") and plan.parameters[-1].shape == (3, 2)
+    assert plan.element_names[-1] == "line.flux[c,1]"
+    models = [own(flux=Array(2, GaussianPrior(UniformPrior(0.0, 1.0), 1.0))) for _ in range(3)]
+    assert make_plan(graph_of(models)).names[2:] == ("line.flux.mean", "line.flux")
+    assert "GaussianPrior(mean=line.flux.mean, sigma=1.0)), one for each" in graph_of(models).info

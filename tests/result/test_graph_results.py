@@ -306,6 +306,8 @@ def test_the_model_of_a_result_is_the_graph_again(fresh):
     own = fresh["b"].model
     assert own.line.slope.arguments["mean"] == slope.arguments["mean"]
     assert own.total_free_parameters == 3
+    # What is drawn from a parent stays so, with the posterior of the parent.
+    assert own.line.offset.arguments["mean"].arguments["mean"] == fresh.samples.median_pdf_vector[0]
 
 
 def test_a_data_set_of_a_graph_is_compared_with_a_fit_of_it_alone(fresh):
@@ -437,6 +439,11 @@ class Raising(Lines):
         raise ZeroDivisionError("by the user")
 
 
+class Impossible(Lines):
+    def derived(self, instance):
+        raise cpm.FitException
+
+
 class Nothing(Lines):
     def simulate(self, instance, rng):
         return None
@@ -452,20 +459,72 @@ def test_faults_name_the_data_set():
     with pytest.raises(LikelihoodError, match=r"a, c: Nothing\.simulate returned None"):
         check({"a": Nothing, "c": Nothing})
     with pytest.raises(ZeroDivisionError) as caught:
-        check({"b": Raising})
-    assert "This is the data set b." in caught.value.__notes__
+        check(dict.fromkeys(NAMES, Raising))
+    assert "This is the data set a." in caught.value.__notes__
+    with pytest.raises(LikelihoodError, match="for all data sets"):
+        check(dict.fromkeys(NAMES, Impossible))
+
+
+def drawn(graph):
+    """What is derived at draws from the prior, and the notices."""
+    plan = make_plan(graph)
+    return drawn_variables(plan, analysis_of(graph, None, ""), plan.draws(50, random_seed=3))
+
+
+@pytest.mark.parametrize("kind", ["Raising", "Impossible"])
+def test_where_one_data_set_always_raises_its_elements_are_nan_and_a_notice_says_so(kind):
+    variables, notices = drawn(make_graph({"b": globals()[kind]}))
+    for name in ("end", "ends"):
+        missing = np.isnan(variables[name]).reshape(50, 3, -1)
+        assert np.all(missing[:, 1]) and not np.any(missing[:, [0, 2]])
+    if kind == "Raising":
+        (notice,) = notices
+        assert notice == (
+            "`derived` of b failed at 50 of 50 draws, where `end`, `ends` are NaN. "
+            "The first time: ZeroDivisionError: by the user"
+        )
+    else:
+        assert notices[0].startswith(
+            "`end` of `derived` of b has no value at 50 of 50 draws, at 50 of them because of FitException"
+        )
+
+
+def test_a_data_set_of_its_own_kind_that_always_raises_is_left_out_aloud():
+    class Other(Offset):
+        def derived(self, instance):
+            raise KeyError("depth")
+
+    sky = cpm.AnalysisFactor(
+        cpm.Collection(offset=cpm.GaussianPrior(0.0, 3.0)), Other(np.zeros(4)), name="sky"
+    )
+    variables, notices = drawn(cpm.FactorGraphModel(sky, *make_graph().factors))
+    assert not np.any(np.isnan(variables["plate_1.end"])) and "plate_0.end" not in variables
+    (notice,) = notices
+    assert notice == (
+        "`derived` of sky was left out: it failed at 10 draws from the prior. "
+        "The first time: KeyError: 'depth'"
+    )
+
+
+def test_that_a_data_set_always_raises_is_told_with_a_model_of_pymc():
+    with pytest.warns(UserWarning, match="`derived` of b raises at all draws from the prior, and is NaN"):
+        pymc_model = cpm.to_pymc(make_graph({"b": Raising}), likelihood="blackbox")
+    end = pymc_model.compile_fn(
+        pymc_model["end"], inputs=pymc_model.free_RVs, point_fn=False, mode=Mode(linker="py", optimizer=None)
+    )(0.0, np.array([1.0, 2.0, 3.0]), 0.5)
+    np.testing.assert_array_equal(end, [3.5, np.nan, 5.5])
 
 
 def test_what_one_data_set_cannot_derive_the_others_still_do():
     graph = make_graph({"b": Refusing})
-    plan, joint = make_plan(graph), analysis_of(graph, None, "")
+    plan = make_plan(graph)
+    variables, notices = drawn(graph)
     vectors = plan.draws(50, random_seed=3)
-    variables, notices = drawn_variables(plan, joint, vectors)
     offsets = vectors[:, plan.element_names.index("line.offset[b]")]
     np.testing.assert_array_equal(
         np.isnan(variables["end"]), np.stack([0 * offsets, offsets > 0, 0 * offsets], -1)
     )
-    assert any("`end` of `derived` has no value" in notice for notice in notices)
+    assert any("`end` of `derived` of b has no value" in notice for notice in notices)
 
 
 def test_what_is_derived_is_deterministic_in_pymc_along_the_plate():

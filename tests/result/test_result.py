@@ -180,6 +180,15 @@ def test_data_at_which_loo_cannot_be_trusted_are_named_at_the_users_line():
     assert [warning.filename for warning in caught] == [__file__]
 
 
+def test_data_of_a_graph_at_which_loo_cannot_be_trusted_are_named_by_their_data_sets():
+    vectors = draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0])
+    pointwise = np.random.default_rng(1).normal(-1.0, 0.1, size=(2, 400, 4))
+    pointwise[..., 1:3] = 40.0 * np.random.default_rng(1).standard_normal((2, 400, 2))
+    counts = {"term_counts": [("north", 2), ("south", 2)]}
+    with pytest.warns(UserWarning, match=r"at 2 of 4 data: north\[1\], south\[0\]\. Without"):
+        result_of(free_profile(), vectors, pointwise=pointwise, attributes=counts).loo()
+
+
 def test_r_hat_is_left_out_where_there_are_no_chains_to_compare():
     vectors = draws([50.0, 25.0, 10.0], [0.5, 0.05, 2.0], shape=(1, 400))
     assert "r_hat" not in result_of(free_profile(), vectors).summary()

@@ -241,6 +241,13 @@ def test_weights_that_leave_few_draws_are_not_used_and_it_is_told(schools, monke
     assert any("They are as the approximation has them" in note for note in found.notices)
 
 
+def test_the_notice_of_large_pareto_k_counts_the_data_sets_whose_weights_differ():
+    pareto_k, spread = np.array([0.9, 0.8, 0.9, 0.1, np.inf]), np.array([2.0, 0.1, 0.1, 2.0, 3.0])
+    (notice,) = approximation._rough_notice("abcde", pareto_k, spread, 0.7)
+    assert "of 2 of 5 data sets (a, e): " in notice and "Of 2 more k is above it too" in notice
+    assert not list(approximation._rough_notice("abcde", pareto_k, np.zeros(5), 0.7))
+
+
 def test_the_best_point_of_a_hierarchy_says_what_it_is_worth(problem):
     found = run(cpm.MAP(random_seed=1, starts=2), problem)
     assert any(

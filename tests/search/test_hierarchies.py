@@ -148,3 +148,45 @@ def test_a_hierarchy_is_the_model_that_is_written_by_hand():
     for _ in range(3):
         at = {name: value + rng.normal(size=np.shape(value)) for name, value in point.items()}
         assert found(at) == pytest.approx(expected(at), rel=1e-12)
+
+
+def ordered_schools(data, errors):
+    mean, scatter = cpm.GaussianPrior(0.0, 2.0), cpm.HalfGaussianPrior(1.0)
+    models = [cpm.Model(School, effect=cpm.GaussianPrior(mean, scatter)) for _ in data]
+    graph = cpm.FactorGraphModel(
+        *(
+            cpm.AnalysisFactor(model, Coaching(value, error))
+            for model, value, error in zip(models, data, errors, strict=True)
+        )
+    )
+    graph.add_assertion(models[0].effect < models[1].effect, name="ordered")
+    return graph
+
+
+def exact_of_ordered(data, errors, number=100_000):
+    """Means of mean, scatter and effects: a grid of the parents, normal members, and what is in order."""
+    rng = np.random.default_rng(0)
+    mean, scatter = np.linspace(-6.0, 6.0, 201)[:, np.newaxis, np.newaxis], np.linspace(1e-3, 5.0, 400)
+    variance = scatter[:, np.newaxis] ** 2 + errors**2
+    density = -0.5 * (mean[..., 0] / 2.0) ** 2 - 0.5 * scatter**2
+    density = density - 0.5 * np.sum((data - mean) ** 2 / variance + np.log(variance), axis=-1)
+    weights = np.exp(density - density.max()).ravel()
+    chosen = rng.choice(weights.size, number, p=weights / weights.sum())
+    centre, width = mean.ravel()[chosen // 400], scatter[chosen % 400]
+    own = 1.0 / (1.0 / errors**2 + 1.0 / width[:, np.newaxis] ** 2)
+    effects = rng.normal(own * (data / errors**2 + (centre / width**2)[:, np.newaxis]), np.sqrt(own))
+    kept = effects[:, 0] < effects[:, 1]
+    return np.column_stack([centre, width, effects])[kept].mean(axis=0)
+
+
+@pytest.mark.slow
+def test_a_hierarchy_with_an_assertion_has_the_exact_posterior_and_says_why_it_diverges():
+    data, errors = np.array([1.0, 1.4, 0.3]), np.array([0.5, 0.5, 0.8])
+    search = cpm.NUTS(draws=500, tune=500, chains=4, random_seed=1, progress=False)
+    result = search.fit(ordered_schools(data, errors))
+    table = result.summary()
+    error = table["sd"] / np.sqrt(table["ess"])
+    assert np.all(np.abs(table["mean"] - exact_of_ordered(data, errors)) < 4.5 * error)
+    assert np.all(error < 0.1 * table["sd"])
+    assert any("edge of an assertion (`ordered`)" in notice for notice in result.notices)
+    assert not any("sign of the log likelihood" in notice for notice in result.notices)

@@ -1,6 +1,7 @@
 """Every number of the index is the one that NumPy gives of the draws in the file, and a rebuild's too."""
 
 import contextlib
+import json
 import sqlite3
 from enum import IntEnum
 
@@ -13,7 +14,8 @@ from scipy.special import erf
 import classy_pm as cpm
 from classy_pm.catalog import tables
 from classy_pm.plan import make_plan
-from classy_pm.search.diagnose import _above
+from classy_pm.result.tree import make_tree
+from classy_pm.search.diagnose import _above, diagnose
 from classy_pm.search.record import _constants
 
 
@@ -195,3 +197,21 @@ def test_a_member_of_an_enumeration_is_filed_as_its_number():
     plan = make_plan(cpm.Collection(x=cpm.UniformPrior(), band=Band.R, on=np.bool_(True), name=np.str_("a")))
     assert {item.path: item.value for item in _constants(plan)} == {"band": 1, "on": True, "name": "a"}
     assert all(type(item.value) in (int, bool, str) for item in _constants(plan))
+
+
+def test_divergences_at_assertions_are_told_as_such():
+    rng = np.random.default_rng(1)
+    tree = make_tree(
+        {"x": rng.normal(size=(4, 200))},
+        rng.normal(size=(4, 200)),
+        rng.normal(size=(4, 200)),
+        free=["x"],
+        stats={"diverging": np.ones((4, 200), dtype=bool)},
+        attributes={"kind": "chains"},
+    )
+
+    def told(*assertions):
+        return json.loads(diagnose(tree.copy(), [], assertions).attrs["fit"])["notices"][0]
+
+    assert "800 of 800 draws" in told() and "sign of the log likelihood" in told()
+    assert "edge of an assertion (`ordered`)" in told("ordered") and "sign" not in told("ordered")

@@ -30,7 +30,8 @@ from classy_pm.likelihood.plates.readings import (
 from classy_pm.likelihood.plates.variants import MOST_FAULTS, Untraced, refusal_of
 from classy_pm.likelihood.warn import warn
 from classy_pm.model import Expression, PlateLayout
-from classy_pm.model.plates import Plate, element, stack
+from classy_pm.model.columns import aligned, element, stack
+from classy_pm.model.plates import Plate
 from classy_pm.plan import Plan
 
 __all__ = ["LIKELIHOOD", "TERMS", "Columns", "Group", "columns_in_jax", "make_groups"]
@@ -176,8 +177,8 @@ def columns_in_jax(layout: PlateLayout, parameters: Sequence[Any]) -> list[Colum
 
 
 def _function_of(function: Any) -> Callable[..., Any]:
-    if function is element:
-        return element
+    if function in (aligned, element):
+        return function
     return _stacked if function is stack else in_jax(function)
 
 

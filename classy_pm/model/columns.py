@@ -94,7 +94,7 @@ class Aligned(Derived):
 
 def aligned(array: Any, missing: Any) -> Any:
     """Return an array with so many axes more after the first."""
-    return np.expand_dims(array, axis=tuple(range(1, 1 + missing)))
+    return array[(slice(None), *[None] * int(missing))]
 
 
 def stack(*items: Any) -> Any:

@@ -322,3 +322,17 @@ def test_plates_numbers_and_elements_of_other_plates_are_known():
     graph = cpm.FactorGraphModel(*map(cpm.AnalysisFactor, [*lines, *others], analyses))
     compiled = assert_equal_to_functions(graph)
     assert [len(group.places) for group in compiled.groups] == [3, 2]
+
+
+def test_arrays_of_numbers_broadcast_as_those_of_one_data_set():
+    class Sum(cpm.Analysis):
+        def log_likelihood_function(self, line):
+            return -0.5 * jnp.sum((line.level - 1.0) ** 2) - jnp.sum(line.slope**2)
+
+    factors = []
+    for _ in range(2):
+        line = cpm.Model(Line, level=cpm.Array(2, cpm.GaussianPrior(0.0, 1.0)))
+        line.scale = cpm.GaussianPrior(0.0, 1.0)
+        line.slope = line.scale * line.level
+        factors.append(cpm.AnalysisFactor(line, Sum()))
+    assert_equal_to_functions(cpm.FactorGraphModel(*factors))

@@ -235,9 +235,9 @@ class FactorGraphModel(Collection):
 
     @override
     def _layout(self) -> Any:
-        from classy_pm.model.plates import PlateLayout  # it reads layouts, which read nodes
+        from classy_pm.model.plate_reading import layout_of_graph  # it reads layouts, which read nodes
 
-        return self._cached_layout_of(PlateLayout.of_graph)
+        return self._cached_layout_of(layout_of_graph)
 
     def __repr__(self) -> str:
         return (

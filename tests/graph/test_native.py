@@ -139,7 +139,7 @@ def test_random_graphs(inputs, seed):
         lambda x, y: pt.cumsum(x, axis=1) * 0.1 + y,
         lambda x, y: pt.dot(x, y.T)[:, :1] * 0.1 + pt.sin(y),
     ]
-    for _ in range(60):
+    for _ in range(40):
         first, second = random.integers(max(0, len(pool) - 8), len(pool), 2)
         pool.append(makers[random.integers(len(makers))](pool[first], pool[second]))
     compare(inputs, pool[-6:], [A, V, M, S], rtol=1e-10)

@@ -17,6 +17,7 @@ from pytensor.graph.op import Op
 from pytensor.link.numba.dispatch.basic import numba_funcify_and_cache_key
 from pytensor.scalar import basic as scalar
 
+from classy_pm.graph.density import UNCOMPILED
 from classy_pm.graph.native import NATIVE, Unsupported, c_function, loops, rewritten, translate
 from classy_pm.graph.native.callbacks import is_plain
 from classy_pm.graph.native.places import Buffer, contiguous
@@ -138,7 +139,7 @@ def test_random_graphs(inputs, seed):
         lambda x, y: pt.cumsum(x, axis=1) * 0.1 + y,
         lambda x, y: pt.dot(x, y.T)[:, :1] * 0.1 + pt.sin(y),
     ]
-    for _ in range(60):
+    for _ in range(40):
         first, second = random.integers(max(0, len(pool) - 8), len(pool), 2)
         pool.append(makers[random.integers(len(makers))](pool[first], pool[second]))
     compare(inputs, pool[-6:], [A, V, M, S], rtol=1e-10)
@@ -285,8 +286,8 @@ def test_nutpies_model_has_the_density_and_the_parameters_of_pymc():
         name: point[place].reshape(shape)
         for name, place, shape in zip(names[:3], places, shapes, strict=False)
     }
-    np.testing.assert_allclose(value, model.compile_logp()(parts))
-    np.testing.assert_allclose(gradient, model.compile_dlogp()(parts))
+    np.testing.assert_allclose(value, model.compile_logp(mode=UNCOMPILED)(parts))
+    np.testing.assert_allclose(gradient, model.compile_dlogp(mode=UNCOMPILED)(parts))
 
 
 def test_views_of_a_place():

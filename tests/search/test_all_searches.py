@@ -9,16 +9,16 @@ from classy_pm.demo import TRANSMITTANCE, WAVELENGTH, Gaussian, LineAnalysis
 pytestmark = pytest.mark.slow
 
 CHAINS = {
-    "NUTS": lambda: cpm.NUTS(draws=1000, tune=1000, chains=4, target_accept=0.9, random_seed=1),
+    "NUTS": lambda: cpm.NUTS(draws=500, tune=500, chains=4, target_accept=0.9, random_seed=1),
     "Emcee": lambda: cpm.Emcee(
         nwalkers=30, nsteps=10_000, initializer=cpm.InitializerBall(0.49, 0.51), random_seed=1
     ),
     "DEMetropolisZ": lambda: cpm.DEMetropolisZ(draws=8000, tune=4000, chains=2, random_seed=1),
-    "Slice": lambda: cpm.Slice(draws=500, tune=300, chains=2, random_seed=1),
-    "SMC": lambda: cpm.SMC(draws=1000, chains=4, random_seed=1),
-    "Nautilus": lambda: cpm.Nautilus(n_live=300, n_eff=1000, n_networks=1, random_seed=1),
-    "DynestyStatic": lambda: cpm.DynestyStatic(nlive=250, random_seed=1),
-    "DynestyDynamic": lambda: cpm.DynestyDynamic(nlive=200, n_effective=1500, random_seed=1),
+    "Slice": lambda: cpm.Slice(draws=700, tune=300, chains=2, random_seed=1),
+    "SMC": lambda: cpm.SMC(draws=600, chains=4, random_seed=1),
+    "Nautilus": lambda: cpm.Nautilus(n_live=300, n_update=600, n_eff=1000, n_networks=1, random_seed=1),
+    "DynestyStatic": lambda: cpm.DynestyStatic(nlive=200, random_seed=1),
+    "DynestyDynamic": lambda: cpm.DynestyDynamic(nlive=150, n_effective=1500, random_seed=1),
 }
 APPROXIMATIONS = {
     "Laplace": lambda: cpm.Laplace(draws=2000, random_seed=1),
@@ -32,19 +32,19 @@ class TwoLines(cpm.Analysis):
         self.xvalues = np.arange(60.0)
         profiles = (Gaussian(20.0, 30.0, 4.0), Gaussian(38.0, 20.0, 6.0))
         clean = sum(profile.profile_from_xvalues(self.xvalues) for profile in profiles)
-        self.data = clean + np.random.default_rng(3).normal(0.0, 0.1, 60)
+        self.data = clean + np.random.default_rng(3).normal(0.0, 0.3, 60)
 
     def log_likelihood_function(self, instance):
         model = sum(profile.profile_from_xvalues(self.xvalues) for profile in instance)
-        return -0.5 * np.sum(((self.data - model) / 0.1) ** 2)
+        return -0.5 * np.sum(((self.data - model) / 0.3) ** 2)
 
 
 def two_lines():
     model = cpm.Collection(left=Gaussian, right=Gaussian)
-    for part, (lower, upper) in ((model.left, (5.0, 29.0)), (model.right, (31.0, 55.0))):
+    for part, (lower, upper) in ((model.left, (14.0, 26.0)), (model.right, (32.0, 44.0))):
         part.centre = cpm.UniformPrior(lower, upper)
-        part.intensity = cpm.LogUniformPrior(1.0, 100.0)
-        part.sigma = cpm.GaussianPrior(5.0, 3.0, lower_limit=0.5)
+        part.intensity = cpm.LogUniformPrior(5.0, 80.0)
+        part.sigma = cpm.GaussianPrior(5.0, 2.0, lower_limit=0.5)
     return model, TwoLines()
 
 

@@ -35,6 +35,12 @@ np.save("draws.npy", result.samples.parameter_lists)
 EMCEE = "cpm.Emcee(nwalkers=10, nsteps=60, random_seed=1, checkpoint_interval=0.1, likelihood='blackbox')"
 
 
+@pytest.fixture(autouse=True)
+def no_waiting_for_the_disk(monkeypatch):
+    """What is written outlives a killed process without it, and here it is written at every call."""
+    monkeypatch.setattr(os, "fsync", lambda file: None)
+
+
 def vectors_and_values(seed):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(5, 3)), rng.normal(size=5)
@@ -207,7 +213,7 @@ class Sloped(Failing):
     "search",
     [
         lambda: cpm.NUTS(
-            draws=60, tune=60, chains=2, random_seed=1, checkpoint_interval=0.0, likelihood="blackbox"
+            draws=40, tune=40, chains=2, random_seed=1, checkpoint_interval=0.0, likelihood="blackbox"
         ),
         lambda: cpm.Slice(
             draws=40, tune=20, chains=2, random_seed=1, checkpoint_interval=0.0, likelihood="blackbox"
@@ -248,7 +254,7 @@ class Steep(Failing):
 
 
 CHAINS = {
-    "NUTS": lambda **kwargs: cpm.NUTS(draws=60, tune=60, chains=2, **kwargs),
+    "NUTS": lambda **kwargs: cpm.NUTS(draws=40, tune=40, chains=2, **kwargs),
     "Slice": lambda **kwargs: cpm.Slice(draws=20, tune=10, chains=2, **kwargs),
     "SMC": lambda **kwargs: cpm.SMC(draws=60, chains=2, **kwargs),
     "DEMetropolisZ": lambda **kwargs: cpm.DEMetropolisZ(draws=100, tune=100, chains=2, **kwargs),
@@ -260,12 +266,24 @@ def search_of(name, **kwargs):
     return CHAINS[name](random_seed=1, checkpoint_interval=0.0, likelihood="blackbox", **kwargs)
 
 
+finished: dict[tuple, tuple] = {}
+
+
+def whole(monkeypatch, analysis, name, model):
+    """Return a fit without a catalogue and how many calls it took; of the same likelihood it is run once."""
+    state = (analysis, name, *(getattr(analysis, word, None) for word in ("middle", "wrong_by", "mistake")))
+    if state not in finished:
+        monkeypatch.setattr(analysis, "calls", [])
+        result = search_of(name).fit(model, analysis())
+        finished[state] = result, len(analysis.calls)
+    return finished[state]
+
+
 def interrupted(monkeypatch, analysis, name, model, catalog, share=0.75):
     """Run a fit without a catalogue, and the same in one up to a share of it; return the first."""
-    monkeypatch.setattr(analysis, "calls", whole := [])
-    result = search_of(name).fit(model, analysis())
+    result, calls = whole(monkeypatch, analysis, name, model)
     monkeypatch.setattr(analysis, "calls", [])
-    monkeypatch.setattr(analysis, "fails_at", int(share * len(whole)))
+    monkeypatch.setattr(analysis, "fails_at", int(share * calls))
     with pytest.raises(MemoryError):
         search_of(name).fit(model, analysis(), catalog=catalog)
     monkeypatch.setattr(analysis, "calls", [])
@@ -281,7 +299,7 @@ def test_a_black_box_that_was_changed_meanwhile_begins_anew_in_every_search(name
     assert list(tmp_path.rglob("*.journal"))
     monkeypatch.setattr(Steep, "middle", 1.0)
     result = search_of(name).fit(model, Steep(), catalog=tmp_path / "fits.sqlite")
-    fresh = search_of(name).fit(model, Steep())
+    fresh, _ = whole(monkeypatch, Steep, name, model)
     np.testing.assert_array_equal(result.samples.parameter_lists, fresh.samples.parameter_lists)
     assert not list(tmp_path.rglob("*.journal")) and not list(tmp_path.rglob("chain-*"))
 
@@ -317,7 +335,7 @@ def test_a_mistake_outside_of_the_posterior_that_was_put_right_begins_anew(
     interrupted(monkeypatch, Mistaken, name, half_model(), tmp_path / "fits.sqlite")
     monkeypatch.setattr(Mistaken, "mistake", "")
     result = search_of(name).fit(half_model(), Mistaken(), catalog=tmp_path / "fits.sqlite")
-    fresh = search_of(name).fit(half_model(), Mistaken())
+    fresh, _ = whole(monkeypatch, Mistaken, name, half_model())
     np.testing.assert_array_equal(result.samples.parameter_lists, fresh.samples.parameter_lists)
     assert result.notices == fresh.notices
 
@@ -338,7 +356,7 @@ def test_a_gradient_that_was_changed_meanwhile_begins_anew(tmp_path, monkeypatch
     interrupted(monkeypatch, Steep, "NUTS", model, tmp_path / "fits.sqlite")
     monkeypatch.setattr(Steep, "wrong_by", 1.005)  # little enough to pass for a slope
     result = search_of("NUTS").fit(model, Steep(), catalog=tmp_path / "fits.sqlite")
-    fresh = search_of("NUTS").fit(model, Steep())
+    fresh, _ = whole(monkeypatch, Steep, "NUTS", model)
     np.testing.assert_array_equal(result.samples.parameter_lists, fresh.samples.parameter_lists)
 
 

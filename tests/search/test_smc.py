@@ -78,7 +78,7 @@ def test_an_assertion_takes_its_part_of_the_evidence_away():
         return np.exp(-0.5 * ((x - MEAN) / SD) ** 2) / 100.0 * scipy.stats.norm.pdf(y, 1.0, 2.0)
 
     evidence, _ = scipy.integrate.dblquad(density, 0.0, 3.2, lambda x: x, 15.0)
-    result = search(draws=1000).fit(model, Normal())
+    result = search().fit(model, Normal())
     assert_evidence(result, np.log(evidence))
     draws = result.idata["posterior"]
     assert np.all(draws["x"] < 3.2) and np.all(draws["y"] > draws["x"])
@@ -104,12 +104,14 @@ class Partly(Normal):
 
 def test_a_black_box_that_is_impossible_or_nan_in_a_part_of_the_prior(tmp_path):
     analysis, filed = Partly(), Partly()
-    result = search(likelihood="blackbox").fit(normal_model(), analysis)
+    result = search(draws=250, likelihood="blackbox").fit(normal_model(), analysis)
     assert_evidence(result, LOG_EVIDENCE + np.log(0.5))
     assert float(result.idata["posterior"]["x"].min()) >= MEAN
     assert any(f"NaN {analysis.nan_count} times" in notice for notice in result.notices)
     # In a catalogue each call goes by way of the journal.
-    again = search(likelihood="blackbox").fit(normal_model(), filed, catalog=tmp_path / "fits.sqlite")
+    again = search(draws=250, likelihood="blackbox").fit(
+        normal_model(), filed, catalog=tmp_path / "fits.sqlite"
+    )
     assert filed.nan_count == analysis.nan_count and again.notices == result.notices
 
 

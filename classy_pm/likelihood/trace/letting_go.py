@@ -34,7 +34,9 @@ TRACED_FUNCTION = ("the function that is traced",)
 def let_go(session: Session) -> bool:
     """Put plain values in the place of the traced ones that are still referred to; return whether any was."""
     plain = {}
-    kept = []
+    kept: list[Any] = []
+    if any(reference() is not None for reference in session.made):
+        gc.collect(1)  # closures that call themselves, say; to look for holders takes far longer
     for reference in session.made:
         value = reference()
         if value is not None:
@@ -47,7 +49,9 @@ def let_go(session: Session) -> bool:
     for _ in range(DEPTH):
         if not kept:
             break
-        holders = gc.get_referrers(*kept)
+        asked = tuple(kept)  # it refers to them, too
+        ours.add(id(asked))
+        holders = gc.get_referrers(*asked)
         kept = []
         for holder in holders:
             if id(holder) in ours or isinstance(holder, FrameType):

@@ -37,6 +37,18 @@ def traced_values_left():
 # What is kept
 
 
+def test_a_closure_that_calls_itself_keeps_nothing():
+    """Nothing refers to its values but itself, until they are collected."""
+
+    def likelihood(a, b):
+        def power(n):
+            return 1.0 if n == 0 else a * power(n - 1)
+
+        return -power(3) * b
+
+    assert not proved(likelihood).keeps
+
+
 class Slots:
     __slots__ = ("value",)
 

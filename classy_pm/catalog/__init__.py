@@ -17,7 +17,13 @@ from classy_pm.catalog.faults import (
     UntrustedFile,
 )
 from classy_pm.catalog.identity import canonical, describe, fit_key, part_key
-from classy_pm.catalog.records import ComponentRecord, FitRecord, ParameterRecord, check_info
+from classy_pm.catalog.records import (
+    ComponentRecord,
+    FitRecord,
+    ParameterRecord,
+    check_info,
+    check_manifest_size,
+)
 from classy_pm.catalog.recovery import Report
 from classy_pm.catalog.references import base_refs, class_ref
 from classy_pm.catalog.stored import StoredFit
@@ -43,6 +49,7 @@ __all__ = [
     "base_refs",
     "canonical",
     "check_info",
+    "check_manifest_size",
     "class_ref",
     "describe",
     "differences",

@@ -329,7 +329,7 @@ class Aggregator:
                 raise error
             if found == "saved":
                 return lambda stored, classes: results.saved_item(stored, name)
-        return lambda stored, classes: results.variable_of(stored, name)
+        return lambda stored, classes: results.variable_of(stored, name, listed=known)
 
     def summary(self, *statistics: str) -> pd.DataFrame:
         """Return a table with a row a fit; no file is opened.

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import math
 import os
 import shutil
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,12 +21,12 @@ import xarray as xr
 
 from classy_pm.catalog import attributes, guard
 from classy_pm.catalog.faults import DamagedFile, DiskFullError, reach
-from classy_pm.catalog.guard import hdf5_lock
+from classy_pm.catalog.guard import MANIFEST, hdf5_lock
 from classy_pm.catalog.layout import Layout, flush_folder, make_folder, unwritable
-from classy_pm.catalog.records import LARGEST_MANIFEST, FitRecord
+from classy_pm.catalog.records import FitRecord, check_manifest_size, largest_manifest
 from classy_pm.errors import CatalogError, ClassyError, UnknownNameError, did_you_mean
 
-MANIFEST = "classy_manifest"
+POSTERIOR = "posterior"
 #: A little room that must be left over before a failed write is not blamed on a full disk.
 MARGIN = 1 << 20
 #: Hashes of files that this process has written, or whose structure it has looked at.
@@ -60,12 +61,8 @@ def write_part(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Path:
     """Write a tree with its record into the folder `pending`, and read it back; nothing is safe yet."""
     part = layout.part_path(record.fit_key, record.run_id)
     manifest = record.to_manifest()
-    if len(manifest) > LARGEST_MANIFEST:
-        raise CatalogError(
-            f"What is to be kept of this fit beside its draws has {len(manifest)} characters; at most "
-            f"{LARGEST_MANIFEST} can be.",
-            cure="Keep large things in a group of the tree, not in `info` or `extra`.",
-        )
+    posterior = tree.children.get(POSTERIOR)
+    check_manifest_size(len(manifest), 0 if posterior is None else _numbers_in(posterior.variables.values()))
     portable = portable_tree(tree)
     make_folder(part.parent)
     try:
@@ -145,9 +142,21 @@ def read_record(path: Path, sha256: str | None = None) -> FitRecord:
         if MANIFEST not in dataset.ncattrs():
             raise DamagedFile(f"{str(path)!r} is not the file of a fit: it has no manifest.")
         manifest = dataset.getncattr(MANIFEST)
+        posterior = dataset.groups.get(POSTERIOR)
+        numbers = 0 if posterior is None else _numbers_in(posterior.variables.values())
     if not isinstance(manifest, str):
         raise DamagedFile(f"{str(path)!r} is not the file of a fit: its manifest is not a text.")
-    return FitRecord.from_manifest(manifest)
+    return FitRecord.from_manifest(manifest, longest=largest_manifest(numbers))
+
+
+def _numbers_in(variables: Iterable[Any]) -> int:
+    """Return how many numbers a draw has; of variables of xarray, or of a file."""
+    total = 0
+    for item in variables:
+        dims = item.dims if isinstance(item, xr.Variable) else item.dimensions
+        sizes = dict(zip(dims, item.shape, strict=True))
+        total += math.prod(size for dim, size in sizes.items() if dim not in ("chain", "draw"))
+    return total
 
 
 def read_variable(path: Path, name: str, sha256: str | None = None) -> np.ndarray[Any, Any]:
@@ -157,7 +166,7 @@ def read_variable(path: Path, name: str, sha256: str | None = None) -> np.ndarra
     _check(path, sha256)
     with _read_errors(path), hdf5_lock, netCDF4.Dataset(os.fspath(path), "r") as dataset:
         dataset.set_auto_mask(False)
-        variables = dataset["posterior"].variables
+        variables = dataset[POSTERIOR].variables
         if name not in variables:
             raise UnknownNameError(
                 f"The posterior of this fit has no `{name}`.", cure=did_you_mean(name, variables)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from classy_pm.catalog.faults import DamagedFile, UntrustedFile
+from classy_pm.catalog.records import MOST_MANIFEST
 
 #: The HDF5 library is not made for several threads: everything that opens a file holds this.
 hdf5_lock = threading.RLock()
@@ -22,6 +23,8 @@ hdf5_lock = threading.RLock()
 MOST_OBJECTS = 20_000
 MOST_ATTRIBUTES = 2_000
 LARGEST_ATTRIBUTE = 16 * 1024 * 1024
+#: The attribute that may be larger: its size is looked at again when it is read.
+MANIFEST = "classy_manifest"
 LARGEST_CONTENT = 64 * 1024**3
 #: What zlib can make of one byte, and a little.
 MOST_INFLATION = 2_000
@@ -157,7 +160,8 @@ class _Inspection:
         for place in range(number):
             attribute = h5py.h5a.open(owner, index=place)
             label = f"{name}@{attribute.name.decode('utf-8', 'replace')}"
-            if attribute.get_storage_size() > LARGEST_ATTRIBUTE:
+            is_manifest = name == "/" and attribute.name == MANIFEST.encode()
+            if attribute.get_storage_size() > (MOST_MANIFEST if is_manifest else LARGEST_ATTRIBUTE):
                 raise self.refuse(label, f"has {attribute.get_storage_size()} bytes")
             kind = attribute.get_type()
             if NETCDF_ATTRIBUTES.get(attribute.name) != kind.get_class():

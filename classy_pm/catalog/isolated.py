@@ -21,7 +21,7 @@ import numpy as np
 import xarray as xr
 
 from classy_pm.catalog.faults import CatalogVersionError, DamagedFile, UntrustedFile
-from classy_pm.catalog.records import LARGEST_MANIFEST, FitRecord, from_json, to_json
+from classy_pm.catalog.records import LARGEST_MANIFEST, MOST_MANIFEST, FitRecord, from_json, to_json
 from classy_pm.errors import CatalogError, ClassyError, UnknownNameError
 
 __all__ = ["read_record", "read_tree", "read_variable"]
@@ -62,7 +62,7 @@ def read_record(path: Path, sha256: str) -> FitRecord:
     _, arrays = _ask(path, sha256, "record")
     if len(arrays) != 1:
         raise _no_answer(path, "what was read is no manifest")
-    return FitRecord.from_manifest(arrays[0].tobytes().decode("ascii", "replace"))
+    return FitRecord.from_manifest(arrays[0].tobytes().decode("ascii", "replace"), longest=MOST_MANIFEST)
 
 
 def read_variable(path: Path, name: str, sha256: str) -> np.ndarray[Any, Any]:

@@ -39,15 +39,18 @@ __all__ = [
     "LARGEST_EXACT",
     "LARGEST_MANIFEST",
     "LONGEST_INFO",
+    "MOST_MANIFEST",
     "SUMMARY",
     "ComponentRecord",
     "FitRecord",
     "ParameterRecord",
     "check_info",
+    "check_manifest_size",
     "composed",
     "exact_digits",
     "from_json",
     "is_hex",
+    "largest_manifest",
     "now",
     "text_faults",
     "to_json",
@@ -55,8 +58,11 @@ __all__ = [
 
 #: Version of the manifest. Readers of all past versions are kept; see `FitRecord.from_manifest`.
 FORMAT = 1
-#: A larger or deeper manifest is refused before it is parsed.
+#: A larger or deeper manifest is refused before it is parsed. The one of a graph of many data sets may have
+#: more characters, by so many for each number of the posterior, up to the most that any may have.
 LARGEST_MANIFEST = 4 * 1024 * 1024
+MANIFEST_PER_NUMBER = 8 * 1024
+MOST_MANIFEST = 128 * 1024 * 1024
 DEEPEST_MANIFEST = 64
 PLAIN = "Give str, numbers, bool, None, and lists or dicts of them."
 READABLE = "Write texts without NUL and half characters: `text.encode('utf-8', 'replace').decode()`."
@@ -227,15 +233,21 @@ class FitRecord:
         return to_json({"classy_format": FORMAT, **content})
 
     @classmethod
-    def from_manifest(cls, text: str) -> FitRecord:
+    def from_manifest(cls, text: str, *, longest: int = LARGEST_MANIFEST) -> FitRecord:
         """Return the record that a manifest describes, checking every field of it.
+
+        Parameters
+        ----------
+        text : str
+        longest : int
+            How many characters it may have: see `largest_manifest`.
 
         Raises
         ------
         CatalogError
             If the text is not a manifest, or one of a later format.
         """
-        content = from_json(text)
+        content = from_json(text, longest=longest)
         if not isinstance(content, dict) or "classy_format" not in content:
             raise CatalogError("This text is not the manifest of a fit.")
         if content["classy_format"] != FORMAT:
@@ -251,6 +263,28 @@ class FitRecord:
             return cls(**known)
         except (TypeError, ValueError, AttributeError) as error:
             raise CatalogError(f"This manifest does not describe a fit: {error}.") from error
+
+
+def largest_manifest(numbers: int) -> int:
+    """Return how many characters the manifest of a fit of so many free and derived numbers may have.
+
+    Examples
+    --------
+    >>> largest_manifest(0), largest_manifest(1000), largest_manifest(1_000_000)
+    (4194304, 12386304, 134217728)
+    """
+    return min(LARGEST_MANIFEST + MANIFEST_PER_NUMBER * numbers, MOST_MANIFEST)
+
+
+def check_manifest_size(characters: int, numbers: int) -> None:
+    """Raise an error if what is to be kept of a fit beside its draws is more than a manifest can hold."""
+    if characters > largest_manifest(numbers):
+        raise CatalogError(
+            f"What is to be kept of this fit beside its draws has {characters} characters; at most "
+            f"{largest_manifest(numbers)} can be.",
+            cure="Keep large things in a group of the tree, not in `info` or `extra`. A graph of still more "
+            "data sets can be fitted in parts, or without a catalogue.",
+        )
 
 
 def now() -> str:
@@ -382,7 +416,7 @@ def _looks_encoded(value: Mapping[str, Any]) -> bool:
     return len(value) == 1 and re.fullmatch(r"\$+float", next(iter(value))) is not None
 
 
-def from_json(text: str) -> Any:
+def from_json(text: str, *, longest: int = LARGEST_MANIFEST) -> Any:
     """Parse JSON of limited size and depth.
 
     Raises
@@ -390,12 +424,12 @@ def from_json(text: str) -> Any:
     CatalogError
         If the text is too large, too deep, or not JSON.
     """
-    if len(text) > LARGEST_MANIFEST:
-        raise CatalogError(f"A JSON text of {len(text)} characters is larger than {LARGEST_MANIFEST}.")
+    if len(text) > longest:
+        raise CatalogError(f"A JSON text of {len(text)} characters is larger than {longest}.")
     depth = deepest = 0
     # Possessive, and without need of a closing quote: nothing is ever looked at twice.
-    for bracket in re.findall(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]}]', text, re.DOTALL):
-        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket, 0)
+    for bracket in re.sub(r'"(?:[^"\\]++|\\.)*+"?|[^"[\]{}]++', "", text, flags=re.DOTALL):
+        depth += 1 if bracket in "[{" else -1
         deepest = max(deepest, depth)
     if deepest > DEEPEST_MANIFEST:
         raise CatalogError(f"A JSON text nested {deepest} deep is deeper than {DEEPEST_MANIFEST}.")

@@ -114,10 +114,18 @@ def saved_item(stored: StoredFit, name: str) -> Any:
     return saved[name]
 
 
-def variable_of(stored: StoredFit, name: str) -> np.ndarray[Any, Any]:
-    """Return the draws of a variable of the posterior, or of an element of one, shape (chain, draw, ...)."""
+def variable_of(stored: StoredFit, name: str, *, listed: bool = True) -> np.ndarray[Any, Any]:
+    """Return the draws of a variable of the posterior, or of an element of one, shape (chain, draw, ...).
+
+    Parameters
+    ----------
+    stored : StoredFit
+    name : str
+    listed : bool
+        Whether the index has it: the names of many data sets it has not, and no record is read for them.
+    """
     array, labels = element_of(name) or (name, ())
-    if _has_names(labels) and (first := stored.record.aliases.get(name)):
+    if listed and _has_names(labels) and (first := stored.record.aliases.get(name)):
         return variable_of(stored, first)  # its number, without reading more
     try:
         draws = stored.variable(array)

@@ -144,9 +144,9 @@ def log_probability(lower: Any, upper: Any) -> Any:
 
     The side of zero on which the limits lie is mirrored to the left, where `log_ndtr` is exact.
     """
-    right = np.asarray(lower) > 0.0
-    low = np.where(right, -np.asarray(upper), lower)
-    high = np.where(right, -np.asarray(lower), upper)
+    right = np.greater(lower, 0.0)
+    low = np.where(right, np.negative(upper), lower)
+    high = np.where(right, np.negative(lower), upper)
     top = special.log_ndtr(high)
     between = top + np.log1p(-np.exp(special.log_ndtr(low) - top))
     middle, width = 0.5 * (low + high), high - low

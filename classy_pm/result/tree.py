@@ -13,7 +13,6 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
+from classy_pm.result.quality import effective_sizes, r_hat
 from classy_pm.result.weighted import effective_size, summarise
 
 __all__ = [
@@ -61,6 +61,8 @@ PLAIN = "plain"
 
 # A derived array of more numbers than this is not listed one by one in tables.
 MAX_LISTED = 100
+# So many numbers are summarised together.
+AT_ONCE = 256
 
 
 def make_tree(
@@ -307,53 +309,25 @@ def table_of(
     """
     weights = weights_of(tree)
     scalars = scalars_of(tree, numbered=numbered)
-    if only is not None:
-        scalars = {name: scalars[name] for name in only}
-    quality = (
-        {} if weights is not None else _quality_of_chains(tree, numbered, None if only is None else scalars)
-    )
-    kish = {} if weights is None else {"ess": effective_size(weights), "r_hat": float("nan")}
-    return {
-        name: {**summarise(values, weights), **quality.get(name, kish)} for name, values in scalars.items()
-    }
+    table: dict[str, dict[str, float]] = {}
+    for names in itertools.batched(scalars if only is None else only, AT_ONCE):
+        draws = np.stack([np.asarray(scalars[name], dtype=float) for name in names], axis=-1)
+        columns = summarise(draws, weights)
+        if weights is None:
+            chains = draws.T.reshape(len(names), tree[POSTERIOR].sizes["chain"], -1)
+            columns |= {"ess": effective_sizes(chains), "r_hat": r_hat(chains)}
+        else:
+            kish = effective_size(weights)
+            columns |= {"ess": np.full(len(names), kish), "r_hat": np.full(len(names), np.nan)}
+        rows = zip(*(values.tolist() for values in columns.values()), strict=True)
+        table |= {name: dict(zip(columns, row, strict=True)) for name, row in zip(names, rows, strict=True)}
+    return table
 
 
 def free_rows(tree: xr.DataTree, table: Mapping[str, dict[str, float]]) -> dict[str, dict[str, float]]:
     """Return the rows of the free parameters: of what is derived all draws may be equal, and rightly so."""
     free = parameter_names(tree)
     return {name: row for name, row in table.items() if name.partition("[")[0] in free}
-
-
-def _quality_of_chains(
-    tree: xr.DataTree, numbered: bool, only: Mapping[str, np.ndarray] | None
-) -> dict[str, dict[str, float]]:
-    """Return the effective sample size and R-hat of each number, or only of some."""
-    import arviz_stats
-
-    posterior = tree[POSTERIOR].to_dataset()[listed_names(tree)]
-    if only is not None:
-        sizes = posterior.sizes["chain"], posterior.sizes["draw"]
-        some = {name: (["chain", "draw"], values.reshape(sizes)) for name, values in only.items()}
-        posterior = xr.Dataset(some)
-    several = posterior.sizes["chain"] > 1
-    with warnings.catch_warnings(), np.errstate(all="ignore"):
-        # Of draws that are all equal, or beyond all bounds, ArviZ cannot say much and warns: it is NaN.
-        warnings.simplefilter("ignore", RuntimeWarning)
-        stats = [arviz_stats.ess(posterior, method=method) for method in ("bulk", "tail")]
-        r_hat = _by_label(arviz_stats.rhat(posterior), numbered) if several else {}
-    bulk, tail = (_by_label(stat, numbered) for stat in stats)
-    return {
-        name: {"ess": min(bulk[name], tail[name]), "r_hat": r_hat.get(name, float("nan"))} for name in bulk
-    }
-
-
-def _by_label(summary: Any, numbered: bool) -> dict[str, float]:
-    """Return what ArviZ found of each variable by the names of `scalars_of`."""
-    return {
-        label: float(array.values[index])
-        for name, array in summary.data_vars.items()
-        for index, label in _labels(name, array.dims, summary, numbered).items()
-    }
 
 
 def _labels(

@@ -100,24 +100,35 @@ def covariance(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndar
     return (weights[:, np.newaxis] * deviations).T @ deviations / freedom
 
 
-def summarise(values: np.ndarray, weights: np.ndarray | None = None) -> dict[str, float]:
-    """Summarise draws of one number, shape (draws,).
+def summarise(values: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    """Summarise draws of several numbers, shape (draws, numbers).
 
     Returns
     -------
-    dict
+    dict of str to numpy.ndarray, shape (numbers,)
         mean, sd, median, and the limits of the central one and three sigma intervals. A single draw has
         no width: all but mean and median are NaN.
     """
     tails = [0.5 * (1.0 - sigma_to_probability(sigma)) for sigma in (1.0, 3.0)]
     probabilities = [0.5, tails[0], 1.0 - tails[0], tails[1], 1.0 - tails[1]]
     with np.errstate(all="ignore"):  # a derived parameter may be beyond all bounds
-        median, *limits = quantiles(values, probabilities, weights).tolist()
-        sd = float(np.sqrt(covariance(values[:, np.newaxis], weights)[0, 0]))
+        median, *limits = quantiles(values, probabilities, weights)
         names = ("lower_1_sigma", "upper_1_sigma", "lower_3_sigma", "upper_3_sigma")
+        nothing = np.full(values.shape[1], np.nan)
         return {
-            "mean": float(mean(values, weights)),
-            "sd": sd,
+            "mean": mean(values, weights),
+            "sd": np.sqrt(_variances(values, weights)),
             "median": median,
-            **dict(zip(names, limits if values.size > 1 else [np.nan] * 4, strict=True)),
+            **dict(zip(names, limits if len(values) > 1 else [nothing] * 4, strict=True)),
         }
+
+
+def _variances(values: np.ndarray, weights: np.ndarray | None) -> np.ndarray:
+    """Return the diagonal of the covariance matrix."""
+    weights = np.full(len(values), 1.0) if weights is None else weights
+    values, weights = values[weights > 0.0], weights[weights > 0.0]
+    weights = weights / np.sum(weights)
+    freedom = 1.0 - np.sum(weights**2)
+    if not freedom > 1e-12:
+        return np.full(values.shape[1], np.nan)
+    return weights @ (values - mean(values, weights)) ** 2 / freedom

@@ -38,7 +38,7 @@ from classy_pm.search.pointwise import Pointwise, log_likelihood_of, pointwise_t
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups, variable_dims
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
-from classy_pm.search.record import make_record
+from classy_pm.search.record import check_size, make_record
 from classy_pm.search.settings import Settings
 from classy_pm.search.stale import PRIOR_VALUES, OnChange, must_run_again
 from classy_pm.search.weights import equal_draws, normalised
@@ -264,6 +264,7 @@ class Search(Settings):
         if result is not None:
             return result
         store.check_writable()
+        check_size(model, plan, identity)
         with store.claim(
             identity.key,
             on_wait=lambda who: report.say(f"This fit is being run by {who}: waiting for it.", at_once=True),

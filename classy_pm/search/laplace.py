@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 from scipy.special import logsumexp, softmax
 
-from classy_pm.errors import SearchError
+from classy_pm.errors import SearchError, some_of
 from classy_pm.search.approximation import Approximation, Found
 from classy_pm.search.collapse import CURE, WHY, collapsed_at
+from classy_pm.search.limits import MOST_NAMED
 from classy_pm.search.normals import NormalMixture
 from classy_pm.search.problem import Problem
 from classy_pm.search.start import Mode, comparable, compiled, mode_notice, modes_of
@@ -107,7 +108,7 @@ def _require_maximum(problem: Problem, mode: Mode) -> None:
         )
     if len(mode.flat):
         names = np.array(problem.plan.element_names)[np.argmax(np.abs(mode.flat), axis=-1)]
-        shown = ", ".join(f"`{name}`" for name in dict.fromkeys(names))
+        shown = some_of((f"`{name}`" for name in dict.fromkeys(names)), MOST_NAMED)
         raise SearchError(
             f"The posterior does not fall off from its mode in {len(mode.flat)} of {mode.point.size} "
             f"directions, mostly along {shown}: a normal approximation would have no end there.",

@@ -9,7 +9,7 @@ import numpy as np
 from classy_pm.errors import some_of
 from classy_pm.plan import Plan
 
-__all__ = ["limits_at", "position_notices"]
+__all__ = ["MOST_NAMED", "limits_at", "position_notices"]
 
 # So many parameters are named in a notice.
 MOST_NAMED = 10

@@ -7,11 +7,11 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from classy_pm.errors import SearchError
+from classy_pm.errors import SearchError, some_of
 from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.plan import Plan
 from classy_pm.search.base import Kind, Search
-from classy_pm.search.limits import limits_at, shares_below
+from classy_pm.search.limits import MOST_NAMED, limits_at, shares_below
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.settings import positive
 from classy_pm.search.start import COMPARABLE, Mode, compiled, modes_of
@@ -187,7 +187,7 @@ class MAP(Search):
         flat = list(names[np.argmax(np.abs(mode.flat), axis=-1)]) if len(mode.flat) else []
         undecided = [name for name in dict.fromkeys(flat) if name not in at_limit]
         if undecided and mode.slope <= STEEP:
-            shown = ", ".join(f"`{name}`" for name in undecided)
+            shown = _named(undecided)
             yield (
                 f"The {self.objective} density does not fall off from the point that was found, mostly along "
                 f"{shown}: other values do as well, or better."
@@ -200,15 +200,20 @@ class MAP(Search):
             )
 
 
+def _named(names: list[str]) -> str:
+    """Return names for a notice: of a graph there may be thousands."""
+    return some_of((f"`{name}`" for name in names), MOST_NAMED)
+
+
 def _limit_notice(at_limit: list[str], beside: list[str]) -> Iterator[str]:
     if at_limit:
         yield (
-            f"The optimum lies at a limit of {', '.join(f'`{name}`' for name in at_limit)}: it would be "
+            f"The optimum lies at a limit of {_named(at_limit)}: it would be "
             "another one if the prior were wider."
         )
     if beside:
         yield (
-            f"The climb led up to a limit of {', '.join(f'`{name}`' for name in beside)}, on which there is "
+            f"The climb led up to a limit of {_named(beside)}, on which there is "
             "no density: it seems to rise without end, as that of a population does whose width goes to "
             "zero. The point means nothing; use NUTS."
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
+import json
 import unicodedata
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,7 @@ from classy_pm.catalog import (
     FitRecord,
     ParameterRecord,
     base_refs,
+    check_manifest_size,
     class_ref,
     is_further_path,
 )
@@ -28,12 +30,27 @@ from classy_pm.search.identity import Identity
 if TYPE_CHECKING:
     from classy_pm.search.base import Search
 
-__all__ = ["make_record"]
+__all__ = ["check_size", "make_record"]
 
 # No file can hold the digits of integers without end.
 LARGEST_INTEGER = 2**1000
 # Of a graph with more elements than this their numbers alone are in the index: a manifest has its limits.
 MOST_NAMED = 1000
+# So many characters the record of a parameter has at least.
+FEWEST_CHARACTERS = 200
+
+
+def check_size(model: Node, plan: Plan, identity: Identity) -> None:
+    """Refuse a fit that has more to be kept beside its draws than a catalogue keeps, before it is run.
+
+    Raises
+    ------
+    CatalogError
+        If its model, its identity and its parameters alone are too much.
+    """
+    parts = (identity.description, _model_data(model))
+    characters = sum(len(json.dumps(part)) for part in parts) + FEWEST_CHARACTERS * plan.size
+    check_manifest_size(characters, plan.size)
 
 
 def make_record(

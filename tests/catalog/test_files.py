@@ -6,13 +6,20 @@ import shutil
 from collections import namedtuple
 from pathlib import Path
 
+import netCDF4
 import numpy as np
 import pytest
 import xarray as xr
 from builders import make_record, make_tree
 
-from classy_pm.catalog import DamagedFile, DiskFullError, files
+from classy_pm.catalog import Aggregator, DamagedFile, DiskFullError, ParameterRecord, files
 from classy_pm.catalog.layout import Layout
+from classy_pm.catalog.records import (
+    LARGEST_MANIFEST,
+    MOST_MANIFEST,
+    check_manifest_size,
+    largest_manifest,
+)
 from classy_pm.errors import CatalogError
 
 
@@ -72,6 +79,42 @@ def test_a_large_manifest_is_kept_and_too_large_a_one_refused(layout):
     assert files.read_record(written.path).extra == record.extra
     with pytest.raises(CatalogError, match="at most"):
         files.write_fit(layout, make_record(extra={"text": "x" * 5_000_000}), make_tree())
+
+
+def test_a_graph_of_thousands_of_data_sets_is_filed_found_and_read_again(catalog):
+    """Its manifest is larger than one of a few parameters may be."""
+    names = [f"object_{number}" for number in range(4000)]
+    draws = np.random.default_rng(1).normal(size=(2, 3, len(names)))
+    posterior = xr.Dataset(
+        {"line.centre": (("chain", "draw", "dataset"), draws), "width": (("chain", "draw"), draws[..., 0])},
+        coords={"dataset": names},
+    )
+    tree = xr.DataTree.from_dict({"/posterior": posterior})
+    paths = ["width", *(f"line.centre[{number}]" for number in range(len(names)))]
+    parameters = [ParameterRecord(path, prior="prior " * 180, median=1.0) for path in paths]
+    record = make_record(parameters=parameters, components=())
+    assert len(record.to_manifest()) > LARGEST_MANIFEST
+    catalog.file(record, tree)
+    stored = catalog.find(record.fit_key)
+    assert stored.record == record
+    xr.testing.assert_identical(stored.tree()["posterior"].to_dataset(), posterior)
+    aggregator = Aggregator(catalog)
+    for name in ("line.centre[object_3]", "line.centre[3]"):
+        np.testing.assert_array_equal(next(aggregator.values(name)), draws[..., 3])
+    assert len(aggregator.query(aggregator.line.centre[3].median > 0.5)) == 1
+
+
+def test_a_manifest_is_large_for_many_numbers_alone(layout):
+    """A stranger's file cannot have one of any size, however many numbers it says that it has."""
+    with pytest.raises(CatalogError, match=str(largest_manifest(1))):
+        check_manifest_size(largest_manifest(1) + 1, 1)
+    with pytest.raises(CatalogError, match="at most"):
+        check_manifest_size(MOST_MANIFEST + 1, 10**12)
+    written = files.write_fit(layout, make_record(), make_tree())
+    with netCDF4.Dataset(written.path, "a") as dataset:
+        dataset.classy_manifest = make_record(extra={"text": "x" * 5_000_000}).to_manifest()
+    with pytest.raises(CatalogError, match="larger"):
+        files.read_record(written.path)
 
 
 @pytest.mark.parametrize(

@@ -102,6 +102,12 @@ def test_the_likelihood_is_traced_with_a_term_for_each_object():
     assert symbolic.terms.type.shape == (len(POSTERIORS),)
 
 
+def test_a_parent_with_limits_on_both_sides_is_traced():
+    parent = make_parent(lower_limit=-20.0, upper_limit=20.0)
+    made = PopulationAnalysis(parent, Batches.of(POSTERIORS, 2, 10**9))
+    assert make_symbolic(parent.plan, made, "trace").proof.worst_gradient_error < 1e-6
+
+
 def test_other_draws_or_another_parent_are_another_fit():
     from classy_pm.plan import make_plan
     from classy_pm.search.identity import Identity

@@ -8,6 +8,7 @@ from typing import Any
 
 import numba
 import numpy as np
+from llvmlite import binding
 from numba import types
 from numba.np.numpy_support import carray
 from pytensor import config
@@ -27,7 +28,7 @@ from classy_pm.graph.native.translate import Translation
 __all__ = ["NATIVE", "NativeLinker", "c_function", "rewritten"]
 
 # Part of the key of the cache: to be changed with whatever changes what a source does.
-VERSION = 2
+VERSION = 3
 
 
 class NativeLinker(NumbaLinker):
@@ -167,14 +168,36 @@ def c_function(
     arguments = [*lengths, "x", *outputs, "more"]
     function, key = _function(work, "density", arguments, body)
     if work.may_raise:
-        # numba takes minutes for a long body within `try`.
-        inner = numba.njit(function, error_model="numpy", cache=key is not None)
-        work = Translation(graph, scope={"inner": inner}, keys=[key])
-        call = f"    return inner({', '.join(arguments)})"
-        function, key = _function(
-            work, "guarded", arguments, ["try:", call, "except Exception:", "    return 1"]
-        )
+        function, key = _guarded(work, function, key, signature, arguments)
     return numba.cfunc(signature, error_model="numpy", cache=key is not None)(function)
+
+
+def _guarded(
+    work: Translation, function: Any, key: str | None, signature: Any, arguments: Sequence[str]
+) -> tuple[Any, str | None]:
+    """Return a function that calls another and returns 1 where that raises an exception, and its key.
+
+    The other is called as C would, by a symbol. As a part of this one it would be optimised a second time,
+    and its sums added in another order: code from the cache would give other digits than code just compiled,
+    which calls what was compiled first.
+    """
+    inner = numba.njit(function, error_model="numpy", cache=key is not None)
+    inner.compile(signature.args)
+    compiled = inner.overloads[signature.args]
+    symbol = f"classy_pm_density_{key or id(inner)}"
+    address = compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
+    binding.add_symbol(symbol, address)
+    # numba's functions return whether all went well, and write what they return, and what was raised.
+    outer = Translation(work.graph, keys=[key])
+    outer.external[symbol] = types.int32(types.intp, types.intp, *signature.args)
+    outer.keeps.append(inner)
+    body = [
+        "given = np.zeros(2, np.int64)",
+        "place = given.ctypes.data",
+        f"failed = {symbol}(place, place + 8, {', '.join(arguments)})",
+        "return 1 if failed else given[0]",
+    ]
+    return _function(outer, "guarded", arguments, body)
 
 
 def _function(

@@ -1,5 +1,6 @@
 """Shared classes and the fits that several tests look at: compiling is the cost, so it is paid once."""
 
+import os
 from pathlib import Path
 
 import loky
@@ -12,6 +13,10 @@ import shared_processes
 import classy_pm as cpm
 
 matplotlib.use("Agg")
+
+# Where there is a C compiler PyTensor folds constants by it: one second and more for each kind of operation
+# that is new to the machine. No machine code of ours comes from it. Processes that tests start inherit this.
+os.environ["PYTENSOR_FLAGS"] = ",".join([*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), "cxx="])
 
 
 class Gaussian:

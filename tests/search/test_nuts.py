@@ -206,7 +206,7 @@ def cold_and_warm(tmp_path_factory):
     folder = tmp_path_factory.mktemp("caches")
     caches = {
         "NUMBA_CACHE_DIR": str(folder / "numba"),
-        "PYTENSOR_FLAGS": f"base_compiledir={folder / 'pytensor'}",
+        "PYTENSOR_FLAGS": f"cxx=,base_compiledir={folder / 'pytensor'}",
     }
     found = []
     for name in ("cold", "warm"):

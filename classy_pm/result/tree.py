@@ -13,6 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +21,6 @@ from typing import Any
 import numpy as np
 import xarray as xr
 
-from classy_pm.result.quality import effective_sizes, r_hat
 from classy_pm.result.weighted import effective_size, summarise
 
 __all__ = [
@@ -315,7 +315,7 @@ def table_of(
         columns = summarise(draws, weights)
         if weights is None:
             chains = draws.T.reshape(len(names), tree[POSTERIOR].sizes["chain"], -1)
-            columns |= {"ess": effective_sizes(chains), "r_hat": r_hat(chains)}
+            columns |= _quality_of_chains(chains)
         else:
             kish = effective_size(weights)
             columns |= {"ess": np.full(len(names), kish), "r_hat": np.full(len(names), np.nan)}
@@ -328,6 +328,20 @@ def free_rows(tree: xr.DataTree, table: Mapping[str, dict[str, float]]) -> dict[
     """Return the rows of the free parameters: of what is derived all draws may be equal, and rightly so."""
     free = parameter_names(tree)
     return {name: row for name, row in table.items() if name.partition("[")[0] in free}
+
+
+def _quality_of_chains(draws: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the effective sample size and R-hat of numbers, of draws of shape (numbers, chains, draws)."""
+    import arviz_stats
+
+    data = xr.DataArray(draws, dims=("number", "chain", "draw"))
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        # Of draws that are all equal, or beyond all bounds, ArviZ cannot say much and warns: it is NaN.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        sizes = [arviz_stats.ess(data, method=method).values for method in ("bulk", "tail")]
+        several = draws.shape[1] > 1
+        r_hat = arviz_stats.rhat(data).values if several else np.full(len(draws), np.nan)
+    return {"ess": np.minimum(*sizes), "r_hat": r_hat}
 
 
 def _labels(

@@ -403,13 +403,24 @@ def _plain(value: object, path: str) -> object:
         if not all(isinstance(key, str) for key in value):
             raise CatalogError(f"{path or 'This dict'} has keys that are not str, which JSON cannot have.")
         escape = "$" if _looks_encoded(value) else ""
-        return {escape + key: _plain(item, f"{path}.{key}" if path else key) for key, item in value.items()}
+        return {
+            escape + key: item if _is_plain(item) else _plain(item, f"{path}.{key}" if path else key)
+            for key, item in value.items()
+        }
     if isinstance(value, list | tuple):
-        return [_plain(item, f"{path}[{index}]") for index, item in enumerate(value)]
+        return [
+            item if _is_plain(item) else _plain(item, f"{path}[{index}]") for index, item in enumerate(value)
+        ]
     raise CatalogError(
         f"{path or 'This value'} is {kind_of(value)}, which cannot be kept in the catalogue.",
         cure=PLAIN,
     )
+
+
+def _is_plain(value: object) -> bool:
+    """Whether JSON has such a value as it is: most of the many in a large record are such."""
+    kind = type(value)
+    return kind is str or value is None or kind is bool or (kind is float and math.isfinite(value))  # type: ignore[arg-type]
 
 
 def _looks_encoded(value: Mapping[str, Any]) -> bool:

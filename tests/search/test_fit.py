@@ -101,6 +101,15 @@ def test_an_unwritable_catalogue_is_refused_before_sampling(
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+def test_what_no_catalogue_can_keep_is_refused_before_sampling(
+    gaussian_model, gaussian_analysis, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("classy_pm.catalog.records.MOST_MANIFEST", 1000)
+    monkeypatch.setattr(cpm.Emcee, "_run", lambda search, problem: pytest.fail("it was run"))
+    with pytest.raises(CatalogError, match="at most 1000"):
+        cpm.Emcee().fit(gaussian_model, gaussian_analysis, catalog=tmp_path / "fits.sqlite")
+
+
 def test_a_fit_that_fails_leaves_an_empty_catalogue_folder(
     tmp_path, gaussian_model, gaussian_analysis, emcee
 ):

@@ -60,6 +60,11 @@ def _check_factor_name(name: Any) -> None:
     """Refuse a name of a data set that cannot be one of a part of the model."""
     if not isinstance(name, str):
         raise ModelError(f"name={name!r} of a factor is not a text.", cure=f'Write name="object_{name}".')
+    if name.isdecimal():
+        raise ModelError(
+            f"name={name!r} of a factor would be taken for its place among the others.",
+            cure=f'Write name="object_{name}".',
+        )
     try:
         check_name(name)
     except ModelError as error:

@@ -88,7 +88,8 @@ class OneFactor:
             if all(arguments[key] is value for key, value in item.arguments.items()):
                 return item
             new = item.with_arguments(arguments)
-            standing[new] = standing[item]
+            if item in standing:  # and not the argument of a prior that a parent has replaced
+                standing[new] = standing[item]
             return new
 
         model = rebuild(layout.models[name], lambda prior, _: own(prior))

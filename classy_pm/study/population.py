@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from classy_pm.catalog import Aggregator, Catalog, StoredFit
-from classy_pm.errors import Faults, ModelError, SettingError
+from classy_pm.errors import Faults, ModelError, SettingError, did_you_mean
 from classy_pm.likelihood.analysis import Afterword
 from classy_pm.likelihood.calls import checked_call
 from classy_pm.likelihood.warn import warn
@@ -21,7 +21,7 @@ from classy_pm.study.batches import Batches
 from classy_pm.study.parents import read_parent
 from classy_pm.study.posteriors import Posterior, Posteriors, check_names, objects
 from classy_pm.study.refitting import Refit, near_parent, refit_objects
-from classy_pm.study.selection import read_selection
+from classy_pm.study.selection import found_by_data, found_by_values, read_selection
 from classy_pm.study.trust import GROUP, examine, objects_to_refit
 from classy_pm.study.weighing import PopulationAnalysis, sums_of_logs
 
@@ -62,6 +62,10 @@ class Population:
         The probability, 0 to 1, that the survey finds an object, as a function of its parameters' values, one
         array each in the order of `parameters`. In a mapping each function is of one parameter alone, and
         they are multiplied: this is more exact, and allows for probabilities that jump.
+    selected_by : {"data", "values"}
+        Whether the survey finds an object by its data, as nearly all do, or by the true values themselves. By
+        data, the selection is the probability that an object with these true values has data that are found,
+        noise included.
     memory_limit : int
         Bytes. Draws that need more are kept in a temporary file and read in batches, so that memory does not
         grow with their number.
@@ -71,14 +75,16 @@ class Population:
     Raises
     ------
     ModelError
-        If the parent or the selection cannot be used, or no fit of the catalogue has such a parameter.
+        If the parent or the selection cannot be used, or no fit of the catalogue has such a parameter; by
+        `fit`, if objects are where the selection is zero.
 
     Notes
     -----
     Hogg, Myers and Bovy (2010), Astrophysical Journal 725, 2166: the likelihood of the hyperparameters is the
     product over the objects of the mean ratio of the parent's density to the prior density. With a
     selection it is divided, for each object, by the share of the parent's objects that are found: Mandel,
-    Farr and Gair (2019), MNRAS 486, 1086.
+    Farr and Gair (2019), MNRAS 486, 1086. Of objects that are found by their true values the selection is a
+    factor of each ratio besides.
 
     Examples
     --------
@@ -100,6 +106,7 @@ class Population:
         parent: AbstractPrior | Mapping[str, AbstractPrior],
         *,
         selection: Any = None,
+        selected_by: Literal["data", "values"] = "data",
         memory_limit: int = MEMORY_LIMIT,
         folder: str | Path | None = None,
     ) -> None:
@@ -111,9 +118,15 @@ class Population:
             raise SettingError("What is iterated over are not all filed fits.", cure=CALL)
         if isinstance(memory_limit, bool) or not isinstance(memory_limit, int) or memory_limit < 0:
             raise SettingError(f"memory_limit={memory_limit!r} is no number of bytes.")
+        if selected_by not in ("data", "values"):
+            raise SettingError(
+                f"selected_by={selected_by!r} is not known.",
+                cure=did_you_mean(str(selected_by), ["data", "values"]),
+            )
         self.parent = read_parent(parameters, parent)
         check_names(self.fits, self.parent.paths)
         self.selection = read_selection(self.parent, selection)
+        self.selected_by = selected_by
         self.memory_limit = memory_limit
         self.folder = folder
 
@@ -213,7 +226,11 @@ class Population:
     ) -> PopulationAnalysis:
         """Read the fits' draws."""
         posteriors = Posteriors(self.fits, self.parent.paths, instead, only)
-        batches = Batches.of(posteriors, len(self.parent.paths), self.memory_limit, self.folder)
+        found: Iterable[Posterior] = posteriors
+        if self.selection is not None:
+            weigh = found_by_data if self.selected_by == "data" else found_by_values
+            found = weigh(posteriors, self.selection)
+        batches = Batches.of(found, len(self.parent.paths), self.memory_limit, self.folder)
         notices = []
         if posteriors.approximations:
             notices.append(

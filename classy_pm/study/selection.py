@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,20 +13,25 @@ from scipy.stats import qmc
 from classy_pm.errors import ClassyError, Faults, ModelError
 from classy_pm.model.layout import evaluator
 from classy_pm.study.parents import Parent
+from classy_pm.study.posteriors import Posterior
 from classy_pm.study.tails import log_tails, safe_log
 
-__all__ = ["JointSelection", "Selection", "read_selection"]
+__all__ = ["JointSelection", "Selection", "found_by_data", "found_by_values", "read_selection"]
 
 # Between two knots the detection probability changes by no more than the smaller of these: absolutely, and
 # relatively to the larger of its two values.
 STEP, RELATIVE_STEP = 1.0 / 2000.0, 1.0 / 100.0
 # At how many points it is looked at first, how often an interval is halved, and how many knots there may be.
 POINTS, HALVINGS, MOST = 2048, 50, 100_000
-# The parent's range: so many draws of the hyperparameters, and what is left out at each end.
-DRAWS, TAIL = 200, 1e-9
+# Where the parent is: so many quantiles at so many draws of the hyperparameters, and what is left out at each
+# end.
+DRAWS, LEVELS, TAIL = 200, 128, 1e-9
 # At how many points of as many draws of the parent a function of several parameters is known again; and at
 # how many it is averaged, as a power of two.
 PROBES = 50
+# Where the selection is less than this, an object that was found by its data is not: so large a share of its
+# draws may be there at most.
+NEVER, STRAY = 1e-6, 0.01
 JOINT_POINTS = 14
 CURE = (
     "A selection takes arrays of values, one a parameter, and returns an array of their shape: the "
@@ -65,27 +71,35 @@ class Selection:
     def __init__(self, parent: Parent, functions: Mapping[str, Callable[[np.ndarray], Any]]) -> None:
         self.parent = parent
         vectors = parent.plan.draws(DRAWS, random_seed=0)
+        self._functions = dict(functions)
         # For each: where the probability changes, and what it is between these edges.
         self.parts: list[tuple[int, np.ndarray, np.ndarray]] = []
         faults = Faults()
         for path, function in functions.items():
             place = parent.paths.index(path)
-            low, high = _range(parent, vectors, place)
+            first = _first_knots(parent, vectors, place)
             try:
-                knots, values = _knots(function, path, low, high)
+                knots, values = _knots(function, path, first)
             except ModelError as error:
                 faults.add("", error.message)
                 continue
             if not np.any(values):
                 faults.add(
                     "",
-                    f"The selection of {path} is zero from {low:g} to {high:g}, which is all that the parent "
-                    "reaches at draws of the hyperparameters.",
+                    f"The selection of {path} is zero from {knots[0]:g} to {knots[-1]:g}, wherever it was "
+                    "looked at: that is where the parent is at draws of the hyperparameters.",
                 )
             changes = np.diff(values) != 0.0
             edges = (0.5 * (knots[1:] + knots[:-1]))[changes]
             self.parts.append((place, edges, values[np.concatenate([[True], changes])]))
         faults.raise_as(ModelError, "This selection cannot be used.", cure=CURE)
+
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Return the probability that objects are found, of parameters of shape (parameters, objects)."""
+        found = np.ones(x.shape[1])
+        for path, function in self._functions.items():
+            found = found * _probabilities(function, path, x[self.parent.paths.index(path)])
+        return found
 
     def log_share(self, values: Mapping[Any, Any]) -> Any:
         """Return the log of the share that is found, for values of the hyperparameters."""
@@ -151,19 +165,20 @@ class JointSelection:
         self.function = function
         self.unit = self.points(0)
         draws = parent.draws(parent.plan.draws(PROBES, random_seed=0), self.unit[:, :PROBES])
-        self._seen = [self._found(x) for x in draws]
+        self._seen = [self.probabilities(x) for x in draws]
 
     def points(self, seed: int) -> np.ndarray:
         """Return the points of a scrambling, shape (parameters, points)."""
         return qmc.Sobol(len(self.parent.paths), seed=seed).random_base2(JOINT_POINTS).T
 
-    def _found(self, x: Any) -> np.ndarray:
+    def probabilities(self, x: np.ndarray) -> np.ndarray:
+        """Return the probability that objects are found, of parameters of shape (parameters, objects)."""
         return _probabilities(self.function, "all parameters", *(np.asarray(item) for item in x))
 
     def drawn(self, values: Mapping[Any, Any], unit: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return draws of the parent, shape (parameters, points), and the probability that each is found."""
         x = np.array([np.broadcast_to(item, unit.shape[1:]) for item in self.parent.quantiles(values, unit)])
-        return x, self._found(x)
+        return x, self.probabilities(x)
 
     def log_share(self, values: Mapping[Any, Any], unit: np.ndarray | None = None) -> Any:
         """Return the log of the share that is found, for values of the hyperparameters."""
@@ -204,6 +219,54 @@ def read_selection(parent: Parent, selection: Any) -> Selection | JointSelection
     return Selection(parent, selection) if selection else None
 
 
+def found_by_values(
+    posteriors: Iterable[Posterior], selection: Selection | JointSelection
+) -> Iterator[Posterior]:
+    """Yield the posteriors of objects that were found by their true values: each draw counts as it is found.
+
+    Raises
+    ------
+    ModelError
+        If some could not have been found anywhere in their posteriors; all are named.
+    """
+    faults = Faults()
+    for posterior in posteriors:
+        log_found = safe_log(selection.probabilities(posterior.x))
+        if not np.any(log_found > -np.inf):
+            faults.add(posterior.name, "the selection is zero at all of its draws")
+        yield dataclasses.replace(posterior, offset=posterior.offset + log_found)
+    faults.raise_as(
+        ModelError,
+        "Some objects could not have been found.",
+        cure="Leave them out of the query, or look at the selection.",
+    )
+
+
+def found_by_data(
+    posteriors: Iterable[Posterior], selection: Selection | JointSelection
+) -> Iterator[Posterior]:
+    """Yield the posteriors of objects that were found by their data: they are not where none could be found.
+
+    Raises
+    ------
+    ModelError
+        If some are, for then the selection is another one; all are named.
+    """
+    faults = Faults()
+    for posterior in posteriors:
+        never = float(np.mean(selection.probabilities(posterior.x) < NEVER))
+        if never > STRAY:
+            faults.add(posterior.name, f"is in {never:.0%} of its draws where hardly any object is found")
+        yield posterior
+    faults.raise_as(
+        ModelError,
+        "The selection does not fit the objects, which were found.",
+        cure="It has to be the probability that an object with such true values has data that are found: as "
+        "smooth as the data are noisy, ndtr((flux - 5.0) / error) where measured fluxes above 5 are kept. If "
+        'objects were kept by their true values, write Population(..., selected_by="values").',
+    )
+
+
 def _tied(parent: Parent, prior: Any) -> list[Any]:
     """Return the other parameters that a parent depends on."""
     found: list[Any] = []
@@ -218,33 +281,47 @@ def _tied(parent: Parent, prior: Any) -> list[Any]:
     return found
 
 
-def _range(parent: Parent, vectors: np.ndarray, place: int) -> tuple[float, float]:
-    """Return the least and the greatest value that a parameter can be expected to have."""
-    unit = np.full((len(parent.paths), 2), 0.5)
-    unit[place] = TAIL, 1.0 - TAIL
-    ends = parent.draws(vectors, unit)[:, place]
-    ends = ends[np.all(np.isfinite(ends), axis=-1)]
-    return float(np.min(ends)), float(np.max(ends))
+def _first_knots(parent: Parent, vectors: np.ndarray, place: int) -> np.ndarray:
+    """Return values that a parameter can be expected to have, dense where they are probable."""
+    unit = np.full((len(parent.paths), LEVELS), 0.5)
+    unit[place] = np.linspace(TAIL, 1.0 - TAIL, LEVELS)
+    found = parent.draws(vectors, unit)[:, place]
+    found = found[np.isfinite(found)]
+    low, high = np.min(found), np.max(found)
+    knots = np.union1d(np.linspace(low, high, POINTS), found)
+    return np.union1d(knots, np.geomspace(low, high, POINTS)) if low > 0.0 else knots
 
 
 def _knots(
-    function: Callable[[np.ndarray], Any], path: str, low: float, high: float
+    function: Callable[[np.ndarray], Any], path: str, knots: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return where the detection probability is known, and its values there, dense where it changes."""
-    knots = np.linspace(low, high, POINTS)
-    if low > 0.0:
-        knots = np.union1d(knots, np.geomspace(low, high, POINTS))
     values = _probabilities(function, path, knots)
     for _ in range(HALVINGS):
-        change, larger = np.abs(np.diff(values)), np.maximum(values[1:], values[:-1])
-        coarse = np.flatnonzero(change > np.minimum(STEP, RELATIVE_STEP * np.maximum(larger, 1e-9)))
+        coarse = np.flatnonzero(_is_coarse(values[:-1], values[1:]))
         middles = 0.5 * (knots[coarse] + knots[coarse + 1])
         new = (middles > knots[coarse]) & (middles < knots[coarse + 1])
         if not np.any(new) or len(knots) > MOST:
             break
         knots = np.insert(knots, coarse[new] + 1, middles[new])
         values = np.insert(values, coarse[new] + 1, _probabilities(function, path, middles[new]))
-    return knots, values
+    kept = _needed(values)
+    return knots[kept], values[kept]
+
+
+def _is_coarse(before: Any, after: Any) -> Any:
+    """Whether a probability changes by too much from one knot to another."""
+    larger = np.maximum(np.maximum(before, after), 1e-9)
+    return np.abs(after - before) > np.minimum(STEP, RELATIVE_STEP * larger)
+
+
+def _needed(values: np.ndarray) -> list[int]:
+    """Return which knots are needed: the ends, and the last ones before it has changed by too much."""
+    kept = [0]
+    for place in range(1, len(values) - 1):
+        if _is_coarse(values[kept[-1]], values[place + 1]):
+            kept.append(place)
+    return [*kept, len(values) - 1]
 
 
 def _probabilities(function: Callable[..., Any], path: str, *x: np.ndarray) -> np.ndarray:

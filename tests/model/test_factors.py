@@ -282,6 +282,19 @@ def test_what_is_drawn_from_a_parent_has_that_prior_alone():
         assert plan.log_prior(vector) == pytest.approx(mean.logpdf(290.0) + centres + widths, rel=1e-12)
 
 
+def test_a_prior_that_a_parent_replaces_may_have_drawn_parameters_below_it():
+    spread = GaussianPrior(0.0, 1.0)
+    models = [own(), own(centre=GaussianPrior(GaussianPrior(spread, 7.0), 1.0))]
+    models[0].line.centre = spread
+    parent = HierarchicalFactor(GaussianPrior, mean=GaussianPrior(0.0, 2.0), sigma=1.0)
+    for model in models:
+        parent.add_drawn_variable(model.line.centre)
+    layout = make_plan(graph_of(models, parent)).layout
+    for name in layout.models:
+        one = OneFactor.of(layout, name)
+        assert make_plan(one.model).names[:2] == ("line.centre.mean", "line.centre")
+
+
 def test_assertions_between_data_sets_hold():
     models = [own() for _ in range(3)]
     graph = graph_of(models)
@@ -296,6 +309,10 @@ MISTAKES = {
     "nothing": (lambda: FactorGraphModel(), "no data set"),
     "a model": (lambda: FactorGraphModel(own()), "is not a factor"),
     "in the other order": (lambda: AnalysisFactor(Likelihood(), own()), "is not"),
+    "a number for a name": (
+        lambda: AnalysisFactor(own(), Likelihood(), name="12"),
+        r'would be taken for its place[\s\S]*name="object_12"',
+    ),
     "one name twice": (lambda: graph_of([own(), own()], names=["a", "a"]), "a: is the name of 2 factors"),
     "no family": (lambda: HierarchicalFactor(UniformPrior()), "no family of priors"),
     "a class for an analysis": (lambda: AnalysisFactor(own(), Likelihood), r"Write Likelihood\(data\)"),

@@ -14,7 +14,7 @@ from classy_pm.study.batches import Batches
 from classy_pm.study.compiled import compile_share
 from classy_pm.study.parents import read_parent
 from classy_pm.study.posteriors import Posterior
-from classy_pm.study.selection import read_selection
+from classy_pm.study.selection import found_by_data, found_by_values, read_selection
 from classy_pm.study.trust import measure
 from classy_pm.study.weighing import PopulationAnalysis
 
@@ -241,6 +241,39 @@ def test_the_selection_of_a_survey_is_taken_out():
     )
     assert np.all(np.abs(corrected.mean - 1.0) < 2.5 * corrected.sd)
     assert blind.mean[0] - 1.0 > 10.0 * blind.sd[0]
+
+
+def test_objects_that_were_kept_by_their_true_values_count_as_they_are_found():
+    rng = np.random.default_rng(5)
+    truth = rng.normal(1.0, 1.0, 800)
+    truth = truth[truth > 1.0]
+    posteriors = list(drawn(truth + rng.normal(0.0, 0.3, truth.size), 0.3, 200, seed=1))
+    parent = make_one_parent()
+    selection = read_selection(parent, lambda flux: 1.0 * (flux > 1.0))
+    batches = Batches.of(found_by_values(posteriors, selection), 1, 10**9)
+    grid = Grid(
+        of(PopulationAnalysis(parent, batches, selection)),
+        np.array([-1.0, 3.0]),
+        width=1.0,
+        size=(41, 15),
+        sigma_to=2.0,
+    )
+    assert np.all(np.abs(grid.mean - 1.0) < 2.5 * grid.sd)
+    with pytest.raises(ModelError, match=r'object_\d+: is in \d+% of its draws[\s\S]*selected_by="values"'):
+        list(found_by_data(posteriors, selection))
+    with pytest.raises(ModelError, match="the selection is zero at all of its draws"):
+        list(found_by_values(posteriors, read_selection(parent, lambda flux: 1.0 * (flux > 4.0))))
+
+
+def test_a_window_is_found_however_wide_the_parent_may_reach():
+    nu = cpm.UniformPrior(1.0, 30.0)
+    prior = cpm.StudentTPrior(nu, cpm.UniformPrior(10.0, 25.0), cpm.HalfGaussianPrior(2.0))
+    parent = read_parent("x", prior)
+    selection = read_selection(parent, lambda x: 0.05 + 0.9 * ((x > 15.0) & (x < 20.0)))
+    law = stats.t(2.0, 17.0, 1.5)
+    share = np.log(0.05 + 0.9 * (law.cdf(20.0) - law.cdf(15.0)))
+    found = selection.log_share(parent.values_at(np.array([2.0, 17.0, 1.5])))
+    assert float(found) == pytest.approx(share, rel=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ import classy_pm as cpm
 
 matplotlib.use("Agg")
 
-# Where there is a C compiler PyTensor folds constants by it: one second and more for each kind of operation that
-# is new to the machine. No machine code of ours comes from it. Processes that tests start inherit this.
+# Where there is a C compiler PyTensor folds constants by it: one second and more for each kind of operation
+# that is new to the machine. No machine code of ours comes from it. Processes that tests start inherit this.
 os.environ["PYTENSOR_FLAGS"] = ",".join([*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), "cxx="])
 
 

@@ -34,9 +34,7 @@ TRACED_FUNCTION = ("the function that is traced",)
 def let_go(session: Session) -> bool:
     """Put plain values in the place of the traced ones that are still referred to; return whether any was."""
     plain = {}
-    kept: list[Any] = []
-    if any(reference() is not None for reference in session.made):
-        gc.collect(1)  # closures that call themselves, say; to look for holders takes far longer
+    kept = []
     for reference in session.made:
         value = reference()
         if value is not None:

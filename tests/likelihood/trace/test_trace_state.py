@@ -15,7 +15,7 @@ import pytest
 import classy_pm as cpm
 from classy_pm.errors import TraceError
 from classy_pm.likelihood.symbolic import make_symbolic
-from classy_pm.likelihood.trace import prove, trace
+from classy_pm.likelihood.trace import letting_go, prove, trace
 from classy_pm.plan import make_plan
 
 A, B = pt.dscalar("a"), pt.dscalar("b")
@@ -37,16 +37,17 @@ def traced_values_left():
 # What is kept
 
 
-def test_a_closure_that_calls_itself_keeps_nothing():
-    """Nothing refers to its values but itself, until they are collected."""
+def test_only_what_the_user_has_kept_holds_traced_values(monkeypatch):
+    """Each look for holders goes through all objects there are: one that finds ours leads to the next."""
+    rebuilt, holders, kept = letting_go._rebuilt, [], []
 
-    def likelihood(a, b):
-        def power(n):
-            return 1.0 if n == 0 else a * power(n - 1)
+    def noted(holder, plain):
+        holders.append(type(holder))
+        return rebuilt(holder, plain)
 
-        return -power(3) * b
-
-    assert not proved(likelihood).keeps
+    monkeypatch.setattr(letting_go, "_rebuilt", noted)
+    trace(lambda values: kept.append(values[0] * values[1]) or -kept[-1], [A, B], witnesses=POINTS)
+    assert list in holders and tuple not in holders
 
 
 class Slots:

@@ -338,10 +338,12 @@ class Layout:
             if isinstance(parameter.prior, MissingPrior):
                 faults.add(parameter.name, "has no prior")
         faults.lines += self._missing_arguments().lines
+        name = faults.lines[0].partition(":")[0] if faults.lines else ""
+        place = f"model.{name}" if all(part.isidentifier() for part in name.split(".")) else "model.sigma"
         faults.raise_as(
             ModelError,
             f"The model cannot be {purpose} yet.",
-            cure="Set each, for example model.sigma = UniformPrior(0.0, 10.0), or fix it: model.sigma = 1.0.",
+            cure=f"Set each, for example {place} = UniformPrior(0.0, 10.0), or fix it: {place} = 1.0.",
         )
 
     def _missing_arguments(self) -> Faults:

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 import pytensor.tensor as pt
 from pytensor.graph.replace import graph_replace
+from pytensor.graph.traversal import ancestors
 
 from classy_pm.errors import SettingError, TraceError, WrittenInJaxError, did_you_mean
 from classy_pm.likelihood.analysis import Analysis
@@ -71,6 +72,12 @@ class SymbolicLogLikelihood:
     def differentiable(self) -> bool:
         """Whether the graph has a gradient."""
         return self.kind == "trace" or self.plain.has_gradient
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Which of the inputs the value does not depend on, by their places."""
+        reached = set(ancestors([self.value]))
+        return tuple(place for place, item in enumerate(self.inputs) if item not in reached)
 
     def value_at(self, parameters: Sequence[Any]) -> Any:
         """Return the value's graph for other variables in the place of the inputs."""

@@ -18,7 +18,7 @@ import xarray as xr
 from threadpoolctl import threadpool_limits
 
 from classy_pm.catalog import Catalog, DamagedFile, StoredFit, check_info
-from classy_pm.errors import SearchError, SettingError, did_you_mean
+from classy_pm.errors import SearchError, SettingError, did_you_mean, some_of
 from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
@@ -56,6 +56,8 @@ PREDICTIVE = 1_000_001
 
 # A log likelihood that differs by less than this tells nothing.
 FLAT = 1e-6
+# So many parameters are named in a notice.
+NAMED = 5
 
 FIT = "Write NUTS().fit(model, analysis), or another search; catalog= and info= can be given by name."
 
@@ -338,7 +340,7 @@ class Search(Settings):
         notices = [*draws.notices, *problem.evaluate.notices, *_nan_notice(problem), *faults, *silent]
         if draws.attributes.get("objective") != "likelihood":
             notices += position_notices(plan, draws.vectors)
-        notices += _flat_notice(draws)
+        notices += _flat_notice(draws) or _unused_notice(problem)
         notices += identity.changes(self, plan, analysis)
         notices += analysis.notices() if isinstance(analysis, JointAnalysis) else []
         afterword = analysis._afterword(draws.vectors.reshape(-1, plan.size))
@@ -426,6 +428,24 @@ def _flat_notice(draws: Draws) -> list[str]:
     notice = (
         f"The log likelihood is {np.mean(draws.log_likelihood):.4g} at all draws, within {FLAT:g}: it tells "
         "nothing of the parameters. Does it use the instance, is it the logarithm, and are there data?"
+    )
+    return [notice]
+
+
+def _unused_notice(problem: Problem) -> list[str]:
+    """Say which parameters a traced likelihood does not use; those that others are drawn from need not be."""
+    if "symbolic" not in vars(problem) or problem.plan.layout.assertions:
+        return []
+    unused = [
+        f"`{problem.plan.names[number]}`"
+        for number in problem.symbolic.unused
+        if number not in problem.plan.parents
+    ]
+    if not unused:
+        return []
+    notice = (
+        f"The log likelihood does not use {some_of(unused, NAMED, ' and ')}: what the fit says of "
+        f"{'them' if len(unused) > 1 else 'it'} is the prior."
     )
     return [notice]
 

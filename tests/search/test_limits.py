@@ -117,3 +117,19 @@ def test_a_likelihood_that_tells_nothing_is_told():
     model = cpm.Model(Pair, x=cpm.UniformPrior(-1.0, 1.0), y=cpm.UniformPrior(-1.0, 1.0))
     result = cpm.Emcee(nwalkers=10, nsteps=200, random_seed=1).fit(model, Silent())
     assert any("tells nothing of the parameters" in notice for notice in result.notices)
+
+
+class OnlyX(cpm.Analysis):
+    def log_likelihood_function(self, instance):
+        return -0.5 * ((instance.x - 1.0) / 0.1) ** 2
+
+
+def test_a_parameter_that_is_not_used_is_told_and_a_parent_is_none():
+    laplace = cpm.Laplace(draws=200, random_seed=1)
+    model = cpm.Model(Pair, x=cpm.GaussianPrior(0.0, 1.0), y=cpm.GaussianPrior(0.0, 1.0))
+    assert laplace.fit(model, OnlyX()).notices == [
+        "The log likelihood does not use `y`: what the fit says of it is the prior."
+    ]
+    mean = cpm.GaussianPrior(0.0, 1.0)
+    model = cpm.Model(Pair, x=cpm.GaussianPrior(2.0 * mean, 1.0), y=1.0)
+    assert laplace.fit(model, OnlyX()).notices == []

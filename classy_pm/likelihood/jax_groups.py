@@ -288,7 +288,7 @@ class _Maker:
     ) -> Group:
         members = sorted(members)
         places = np.array([left[member] for member in members])
-        data = tuple(_side_by_side([readings[member].data[path] for member in members]) for path in paths)
+        data = tuple(_as_one_array([readings[member].data[path] for member in members]) for path in paths)
         return Group(plate, places, analyses[members[0]], paths, data)
 
     def _look(self, number: int, group: Group, recorder: Recorder | None = None) -> None:
@@ -320,8 +320,8 @@ class _Recorder(Recorder):
             self.all_of.add(path)
 
 
-def _side_by_side(items: list[Any]) -> Any:
-    """Return an array of data, those of JAX as JAX's."""
+def _as_one_array(items: list[Any]) -> Any:
+    """Return data side by side, those of JAX as an array of JAX's."""
     jax = require_jax()
     if isinstance(items[0], jax.Array):
         return jax.numpy.stack(items)

@@ -86,13 +86,11 @@ class JaxJointLogLikelihood(JaxLogLikelihood):
                     f"{group.names[0]}: log_likelihood_pointwise returned an array of shape "
                     f"{terms.shape[1:]}, not one number a datum."
                 )
-        rows = dict(zip(self.names, (row for terms in found for row in range(len(terms))), strict=True))
-        start, places = 0, {}
+        places: dict[str, np.ndarray] = {}
+        start = 0
         for group, terms in zip(self.groups, found, strict=True):
-            count, length = terms.shape
-            for name in group.names:
-                places[name] = start + rows[name] * length + np.arange(length)
-            start += count * length
+            places |= zip(group.names, start + np.arange(terms.size).reshape(terms.shape), strict=True)
+            start += terms.size
         order = np.concatenate([places[name] for name in self.analysis.analyses])
         return require_jax().numpy.concatenate([terms.ravel() for terms in found])[order]
 

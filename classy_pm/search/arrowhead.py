@@ -26,6 +26,7 @@ __all__ = [
     "condition_of_correlation",
     "log_determinant",
     "roots",
+    "scaled_eigen",
     "standard_deviations",
 ]
 
@@ -253,10 +254,22 @@ def _log_volume(blocks: np.ndarray) -> float:
 
 def roots(blocks: np.ndarray) -> np.ndarray:
     """Return square roots of the inverses of many small matrices, shape (factors, parameters, parameters)."""
-    own = np.diagonal(blocks, axis1=1, axis2=2)
+    widths, values, vectors = scaled_eigen(blocks, np.diagonal(blocks, axis1=1, axis2=2))
+    return widths[:, :, np.newaxis] * vectors / np.sqrt(np.where(values < FLAT, 1.0, values))[:, np.newaxis]
+
+
+def scaled_eigen(blocks: np.ndarray, own: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the widths that curvatures give, and the eigenvalues and vectors of matrices scaled by them.
+
+    Parameters
+    ----------
+    blocks : numpy.ndarray, shape (factors, parameters, parameters)
+    own : numpy.ndarray, shape (factors, parameters)
+        The width is one where this is not positive.
+    """
     widths = np.where(own > 0.0, 1.0 / np.sqrt(np.where(own > 0.0, own, 1.0)), 1.0)
     values, vectors = np.linalg.eigh(blocks * widths[:, :, np.newaxis] * widths[:, np.newaxis, :])
-    return widths[:, :, np.newaxis] * vectors / np.sqrt(np.where(values < FLAT, 1.0, values))[:, np.newaxis]
+    return widths, values, vectors
 
 
 def log_determinant(matrix: sparse.csr_array) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy import optimize
 
-from classy_pm.search.arrowhead import Structure, roots
+from classy_pm.search.arrowhead import Structure, roots, scaled_eigen
 from classy_pm.search.climb import FLAT, IMPOSSIBLE, WithGradient, root, suited_steps, upside_down
 
 __all__ = ["MarginalClimber"]
@@ -41,8 +41,9 @@ class MarginalClimber:
         Gives the log density and its gradient at a point, shape (size,).
     structure : Structure
     each : callable, optional
-        Gives the part of the log density that each factor has to itself, shape (factors,), in the order of
-        the structure: each then climbs by itself, and of many none waits for another.
+        Gives the part of the log density that each factor has to itself, -inf where it is impossible, shape
+        (factors,), in the order of the structure: each then climbs by itself, and of many none waits for
+        another.
     """
 
     def __init__(
@@ -118,7 +119,7 @@ class MarginalClimber:
         own = self._structure.own
         steps = self._structure.own_steps(self.gradient, point)
         ends = np.cumsum([len(places) for places in own])[:-1]
-        values = _or_impossible(each(point))
+        values = each(point)
         damping = np.full(len(values), DAMPING)
         for _ in range(MAX_INNER):
             gradient, blocks = self.gradient(point), self._structure.blocks(self.gradient, point, steps)
@@ -132,7 +133,7 @@ class MarginalClimber:
             if not np.any(going):
                 break
             ahead = _moved(point, own, moves, np.split(going, ends))
-            there = _or_impossible(each(ahead))
+            there = each(ahead)
             better = going & (there >= values)
             point = _moved(point, own, moves, np.split(better, ends))
             values = np.where(better, there, values)
@@ -172,9 +173,7 @@ class MarginalClimber:
 
 def _newton(blocks: np.ndarray, slopes: np.ndarray, damping: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return steps uphill, shape (factors, parameters), and how long they would be undamped, in sd."""
-    own = np.abs(np.diagonal(blocks, axis1=1, axis2=2))
-    widths = np.where(own > 0.0, 1.0 / np.sqrt(np.where(own > 0.0, own, 1.0)), 1.0)
-    values, vectors = np.linalg.eigh(blocks * widths[:, :, np.newaxis] * widths[:, np.newaxis, :])
+    widths, values, vectors = scaled_eigen(blocks, np.abs(np.diagonal(blocks, axis1=1, axis2=2)))
     curvatures = np.maximum(np.abs(values), FLAT)
     along = np.einsum("npk,np->nk", vectors, widths * slopes)
     moves = np.einsum("npk,nk->np", vectors, along / (curvatures + damping[:, np.newaxis]))
@@ -189,7 +188,3 @@ def _moved(
     for places, move, some in zip(own, moves, which, strict=True):
         moved[places[some]] += move[some]
     return moved
-
-
-def _or_impossible(values: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(values), -np.inf, values)

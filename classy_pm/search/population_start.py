@@ -32,7 +32,7 @@ def population_start(problem: Problem, factorised: Factorised) -> tuple[np.ndarr
     climber = MarginalClimber(density, structure, lambda point: factorised(point).each)
     with explained(problem), np.errstate(all="ignore"):
         points = prior_points(problem, density.points, draws, plain=False)
-        (best,) = best_points(density.value, points, 1)
+        (best,) = best_points(lambda at: density(at)[0], points, 1)
         point = climber.climb(best)
         curvature = structure.curvature(climber.gradient, point).diagonal()
     return point, np.where(curvature > WIDEST**-2, 1.0 / np.sqrt(np.abs(curvature)), WIDEST)

@@ -6,7 +6,7 @@ and never turns a stored text into code.
 
 from classy_pm.catalog.aggregator import VIEWS, Aggregator
 from classy_pm.catalog.analyses import analysis_identity
-from classy_pm.catalog.catalog import Catalog
+from classy_pm.catalog.catalog import Catalog, opened
 from classy_pm.catalog.difference import Difference, differences
 from classy_pm.catalog.failures import Failure
 from classy_pm.catalog.faults import (
@@ -55,5 +55,6 @@ __all__ = [
     "differences",
     "fit_key",
     "is_further_path",
+    "opened",
     "part_key",
 ]

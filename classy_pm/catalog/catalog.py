@@ -574,3 +574,13 @@ def _of_fit(query: sa.Select[Any], table: sa.Table, stored: StoredFit) -> sa.Sel
     """Keep the rows of a fit: by its identity, for it may have been run again, or its index rebuilt."""
     fit = tables.fit
     return query.join(fit, fit.c.id == table.c.fit_id).where(fit.c.fit_key == stored.fit_key)
+
+
+@contextlib.contextmanager
+def opened(catalog: Catalog | str | os.PathLike[str]) -> Iterator[Catalog]:
+    """Give the catalogue at a place, and close it afterwards; one that is given stays open."""
+    if isinstance(catalog, Catalog):
+        yield catalog
+        return
+    with Catalog(catalog) as store:
+        yield store

@@ -8,29 +8,29 @@ filed. A search itself is one file with one class: settings, and `_run`.
 from __future__ import annotations
 
 import dataclasses
-import time
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar, Literal, get_args, overload
+from typing import Any, ClassVar, Literal, overload
 
 import numpy as np
 import xarray as xr
 from threadpoolctl import threadpool_limits
 
-from classy_pm.catalog import Catalog, DamagedFile, StoredFit, check_info
-from classy_pm.errors import SearchError, SettingError, did_you_mean, some_of
-from classy_pm.likelihood import Analysis, LogLikelihood, check_analysis
+from classy_pm.catalog import Catalog, opened
+from classy_pm.errors import SearchError, SettingError, some_of
+from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.likelihood.evaluate import forget_other_precision
-from classy_pm.likelihood.infinite import check_infinite
-from classy_pm.likelihood.joint import JointAnalysis, analysis_of
+from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.model import FactorGraphModel, Node
-from classy_pm.plan import Plan, make_plan
-from classy_pm.result import GraphResult, Result, make_result
+from classy_pm.plan import Plan
+from classy_pm.result import GraphResult, Result
 from classy_pm.result import tree as trees
 from classy_pm.result.tree import make_tree
 from classy_pm.search.diagnose import diagnose
+from classy_pm.search.filed import fit_in
 from classy_pm.search.identity import Identity
+from classy_pm.search.job import Job
 from classy_pm.search.limits import position_notices
 from classy_pm.search.paths import saved_with
 from classy_pm.search.per_factor import coords_of, factor_dim, factor_log_likelihoods, term_counts
@@ -38,9 +38,8 @@ from classy_pm.search.pointwise import Pointwise, log_likelihood_of, pointwise_t
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups, variable_dims
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
-from classy_pm.search.record import check_size, make_record
 from classy_pm.search.settings import Settings
-from classy_pm.search.stale import PRIOR_VALUES, OnChange, must_run_again
+from classy_pm.search.stale import PRIOR_VALUES, OnChange, check_on_change
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
@@ -198,100 +197,18 @@ class Search(Settings):
             changed, or something that it takes from elsewhere than the analysis.
         """
         check_order("fit(model, analysis)", model, analysis)
-        choices = get_args(OnChange.__value__)
-        if on_change not in choices:
-            raise SettingError(
-                f"on_change={on_change!r} is not known.", cure=did_you_mean(str(on_change), choices)
-            )
-        plan = make_plan(model)
-        analysis = analysis_of(model, analysis, "fit(model, analysis)")
-        check_analysis(analysis)
-        check_infinite(plan, analysis)
-        info = check_info(info or {})
-        identity = Identity.of(self, plan, analysis)
+        check_on_change(on_change)
+        job = Job.of(self, model, analysis, info)
         report = Report(self.progress)
         if catalog is None:
-            result = make_result(model, self._fit(plan, analysis, identity, report), identifier=identity.key)
+            result = job.result(job.run(report))
         else:
-            store = catalog if isinstance(catalog, Catalog) else Catalog(catalog)
-            try:
-                result = self._fit_in(store, model, plan, analysis, identity, report, info, on_change)
-            finally:
-                if store is not catalog:
-                    store.close()
+            with opened(catalog) as store:
+                result = fit_in(store, job, report, on_change)
         if not result.from_catalog:
             for notice in result.notices:
                 report.say(f"Note: {notice}")
         return result
-
-    def _fit_in(
-        self,
-        store: Catalog,
-        model: Node,
-        plan: Plan,
-        analysis: Analysis,
-        identity: Identity,
-        report: Report,
-        info: dict[str, Any],
-        on_change: OnChange,
-    ) -> Result:
-        """Read the fit from a catalogue, or run it and file it; two processes do not run the same one."""
-        changed: str | None = None
-
-        def read(found: StoredFit | None) -> Result | None:
-            nonlocal changed
-            if found is None:
-                return None
-            try:
-                tree = found.tree()
-            except DamagedFile:
-                if on_change != "rerun":
-                    raise
-                report.say(f"The file of this fit in {store.location} is damaged: it is run again.")
-                changed = found.run_id
-                return None
-            result = make_result(model, tree, identifier=identity.key, from_catalog=True)
-            if must_run_again(result, LogLikelihood(plan, analysis), on_change):
-                report.say(
-                    f"This fit is in {store.location}, but its likelihood has changed: it is run again."
-                )
-                changed = found.run_id
-                return None
-            report.say(f"This fit is in {store.location} already: it is read, not run.")
-            if noted := store.keep_info(found, info):
-                report.say(f"Its notes are kept with it: {', '.join(noted)}.")
-            return result
-
-        result = read(store.find(identity.key))
-        if result is not None:
-            return result
-        store.check_writable()
-        check_size(model, plan, identity)
-        with store.claim(
-            identity.key,
-            on_wait=lambda who: report.say(f"This fit is being run by {who}: waiting for it.", at_once=True),
-            about={"name": self.name, "unique_tag": self.unique_tag or "", "search": type(self).__name__},
-            instead_of=changed,
-        ) as found:
-            result = read(found)
-            if result is not None:
-                return result
-            start = time.perf_counter()
-            folder = store.output_folder(identity.key)
-            try:
-                tree = self._fit(plan, analysis, identity, report, folder)
-            except KeyboardInterrupt:
-                if folder.is_dir():
-                    report.say(
-                        "Interrupted: what is known by now is kept, and the same call goes on from there.",
-                        at_once=True,
-                    )
-                raise
-            seconds = time.perf_counter() - start
-            with report.stage("filing the fit"):
-                record = make_record(self, model, plan, identity, tree, info, seconds)
-                store.file(record, tree, instead_of=changed)
-        return make_result(model, tree, identifier=identity.key)
 
     def identifying_settings(self, plan: Plan) -> dict[str, Any]:
         """Return the settings that the answer depends on, with the parameters of a model by their names."""

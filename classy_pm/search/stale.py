@@ -7,17 +7,18 @@ the values that it gave then.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
 from classy_pm.catalog import StaleFitError
+from classy_pm.errors import SettingError, did_you_mean
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.likelihood.warn import warn
 from classy_pm.result import Result
 from classy_pm.search.checkpoint import agree, at_prior
 
-__all__ = ["PRIOR_VALUES", "OnChange", "check_unchanged", "must_run_again"]
+__all__ = ["PRIOR_VALUES", "OnChange", "check_on_change", "check_unchanged", "must_run_again"]
 
 # The attribute of a fit with the log likelihood at a few draws of its prior.
 PRIOR_VALUES = "log_likelihood_at_prior"
@@ -27,6 +28,15 @@ type OnChange = Literal["error", "warn", "reuse", "rerun"]
 
 # At how many of the stored draws it is looked.
 DRAWS = 3
+
+
+def check_on_change(on_change: str) -> None:
+    """Refuse what is no answer to a changed likelihood."""
+    choices = get_args(OnChange.__value__)
+    if on_change not in choices:
+        raise SettingError(
+            f"on_change={on_change!r} is not known.", cure=did_you_mean(str(on_change), choices)
+        )
 
 
 def check_unchanged(result: Result, log_likelihood: LogLikelihood) -> None:

@@ -28,7 +28,7 @@ from classy_pm.catalog import (
     tables,
 )
 from classy_pm.catalog.claims import Claims
-from classy_pm.catalog.failures import Failure
+from classy_pm.catalog.failures import ErrorText, Failure
 from classy_pm.catalog.faults import reach
 from classy_pm.catalog.notes import Change
 from classy_pm.catalog.records import LONGEST_INFO, FitRecord, check_info, from_json, is_hex, now, to_json
@@ -201,7 +201,7 @@ class Catalog:
             yield found
         except Exception as error:
             if lease is not None and found is None:
-                failures.keep(self.layout, fit_key, error, started=started, about=about or {})
+                failures.keep(self.layout, fit_key, ErrorText.of(error), started=started, about=about or {})
             raise
         finally:
             if lease is not None:

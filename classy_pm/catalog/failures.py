@@ -23,7 +23,7 @@ from classy_pm.catalog.layout import Layout
 from classy_pm.catalog.records import from_json, is_hex, now, to_json
 from classy_pm.errors import CatalogError
 
-__all__ = ["Failure", "failures_in", "forget", "keep"]
+__all__ = ["ErrorText", "Failure", "failures_in", "forget", "keep"]
 
 #: Characters that are kept of a traceback: the last ones, which tell most.
 LONGEST_TRACEBACK = 100_000
@@ -68,9 +68,37 @@ class Failure:
     attempts: int = 1
 
 
-def keep(
-    place: Layout, fit_key: str, error: BaseException, *, started: str, about: Mapping[str, str]
-) -> None:
+@dataclass(frozen=True, slots=True)
+class ErrorText:
+    """What an exception says, in texts: it may have been raised in another process.
+
+    Parameters
+    ----------
+    error : str
+        Its type and text.
+    traceback : str
+        Where it was raised.
+    host : str
+        The machine.
+    pid : int
+        The process.
+    """
+
+    error: str
+    traceback: str = field(default="", repr=False)
+    host: str = field(default_factory=layout.host)
+    pid: int = field(default_factory=os.getpid)
+
+    @classmethod
+    def of(cls, error: BaseException) -> ErrorText:
+        """Return what an exception of this process says."""
+        return cls(
+            "".join(traceback.format_exception_only(error)).strip()[:LONGEST_TRACEBACK],
+            "".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:],
+        )
+
+
+def keep(place: Layout, fit_key: str, text: ErrorText, *, started: str, about: Mapping[str, str]) -> None:
     """Note that a fit has failed. Where that is not possible nothing is noted: the exception counts."""
     path = _path(place, fit_key)
     with contextlib.suppress(CatalogError, OSError):
@@ -78,10 +106,10 @@ def keep(
         failure = Failure(
             fit_key=fit_key,
             **{name: about.get(name, "") for name in ("name", "unique_tag", "search")},
-            error="".join(traceback.format_exception_only(error)).strip()[:LONGEST_TRACEBACK],
-            traceback="".join(traceback.format_exception(error))[-LONGEST_TRACEBACK:],
-            host=layout.host(),
-            pid=os.getpid(),
+            error=text.error,
+            traceback=text.traceback,
+            host=text.host,
+            pid=text.pid,
             started=started,
             ended=now(),
             attempts=1 if before is None else before.attempts + 1,

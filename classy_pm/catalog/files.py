@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import shutil
+import tempfile
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -60,11 +61,46 @@ def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
 def write_part(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Path:
     """Write a tree with its record into the folder `pending`, and read it back; nothing is safe yet."""
     part = layout.part_path(record.fit_key, record.run_id)
+    make_folder(part.parent)
+    _write_checked(part, record, tree)
+    return part
+
+
+def pack(record: FitRecord, tree: xr.DataTree) -> bytes:
+    """Return the contents of the file of a fit, for `write_packed` of another process."""
+    with tempfile.TemporaryDirectory(prefix="classy_pm-") as folder:
+        part = Path(folder) / "fit.nc"
+        _write_checked(part, record, tree)
+        return part.read_bytes()
+
+
+def write_packed(layout: Layout, record: FitRecord, content: bytes) -> Path:
+    """Write what `pack` has returned into the folder `pending`; nothing is safe yet."""
+    part = layout.part_path(record.fit_key, record.run_id)
+    make_folder(part.parent)
+    try:
+        with _write_errors(part, len(content)):
+            part.write_bytes(content)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+    return part
+
+
+def unpack(content: bytes) -> xr.DataTree:
+    """Return the tree in what `pack` has returned."""
+    with tempfile.TemporaryDirectory(prefix="classy_pm-") as folder:
+        path = Path(folder) / "fit.nc"
+        path.write_bytes(content)
+        return _loaded(path)
+
+
+def _write_checked(part: Path, record: FitRecord, tree: xr.DataTree) -> None:
+    """Write a tree with its record to a path, and compare what reads back."""
     manifest = record.to_manifest()
     posterior = tree.children.get(POSTERIOR)
     check_manifest_size(len(manifest), 0 if posterior is None else _numbers_in(posterior.variables.values()))
     portable = portable_tree(tree)
-    make_folder(part.parent)
     try:
         with _write_errors(part, portable.nbytes):
             part.touch()
@@ -79,7 +115,6 @@ def write_part(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Path:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
-    return part
 
 
 def finish_parts(layout: Layout, parts: Sequence[tuple[FitRecord, Path]]) -> list[Written]:
@@ -121,7 +156,12 @@ def read_tree(path: Path, sha256: str | None = None) -> xr.DataTree:
         What the contents must hash to; checked before anything is read.
     """
     _check(path, sha256)
-    with _read_errors(path), _opened(path) as tree:
+    with _read_errors(path):
+        return _loaded(path)
+
+
+def _loaded(path: Path) -> xr.DataTree:
+    with _opened(path) as tree:
         tree.attrs.pop(MANIFEST, None)
         nodes = {}
         for node in tree.subtree:

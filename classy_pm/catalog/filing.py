@@ -64,12 +64,12 @@ def enter_many(
     finished: Sequence[tuple[FitRecord, Written]],
     *,
     instead_of: str | None = None,
-    on_refused: Callable[[str], object] | None = None,
+    on_refused: Callable[[str, str], object] | None = None,
 ) -> list[FitRecord]:
     """Give finished files their rows in one transaction; return those that the catalogue now has.
 
     A file whose rows the index does not take is set aside, and the others are entered all the same;
-    its name is told to `on_refused`, without which it is a RefusedFit in the end.
+    its name and the reason are told to `on_refused`, without which it is a RefusedFit in the end.
     """
     entered = []
     refused: dict[Path, str] = {}
@@ -96,9 +96,9 @@ def enter_many(
     if refused and on_refused is None:
         reasons = [f"{path.name}: {reason}" for path, reason in refused.items()]
         raise RefusedFit("The index does not take this fit; its file is in quarantine.", reasons[:20])
-    for path in refused:
+    for path, reason in refused.items():
         if on_refused is not None:
-            on_refused(path.name)
+            on_refused(path.name, reason)
     return entered
 
 

@@ -181,7 +181,9 @@ def rebuild(database: Database, place: Layout) -> Report:
                 # Read once more: a hundred thousand records do not fit into memory.
                 written = files.Written(path, files.sha256_of(path), path.stat().st_size)
                 finished.append((files.read_record(path), written))
-            entered = filing.enter_many(writing, place, finished, on_refused=report.set_aside.append)
+            entered = filing.enter_many(
+                writing, place, finished, on_refused=lambda name, reason: report.set_aside.append(name)
+            )
             report.adopted += [record.fit_key for record in entered]
         with writing() as connection:
             connection.execute(sa.delete(tables.meta).where(tables.meta.c.key == OLD_PARAMETERS))

@@ -52,12 +52,15 @@ __all__ = [
     "Prior",
     "Result",
     "Samples",
+    "SearchGridSearch",
+    "SensitivityMapping",
     "Slice",
     "StudentTPrior",
     "UniformPrior",
     "check_gradient",
     "compare",
     "config",
+    "fit_many",
     "ops",
     "to_pymc",
 ]
@@ -101,12 +104,15 @@ _HOMES = {
     "Result": "classy_pm.result",
     "SMC": "classy_pm.search",
     "Samples": "classy_pm.result",
+    "SearchGridSearch": "classy_pm.study",
+    "SensitivityMapping": "classy_pm.study",
     "Slice": "classy_pm.search",
     "StudentTPrior": "classy_pm.model",
     "UniformPrior": "classy_pm.model",
     "check_gradient": "classy_pm.likelihood",
     "compare": "classy_pm.result",
     "config": "classy_pm",
+    "fit_many": "classy_pm.study",
     "ops": "classy_pm",
     "to_pymc": "classy_pm.graph",
 }
@@ -170,7 +176,7 @@ if TYPE_CHECKING:
         Pathfinder,
         Slice,
     )
-    from classy_pm.study import Population
+    from classy_pm.study import Population, SearchGridSearch, SensitivityMapping, fit_many
 else:  # hidden from type checkers, to which a module with a `__getattr__` has every name
 
     def __getattr__(name: str) -> object:

@@ -75,6 +75,10 @@ class SearchError(ClassyError, RuntimeError):
     """A search that cannot run on this model, or that found no place to start."""
 
 
+class StudyError(ClassyError, RuntimeError):
+    """A study of which no fit has succeeded."""
+
+
 class CatalogError(ClassyError, RuntimeError):
     """A catalogue that cannot be read or written."""
 

@@ -6,9 +6,11 @@ and never turns a stored text into code.
 
 from classy_pm.catalog.aggregator import VIEWS, Aggregator
 from classy_pm.catalog.analyses import analysis_identity
+from classy_pm.catalog.bulk import Batch
 from classy_pm.catalog.catalog import Catalog, opened
+from classy_pm.catalog.claims import Lease, waiting
 from classy_pm.catalog.difference import Difference, differences
-from classy_pm.catalog.failures import Failure
+from classy_pm.catalog.failures import ErrorText, Failure
 from classy_pm.catalog.faults import (
     CatalogVersionError,
     DamagedFile,
@@ -16,6 +18,7 @@ from classy_pm.catalog.faults import (
     StaleFitError,
     UntrustedFile,
 )
+from classy_pm.catalog.files import pack, unpack
 from classy_pm.catalog.identity import canonical, describe, fit_key, part_key
 from classy_pm.catalog.records import (
     ComponentRecord,
@@ -32,14 +35,17 @@ from classy_pm.catalog.validation import is_further_path
 __all__ = [
     "VIEWS",
     "Aggregator",
+    "Batch",
     "Catalog",
     "CatalogVersionError",
     "ComponentRecord",
     "DamagedFile",
     "Difference",
     "DiskFullError",
+    "ErrorText",
     "Failure",
     "FitRecord",
+    "Lease",
     "ParameterRecord",
     "Report",
     "StaleFitError",
@@ -56,5 +62,8 @@ __all__ = [
     "fit_key",
     "is_further_path",
     "opened",
+    "pack",
     "part_key",
+    "unpack",
+    "waiting",
 ]

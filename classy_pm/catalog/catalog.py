@@ -207,6 +207,21 @@ class Catalog:
             if lease is not None:
                 lease.release()
 
+    def fail(self, fit_key: str, text: ErrorText, *, started: str, about: Mapping[str, str]) -> None:
+        """Note that a fit was tried and failed, until it succeeds; see `failures`.
+
+        Parameters
+        ----------
+        fit_key : str
+        text : ErrorText
+            What went wrong, perhaps in another process.
+        started : str
+            In ISO format, UTC.
+        about : mapping of str to str
+            `name`, `unique_tag` and `search`, to know it by.
+        """
+        failures.keep(self.layout, fit_key, text, started=started, about=about)
+
     def output_folder(self, fit_key: str) -> Path:
         """Return the folder for a fit's pictures and for what is known of it while it runs."""
         return self.layout.output(fit_key)

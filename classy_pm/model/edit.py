@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from classy_pm.errors import Faults, ModelError
@@ -14,7 +14,15 @@ from classy_pm.model.node import Node, Path
 from classy_pm.model.prior import AbstractPrior, MissingPrior
 from classy_pm.model.signature import REQUIRED, read_signature
 
-__all__ = ["from_instance", "rebuild", "take_attributes", "with_paths", "without_paths"]
+__all__ = [
+    "from_instance",
+    "rebuild",
+    "take_attributes",
+    "with_part",
+    "with_paths",
+    "with_priors",
+    "without_paths",
+]
 
 
 class Copier:
@@ -83,6 +91,28 @@ def rebuild(root: Node, new_prior: Callable[[AbstractPrior, dict[str, Any]], Any
         parents = [HierarchicalFactor.of(*pair) for pair in pairs]
         new_root._set_factors(_factors_of(root, new_root), parents)
     return new_root
+
+
+def with_priors(root: Node, instead: Mapping[AbstractPrior, AbstractPrior]) -> Any:
+    """Return a model of the same structure in which some priors give way to others, wherever they stand."""
+
+    def new_prior(prior: AbstractPrior, arguments: dict[str, Any]) -> AbstractPrior:
+        if prior in instead:
+            return instead[prior]
+        # What depends on no other parameter can stand in both models.
+        return prior.with_arguments(arguments) if any(True for _ in prior.inputs()) else prior
+
+    return rebuild(root, new_prior)
+
+
+def with_part(root: Collection, name: str, part: Node) -> Any:
+    """Return a collection with one part more; all others are the same."""
+    new = empty_like(root)
+    for own, child in root.children():
+        new._set(own, child)
+    new._assertions.extend(root._assertions)
+    new._set(name, part)
+    return new
 
 
 def _factors_of(graph: FactorGraphModel, new: Any) -> dict[str, AnalysisFactor]:

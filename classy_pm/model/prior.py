@@ -114,6 +114,10 @@ class AbstractPrior(Expression):
     def _support(**arguments: Any) -> tuple[Any, Any]:
         return -np.inf, np.inf
 
+    def _truncated(self, lower: float, upper: float) -> AbstractPrior | None:
+        """Return the distribution between two values, if it is of a family that has limits."""
+        return None
+
     def _faults(self, **arguments: Any) -> Iterator[tuple[str, str]]:
         """Yield (argument, fault) for arguments that no distribution of this family has."""
         for name in self.positive:
@@ -247,6 +251,29 @@ class AbstractPrior(Expression):
         other = self.copy()
         other.arguments = dict(arguments)
         return other
+
+    def within(self, lower: float, upper: float) -> AbstractPrior:
+        """Return another parameter with this distribution, truncated and renormalised between two values.
+
+        Raises
+        ------
+        ModelError
+            If the family has no limits.
+
+        Examples
+        --------
+        >>> from classy_pm.model import UniformPrior
+        >>> UniformPrior(0.0, 100.0).within(25.0, 50.0)
+        UniformPrior(lower_limit=25.0, upper_limit=50.0)
+        """
+        new = None if self.shape else self._truncated(lower, upper)
+        if new is None:
+            raise ModelError(
+                f"{self!r} cannot be truncated.",
+                cure="A uniform, log-uniform or Gaussian prior of a single number can.",
+            )
+        new.width_modifier, new.chained_limits = self.width_modifier, self.chained_limits
+        return new
 
     @property
     def limits(self) -> tuple[float, float]:

@@ -87,6 +87,10 @@ class UniformPrior(AbstractPrior):
         return np.log(upper_limit - lower_limit)
 
     @override
+    def _truncated(self, lower: float, upper: float) -> AbstractPrior:
+        return UniformPrior(lower, upper)
+
+    @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
         return {"lower": lower_limit, "upper": upper_limit}
 
@@ -133,6 +137,10 @@ class LogUniformPrior(AbstractPrior):
     @staticmethod
     def _log_mass(lower_limit: Any, upper_limit: Any) -> Any:  # type: ignore[override]
         return np.log(_log_ratio(upper_limit, lower_limit))
+
+    @override
+    def _truncated(self, lower: float, upper: float) -> AbstractPrior:
+        return LogUniformPrior(lower, upper)
 
     @override
     def pymc_arguments(self, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
@@ -249,6 +257,11 @@ class GaussianPrior(AbstractPrior):
         return np.log(sigma) + _LOG_ROOT_2PI + between
 
     @override
+    def _truncated(self, lower: float, upper: float) -> AbstractPrior:
+        numbers = self.numbers()
+        return GaussianPrior(numbers["mean"], numbers["sigma"], lower, upper)
+
+    @override
     def pymc_arguments(self, mean: Any, sigma: Any, lower_limit: Any, upper_limit: Any) -> dict[str, Any]:  # type: ignore[override]
         if not self.truncated:
             return {"mu": mean, "sigma": sigma}
@@ -352,6 +365,10 @@ class HalfGaussianPrior(AbstractPrior):
     @staticmethod
     def _log_mass(sigma: Any) -> Any:  # type: ignore[override]
         return np.log(sigma) + _LOG_ROOT_2PI - np.log(2.0)
+
+    @override
+    def _truncated(self, lower: float, upper: float) -> AbstractPrior:
+        return GaussianPrior(0.0, self.numbers()["sigma"], lower, upper)
 
 
 class BetaPrior(AbstractPrior):

@@ -1,5 +1,17 @@
-"""Many fits at once: populations of objects that are fitted already."""
+"""Many fits at once: grids of searches, sensitivity maps, surveys, and populations of objects."""
 
+from classy_pm.study.grid_search import GridSearchResult, SearchGridSearch
+from classy_pm.study.many import ManyFits, fit_many
 from classy_pm.study.population import Population
+from classy_pm.study.sensitivity import SensitivityMapping
+from classy_pm.study.sensitivity_result import SensitivityResult
 
-__all__ = ["Population"]
+__all__ = [
+    "GridSearchResult",
+    "ManyFits",
+    "Population",
+    "SearchGridSearch",
+    "SensitivityMapping",
+    "SensitivityResult",
+    "fit_many",
+]

@@ -1,0 +1,155 @@
+"""Jobs on their way to other processes: what several have in common is pickled once, and unpickled once.
+
+This is pickle between the user's own processes. Nothing of it is kept, and no catalogue is read by it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cloudpickle
+
+from classy_pm.catalog import Lease
+from classy_pm.plan import make_plan
+from classy_pm.search import Search
+from classy_pm.search.identity import Identity
+from classy_pm.search.job import Job, Lineage
+from classy_pm.study.outcome import Outcome, run_job
+
+__all__ = ["Packing", "Parcel", "run_parcel"]
+
+# So many objects are kept pickled here, and unpickled there.
+KEPT = 8
+
+
+@dataclass(frozen=True)
+class Part:
+    """An object, pickled.
+
+    Attributes
+    ----------
+    key : str
+        Equal for equal contents.
+    content : bytes
+    """
+
+    key: str
+    content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Parcel:
+    """A job for another process, but for its search, its model, its analysis.
+
+    Attributes
+    ----------
+    identity : Identity
+    info : dict
+    lineage : Lineage
+    name : str
+    folder : pathlib.Path, optional
+        Where the fit may keep files while it runs, on machines that have it.
+    lease : Lease, optional
+        By whose file a machine with this folder is known.
+    varying : frozenset
+        What of the data differs between the data sets of the study.
+    """
+
+    identity: Identity
+    info: dict[str, Any]
+    lineage: Lineage
+    name: str
+    folder: Path | None = None
+    lease: tuple[Path, str] | None = None
+    varying: frozenset[Any] = frozenset()
+
+
+class Packing:
+    """Pickles objects, those that come again once."""
+
+    def __init__(self) -> None:
+        # The object is kept as well: its number would else be that of another one, later.
+        self._known: OrderedDict[int, tuple[Any, Part]] = OrderedDict()
+
+    def part(self, item: Any, prepare: Callable[[Any], Any] = lambda item: item) -> Part:
+        """Return an object pickled, as it is after being prepared.
+
+        Raises
+        ------
+        Exception
+            Whatever is raised where it cannot be.
+        """
+        if id(item) not in self._known:
+            content = cloudpickle.dumps(prepare(item))
+            self._known[id(item)] = (item, Part(hashlib.sha256(content).hexdigest(), content))
+        self._known.move_to_end(id(item))
+        while len(self._known) > KEPT:
+            self._known.popitem(last=False)
+        return self._known[id(item)][1]
+
+    def parts(self, job: Job) -> tuple[Part, Part, Part]:
+        """Return search, model and analysis of a job."""
+        return self.part(job.search, _for_one_core), self.part(job.model), self.part(job.analysis)
+
+
+def _for_one_core(search: Search) -> Search:
+    """Return a search for one core: its answer does not depend on how many there are."""
+    return type(search)(**{**search.settings, "number_of_cores": 1})
+
+
+def parcel(job: Job, folder: Path | None, lease: Lease | None, varying: frozenset[Any]) -> Parcel:
+    """Return the rest of a job."""
+    known_by = None if lease is None else (lease.path, lease.token)
+    return Parcel(job.identity, job.info, job.lineage, job.name, folder, known_by, varying)
+
+
+# What this process has unpickled and made, as a worker.
+_here: OrderedDict[str, Any] = OrderedDict()
+
+
+def run_parcel(what: Parcel, *parts: Part) -> Outcome:
+    """Run a job that was sent here.
+
+    Parameters
+    ----------
+    what : Parcel
+    *parts : Part
+        Its search, its model, its analysis.
+    """
+    search, model, analysis = (_unpickled(part) for part in parts)
+    job = Job(search, model, make_plan(model), analysis, what.identity, what.info, what.lineage, what.name)
+    if what.folder is None or _sees(what):
+        return run_job(job, what.folder, packed=True)
+    # Without the catalogue's disk, what is kept while the fit runs is of use to this machine alone.
+    with tempfile.TemporaryDirectory(prefix="classy_pm-") as folder:
+        return run_job(job, Path(folder), packed=True)
+
+
+def _sees(what: Parcel) -> bool:
+    """Whether this machine has the disk with the folder: there is the lease of this very fit."""
+    if what.lease is None:
+        return False
+    path, token = what.lease
+    try:
+        return token in path.read_text(encoding="utf-8")
+    except OSError:
+        return False
+
+
+def _unpickled(part: Part) -> Any:
+    return _kept(_here, part.key, lambda: cloudpickle.loads(part.content))
+
+
+def _kept(known: Any, key: str, make: Callable[[], Any]) -> Any:
+    if key not in known:
+        known[key] = make()
+    known[key] = known.pop(key)
+    while len(known) > KEPT:
+        known.pop(next(iter(known)))
+    return known[key]

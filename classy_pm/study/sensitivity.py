@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["SensitivityMapping"]
 
-CALL = "Write SensitivityMapping(base_model=..., perturb_model=..., base_instance=..., analysis=..., search=...)."
+CALL = "Write SensitivityMapping(base_model, perturb_model, base_instance, analysis, search, number_of_steps=4)."
 # What the perturbation is called in the richer model.
 PERTURB = "perturb"
 

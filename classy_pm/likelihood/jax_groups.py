@@ -18,7 +18,7 @@ from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.jax_likelihood import in_jax, require_jax
 from classy_pm.likelihood.jax_refusals import refusal
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.plates.readings import (
+from classy_pm.likelihood.readings import (
     Path,
     Reading,
     Recorder,

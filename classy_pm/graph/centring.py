@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, override
 
 import numpy as np
-import pytensor
 import pytensor.tensor as pt
 from pymc.logprob.transforms import Transform
 
+from classy_pm.likelihood.shared_numbers import SharedNumbers
 from classy_pm.model import AbstractPrior
 from classy_pm.plan import Plan
 
@@ -143,17 +143,19 @@ class Member:
     name : str
     prior : AbstractPrior
     transform : PartlyCentred
-    share : numpy.ndarray, of the parameter's shape
-        How far it is centred. What is written into it is what compiled functions read.
     symbol : SharedVariable
-        The same in a graph.
+        How far it is centred, in a graph.
     """
 
     name: str
     prior: AbstractPrior
     transform: PartlyCentred
-    share: np.ndarray
     symbol: Any
+
+    @property
+    def share(self) -> np.ndarray:
+        """How far it is centred, of its shape. What is written into it is what compiled functions read."""
+        return np.asarray(self.symbol.get_value(borrow=True))
 
     def sharpness(self, value_of: Any) -> Any:
         """Return the curvature of the parent's log density along the offsets, its mean over the parent."""
@@ -174,8 +176,8 @@ class Centring:
         The shares of parameters that a user has given; of the others None, and they are to be chosen.
     modes : numpy.ndarray, shape (number, plan.size), optional
         The modes at which the shares were chosen, the highest first.
-    settings : numpy.ndarray
-        The shares of all, which are views of it.
+    numbers : SharedNumbers
+        The shares of all.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -185,34 +187,30 @@ class Centring:
         found = [
             (place, make) for place, prior in plan.dependent if (make := _transform_of(prior)) is not None
         ]
-        sizes = [int(np.prod(plan.parameters[place].shape, dtype=int)) for place, _ in found]
-        self.settings = np.ones(sum(sizes))
-        self.members: dict[str, Member] = {}
-        for (place, make), size, end in zip(found, sizes, np.cumsum(sizes), strict=True):
-            parameter = plan.parameters[place]
-            share = self.settings[end - size : end].reshape(parameter.shape)
-            symbol = pytensor.shared(share, name=f"{parameter.name}::share", shape=share.shape, borrow=True)
-            self.members[parameter.name] = Member(
-                parameter.name, parameter.prior, make(symbol), share, symbol
-            )
+        parameters = [plan.parameters[place] for place, _ in found]
+        self.numbers = SharedNumbers(
+            [parameter.shape for parameter in parameters],
+            [f"{parameter.name}::share" for parameter in parameters],
+        )
+        self.members = {
+            parameter.name: Member(parameter.name, parameter.prior, make(symbol), symbol)
+            for parameter, (_, make), symbol in zip(parameters, found, self.numbers.symbols, strict=True)
+        }
+        self.begin()
 
     def __reduce__(self) -> Any:
         # What is a view of the settings has to be one in another process.
-        return _restored, (self._plan, self.wanted, self.modes, self.settings)
+        return _restored, (self._plan, self.wanted, self.modes, self.numbers.vector)
 
     def transform_of(self, name: str) -> PartlyCentred | None:
         """Return the transform of a parameter, None if it has no parent."""
         member = self.members.get(name)
         return None if member is None else member.transform
 
-    def of_settings(self, settings: Any) -> dict[Any, Any]:
-        """Return what of a vector with all settings stands for each of the symbols."""
-        found, start = {}, 0
-        for member in self.members.values():
-            size = member.share.size
-            found[member.symbol] = pt.reshape(settings[start : start + size], member.share.shape)
-            start += size
-        return found
+    def begin(self) -> None:
+        """Have all members centred, as before the shares are chosen."""
+        self.modes = None
+        self.set(1.0)
 
     def freeze(self) -> None:
         """Make the shares constants of the models that are built from now on."""
@@ -221,15 +219,15 @@ class Centring:
 
     def set(self, share: float) -> None:
         """Give all members the same share."""
-        self.settings[...] = share
+        self.numbers.vector[...] = share
 
 
 def _restored(
-    plan: Plan, wanted: dict[str, float | None], modes: np.ndarray | None, settings: np.ndarray
+    plan: Plan, wanted: dict[str, float | None], modes: np.ndarray | None, shares: np.ndarray
 ) -> Centring:
     made = Centring(plan)
     made.wanted, made.modes = wanted, modes
-    made.settings[...] = settings
+    made.numbers.vector[...] = shares
     return made
 
 

@@ -17,7 +17,7 @@ from pytensor.graph.replace import vectorize_graph
 from pytensor.scalar.basic import autocast_float_as
 
 from classy_pm.graph.native import NATIVE
-from classy_pm.graph.unconstrained import unconstrain
+from classy_pm.graph.unconstrained import unconstraining
 from classy_pm.plan import Plan
 
 __all__ = ["Density"]
@@ -87,7 +87,7 @@ class Density:
 
     def points(self, vectors: np.ndarray) -> np.ndarray:
         """Map parameter values, shape (number, plan.size), to points, shape (number, size)."""
-        return unconstrain(self._model, self._plan, vectors, [value.name for value in self._values])
+        return self._unconstrain(vectors)
 
     def vectors(self, points: np.ndarray) -> np.ndarray:
         """Map points, shape (number, size), to parameter values, shape (number, plan.size)."""
@@ -151,6 +151,10 @@ class Density:
             function = pytensor.function(inputs, outputs, mode=self._mode)
         function.trust_input = True
         return function
+
+    @cached_property
+    def _unconstrain(self) -> Callable[[np.ndarray], np.ndarray]:
+        return unconstraining(self._model, self._plan, [value.name for value in self._values])
 
     @cached_property
     def _constrain(self) -> Callable[[np.ndarray], Any]:

@@ -15,7 +15,7 @@ from pytensor.tensor.elemwise import Elemwise
 
 from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
 
-__all__ = ["compile_batched", "compute_output", "compute_terms"]
+__all__ = ["compile_batched", "output_function"]
 
 Batched = Callable[[np.ndarray], np.ndarray]
 
@@ -60,28 +60,27 @@ def compile_batched(symbolic: SymbolicLogLikelihood, expected: int) -> Batched |
     return _vectorised(symbolic, symbolic.value, None) if largest <= SMALL else _one_by_one(symbolic)
 
 
-def compute_terms(symbolic: SymbolicLogLikelihood, vectors: np.ndarray) -> np.ndarray:
-    """Compute the pointwise terms at many vectors.
+def output_function(symbolic: SymbolicLogLikelihood, output: Any) -> Batched:
+    """Return a function of vectors, shape (..., size), for another vector of the likelihood's graph.
 
     Parameters
     ----------
     symbolic : SymbolicLogLikelihood
-        One that has terms.
-    vectors : numpy.ndarray, shape (..., size)
+    output : TensorVariable, shape (length,)
 
     Returns
     -------
-    numpy.ndarray, shape (..., terms)
+    callable
+        Gives arrays of shape (..., length).
     """
-    return compute_output(symbolic, symbolic.terms, vectors)
-
-
-def compute_output(symbolic: SymbolicLogLikelihood, output: Any, vectors: np.ndarray) -> np.ndarray:
-    """Compute another vector of the likelihood's graph at many vectors, shape (..., size), likewise."""
     sizes = [_size(made) for node in _nodes(symbolic, output) for made in node.outputs]
-    flat = vectors.reshape(-1, vectors.shape[-1])
-    values = _in_chunks(symbolic, output, max(1, CACHED_ELEMENTS // max(sizes, default=1)))(flat)
-    return values.reshape(*vectors.shape[:-1], -1)
+    function = _in_chunks(symbolic, output, max(1, CACHED_ELEMENTS // max(sizes, default=1)))
+
+    def call(vectors: np.ndarray) -> np.ndarray:
+        values = function(vectors.reshape(-1, vectors.shape[-1]))
+        return values.reshape(*vectors.shape[:-1], -1)
+
+    return call
 
 
 def _nodes(symbolic: SymbolicLogLikelihood, output: Any) -> list[Any]:

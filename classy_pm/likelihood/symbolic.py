@@ -23,7 +23,15 @@ from classy_pm.likelihood.trace import Proof, prove, trace
 from classy_pm.likelihood.warn import warn
 from classy_pm.plan import Plan
 
-__all__ = ["LikelihoodKind", "SymbolicLogLikelihood", "make_symbolic"]
+__all__ = [
+    "PROOF_POINTS",
+    "WITNESSES",
+    "LikelihoodKind",
+    "SymbolicLogLikelihood",
+    "inputs_of",
+    "make_symbolic",
+    "on_trial",
+]
 
 # A draw at which the user's function was tried, and what each data set of a graph gave, where that is known.
 Tried = tuple[np.ndarray, dict[str, float] | None]
@@ -115,13 +123,8 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
         )
     if kind == "jax":
         require_jax()
-    plain = LogLikelihood(plan, analysis)
-    # A fault of the user's function is told as what it is, before it could be taken for one of the trace.
-    tried: list[Tried] = []
-    for vector in plan.draws(TRIAL_POINTS, random_seed=0):
-        plain(vector)
-        tried.append((vector, None if plain.factorwise is None else plain.factorwise.last))
-    inputs = tuple(pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters)
+    plain, tried = on_trial(plan, analysis)
+    inputs = inputs_of(plan)
     reason = "it was asked for"
     if kind == "auto" and analysis._opaque:
         kind = "blackbox"
@@ -135,6 +138,24 @@ def make_symbolic(plan: Plan, analysis: Analysis, kind: LikelihoodKind = "auto")
             warn(f"The likelihood is called as a black box, without a gradient: {reason}")
     value = BlackBoxLogLikelihood(plain)(*inputs)
     return SymbolicLogLikelihood("blackbox", inputs, value, plain, reason=reason)
+
+
+def on_trial(plan: Plan, analysis: Analysis) -> tuple[LogLikelihood, list[Tried]]:
+    """Call the user's function at a few draws, and return it with them.
+
+    A fault of it is told as what it is, before it could be taken for one of a trace.
+    """
+    plain = LogLikelihood(plan, analysis)
+    tried: list[Tried] = []
+    for vector in plan.draws(TRIAL_POINTS, random_seed=0):
+        plain(vector)
+        tried.append((vector, None if plain.factorwise is None else plain.factorwise.last))
+    return plain, tried
+
+
+def inputs_of(plan: Plan) -> tuple[Any, ...]:
+    """Return a variable for each free parameter."""
+    return tuple(pt.tensor(item.name, dtype="float64", shape=item.shape) for item in plan.parameters)
 
 
 def _of_plates(

@@ -8,6 +8,7 @@ filed. A search itself is one file with one class: settings, and `_run`.
 from __future__ import annotations
 
 import dataclasses
+import logging
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal, overload
@@ -38,11 +39,14 @@ from classy_pm.search.pointwise import Pointwise, log_likelihood_of, pointwise_t
 from classy_pm.search.predictive import check_extras, drawn_variables, predictive_groups, variable_dims
 from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
+from classy_pm.search.reuse import Reuse, Reused
 from classy_pm.search.settings import Settings
 from classy_pm.search.stale import PRIOR_VALUES, OnChange, check_on_change
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
+
+logger = logging.getLogger("classy_pm")
 
 #: What a search's draws are: of chains on their own; of walkers that move together; with weights; of an
 #: approximation; a single best point.
@@ -226,6 +230,31 @@ class Search(Settings):
         identity: Identity,
         report: Report,
         folder: Path | None = None,
+        *,
+        reuse: Reuse | None = None,
+    ) -> xr.DataTree:
+        """Run the search, with what fits of other data have left, if that is of use."""
+        if reuse is not None:
+            with reuse.serving(
+                plan, analysis, (identity.hashes["model"], identity.hashes["search"])
+            ) as reused:
+                try:
+                    return self._run_and_complete(plan, analysis, identity, report, folder, reused)
+                except Exception as error:
+                    if reused is None or reused.unused:
+                        raise
+                    # Whatever it is, an ordinary fit says whether it is the user's or ours.
+                    logger.debug("The fit is run again with a graph of its own: %r", error)
+        return self._run_and_complete(plan, analysis, identity, report, folder)
+
+    def _run_and_complete(
+        self,
+        plan: Plan,
+        analysis: Analysis,
+        identity: Identity,
+        report: Report,
+        folder: Path | None = None,
+        reused: Reused | None = None,
     ) -> xr.DataTree:
         """Run the search, and compute from its draws all that every fit has."""
         check_extras(plan, analysis)
@@ -241,6 +270,7 @@ class Search(Settings):
             folder,
             self.checkpoint_interval,
             self.visualize_interval,
+            reused=reused,
         )
         # Threads of linear algebra add up in another order on another machine; and for a few parameters
         # they cost far more than they save.

@@ -166,7 +166,8 @@ class Evaluation:
         from classy_pm.likelihood.batched import compile_batched
 
         with problem.report.stage("preparing the traced likelihood for batches"):
-            batched = compile_batched(symbolic, self.expected)
+            expected = self.expected
+            batched = problem.kept(("batched", expected), lambda: compile_batched(symbolic, expected))
         return None if batched is None else lambda vectors: self._checked(vectors, batched(vectors))
 
     def _checked(self, vectors: np.ndarray, values: np.ndarray) -> np.ndarray:

@@ -22,6 +22,7 @@ from classy_pm.search.record import check_size, make_record
 
 if TYPE_CHECKING:
     from classy_pm.search.base import Search
+    from classy_pm.search.reuse import Reuse
 
 __all__ = ["Job", "Lineage"]
 
@@ -118,9 +119,18 @@ class Job:
         """Refuse what no catalogue keeps, before it is run."""
         check_size(self.model, self.plan, self.identity)
 
-    def run(self, report: Report, folder: Path | None = None) -> xr.DataTree:
-        """Run the search; `folder` is where the fit may keep files meanwhile."""
-        return self.search._fit(self.plan, self.analysis, self.identity, report, folder)
+    def run(self, report: Report, folder: Path | None = None, reuse: Reuse | None = None) -> xr.DataTree:
+        """Run the search.
+
+        Parameters
+        ----------
+        report : Report
+        folder : pathlib.Path, optional
+            Where the fit may keep files meanwhile.
+        reuse : Reuse, optional
+            What was made for other data.
+        """
+        return self.search._fit(self.plan, self.analysis, self.identity, report, folder, reuse=reuse)
 
     def record(self, tree: xr.DataTree, seconds: float) -> FitRecord:
         """Return what a catalogue is told of the fit."""

@@ -77,15 +77,8 @@ class MAP(Search):
         yield from positive(self, "prior_draws", "starts", "number_of_cores")
 
     def _run(self, problem: Problem) -> Draws:
-        from classy_pm.graph.density import Density
-
         gradient = problem.symbolic.differentiable
-        density = Density(
-            problem.pymc_model,
-            problem.plan,
-            compiled=problem.symbolic.kind != "blackbox",
-            of="likelihood" if self.objective == "likelihood" else "parameters",
-        )
+        density = problem.density_of("likelihood" if self.objective == "likelihood" else "parameters")
         function = compiled(problem, density)
         with problem.report.stage(f"climbing from {self.starts} starts", total=self.starts) as stage:
             modes = modes_of(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from classy_pm.errors import SearchError
-from classy_pm.graph.unconstrained import unconstrain
+from classy_pm.graph.unconstrained import unconstraining
 from classy_pm.likelihood.faults import raising_faults
 from classy_pm.search.checkpoint import Chain
 from classy_pm.search.own_gradient import check_own_gradient, check_own_gradient_at_prior
@@ -19,9 +19,12 @@ from classy_pm.search.start import STARTS, Mode, modes_of
 from classy_pm.search.start import compiled as compiled_density
 
 if TYPE_CHECKING:
+    from classy_pm.graph.density import Density
+    from classy_pm.likelihood.shared_numbers import SharedNumbers
+    from classy_pm.plan import Plan
     from classy_pm.search.progress import Stage
 
-__all__ = ["NutpieRunner", "NutpieScale", "compile_model", "modes_and_show"]
+__all__ = ["NutpieRunner", "NutpieScale", "compile_model", "modes_and_show", "scale_of"]
 
 # At how many draws of the prior, and how well, relatively, the machine code has to agree.
 CHECKED = 5
@@ -110,7 +113,7 @@ def modes_and_show(problem: Problem, compiled: Any) -> list[Mode]:
 
     The shares of the problem's centring are chosen there.
     """
-    scale = NutpieScale(problem, compiled)
+    scale = scale_of(problem, compiled)
     with problem.report.stage("finding the mode", total=STARTS) as stage, raising_faults():
         modes = modes_of(problem, _log_density(compiled), scale, on_climb=stage.update)
     if problem.evaluate.onlooker.draws:
@@ -126,7 +129,10 @@ class NutpieScale:
 
     Parameters
     ----------
-    problem : Problem
+    plan : Plan
+    density : Density
+        Of the same PyMC model.
+    pymc_model : pymc.Model
     compiled : nutpie.sample.CompiledModel
 
     Attributes
@@ -136,26 +142,37 @@ class NutpieScale:
         Where each parameter is in a point, in the plan's order.
     """
 
-    def __init__(self, problem: Problem, compiled: Any) -> None:
-        self._problem = problem
+    def __init__(self, plan: Plan, density: Density, pymc_model: Any, compiled: Any) -> None:
+        self.compiled = compiled
+        self._density = density
         names, slices, _ = compiled.shape_info
         places = dict(zip(names, slices, strict=True))
-        model = problem.pymc_model
+        values = pymc_model.rvs_to_values
         self.size = compiled.n_dim
-        self.places = {name: places[model.rvs_to_values[model[name]].name] for name in problem.plan.names}
-        self._order = [name for name, place in places.items() if place.stop <= self.size]
+        self.places = {name: places[values[pymc_model[name]].name] for name in plan.names}
+        order = [name for name, place in places.items() if place.stop <= self.size]
+        self._unconstrain = unconstraining(pymc_model, plan, order)
 
     def points(self, vectors: np.ndarray) -> np.ndarray:
         """Map parameter values, shape (number, plan.size), to points, shape (number, size)."""
-        return unconstrain(self._problem.pymc_model, self._problem.plan, vectors, self._order)
+        return self._unconstrain(vectors)
 
     def vectors(self, points: np.ndarray) -> np.ndarray:
         """Map points to parameter values."""
-        return self._problem.density.vectors(self.in_order_of_plan(points))
+        return self._density.vectors(self.in_order_of_plan(points))
 
     def in_order_of_plan(self, points: np.ndarray) -> np.ndarray:
-        """Return points as `problem.density` has them."""
+        """Return points as `Problem.density` has them."""
         return np.concatenate([points[:, place] for place in self.places.values()], axis=-1)
+
+
+def scale_of(problem: Problem, compiled: Any) -> NutpieScale:
+    """Return the scale of what was compiled of a problem."""
+
+    def make() -> NutpieScale:
+        return NutpieScale(problem.plan, problem.density, problem.pymc_model, compiled)
+
+    return problem.kept(("scale", id(compiled)), make)
 
 
 def compile_model(problem: Problem) -> Any:
@@ -173,12 +190,16 @@ def compile_model(problem: Problem) -> Any:
             return compile_by_jax(problem.pymc_model, names)
     with problem.report.stage("compiling the log density and its gradient"):
         try:
-            compiled = compile_natively(problem.pymc_model, names, problem.centring)
+            compiled = problem.kept(
+                "nutpie", lambda: compile_natively(problem.pymc_model, names, _read_anew(problem))
+            )
             if _is_right(problem, compiled):
                 return compiled
             problem.report.say("The machine code does not give the density: PyTensor compiles it instead.")
         except Unsupported:
             pass
+    if problem.reused is not None and problem.of_others:
+        problem.reused.refuse("nutpie compiles for one data set")
     _settle(problem)
     with problem.report.stage("compiling the log density and its gradient"):
         return compile_by_nutpie(problem.pymc_model, names)
@@ -188,9 +209,14 @@ def _settle(problem: Problem) -> None:
     """Have the shares of the centring chosen, before they become part of what is compiled."""
     if problem.centring is not None and problem.centring.members:
         modes_of(problem, compiled_density(problem, problem.density), problem.density)
-        problem.centring.freeze()
-        for made in ("pymc_model", "density", "factorised"):
-            vars(problem).pop(made, None)
+        problem.settle()
+
+
+def _read_anew(problem: Problem) -> list[SharedNumbers]:
+    """Return the numbers that machine code reads whenever it is called."""
+    graph = problem.reused.graph if problem.reused is not None else None
+    found = [] if problem.centring is None else [problem.centring.numbers]
+    return found if graph is None else [*found, graph.numbers]
 
 
 def _is_right(problem: Problem, compiled: Any) -> bool:
@@ -202,7 +228,7 @@ def _is_right(problem: Problem, compiled: Any) -> bool:
     plan, rng = problem.plan, problem.rng(3)
     vectors = plan.draws(CHECKED, rng)
     expected = problem.log_likelihood.many(vectors) + plan.log_prior(vectors)
-    scale = NutpieScale(problem, compiled)
+    scale = scale_of(problem, compiled)
     points = scale.points(vectors)
     expected += problem.density.log_jacobian(scale.in_order_of_plan(points))
     agreeing = []

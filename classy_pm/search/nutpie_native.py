@@ -21,8 +21,8 @@ import pytensor.tensor as pt
 from pytensor.graph import clone_replace, rewrite_graph
 from pytensor.scalar.basic import autocast_float_as
 
-from classy_pm.graph.centring import Centring
 from classy_pm.graph.native import c_function, rewritten
+from classy_pm.likelihood.shared_numbers import SharedNumbers
 
 __all__ = ["compile_by_nutpie", "compile_natively"]
 
@@ -30,7 +30,7 @@ __all__ = ["compile_by_nutpie", "compile_natively"]
 GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
 
 
-def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring | None = None) -> Any:
+def compile_natively(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers] = ()) -> Any:
     """Return what nutpie samples.
 
     Parameters
@@ -38,8 +38,8 @@ def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring |
     model : pymc.Model
     names : sequence of str
         The variables that are stored.
-    centring : Centring, optional
-        Its shares are read whenever the density is asked for.
+    read_anew : sequence of SharedNumbers
+        Their numbers are read whenever the density is asked for; they are moved into one vector.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring |
         If a shape is not known.
     """
     with _undisturbed():
-        return _compile(model, names, centring)
+        return _compile(model, names, [numbers for numbers in read_anew if numbers.symbols])
 
 
 @contextmanager
@@ -83,7 +83,7 @@ def compile_by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
     return compiled
 
 
-def _compile(model: pm.Model, names: Sequence[str], centring: Centring | None) -> Any:
+def _compile(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers]) -> Any:
     from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords
 
     values = [model.rvs_to_values[variable] for variable in model.free_RVs]
@@ -96,10 +96,13 @@ def _compile(model: pm.Model, names: Sequence[str], centring: Centring | None) -
     }
     inputs, settings = [point], np.zeros(0)
     value = model.logp()
-    if centring is not None and centring.members:
-        settings = centring.settings
+    if read_anew:
+        places_of, length = _places([numbers.vector.shape for numbers in read_anew])
+        settings = np.zeros(length)
         inputs.append(pt.tensor("settings", dtype="float64", shape=settings.shape))
-        parts |= centring.of_settings(inputs[1])
+        for numbers, place in zip(read_anew, places_of, strict=True):
+            numbers.move_to(settings[place])
+            parts |= numbers.parts_of(inputs[1][place])
     density = _density(value, values, inputs, parts)
     known = {value.name for value in values}
     others = [v for v in model.unobserved_value_vars if v.name not in known and v.name in names]

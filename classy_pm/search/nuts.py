@@ -93,6 +93,8 @@ class NUTS(Search):
     def _run(self, problem: Problem) -> Draws:
         problem.centring = centring_of(problem.plan, self.centring)
         require_gradient(problem, "NUTS")
+        problem.centring = problem.kept("centring", lambda: centring_of(problem.plan, self.centring))
+        problem.centring.begin()
         if self.sampler != "nutpie":
             return self._run_with_pymc(problem)
         from classy_pm.search.nutpie_chains import NutpieRunner, compile_model, modes_and_show
@@ -134,9 +136,9 @@ class NUTS(Search):
 
 def _of_density(problem: Problem, compiled: Any, modes: list[Mode]) -> list[Mode]:
     """Return modes on the scale of `problem.density`, whose parts nutpie has put in an order of its own."""
-    from classy_pm.search.nutpie_chains import NutpieScale
+    from classy_pm.search.nutpie_chains import scale_of
 
-    (order,) = NutpieScale(problem, compiled).in_order_of_plan(np.arange(compiled.n_dim)[np.newaxis])
+    (order,) = scale_of(problem, compiled).in_order_of_plan(np.arange(compiled.n_dim)[np.newaxis])
     return [replace(mode, point=mode.point[order], scatter=mode.scatter[order]) for mode in modes]
 
 

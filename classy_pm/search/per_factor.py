@@ -185,7 +185,7 @@ def _by_graph(
     problem: Problem, symbolic: SymbolicLogLikelihood, vectors: np.ndarray
 ) -> tuple[tuple[str, ...], np.ndarray]:
     """Return the names of the data sets and their log likelihoods by the graph."""
-    from classy_pm.likelihood.batched import compute_output
+    from classy_pm.likelihood.batched import output_function
 
     assert symbolic.plates is not None
     if symbolic.kind == "jax":
@@ -193,7 +193,7 @@ def _by_graph(
         found = np.array([each_at(vector) for vector in vectors.reshape(-1, vectors.shape[-1])])
         return symbolic.plates.factors, found.reshape(*vectors.shape[:-1], -1)
     if not _has_matrices(symbolic.inputs, symbolic.plates.each):
-        return symbolic.plates.factors, compute_output(symbolic, symbolic.plates.each, vectors)
+        return symbolic.plates.factors, output_function(symbolic, symbolic.plates.each)(vectors)
     layout = problem.plan.layout
     assert isinstance(layout, PlateLayout)
     function, _, _ = function_of_each(problem)

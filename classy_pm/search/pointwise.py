@@ -69,10 +69,11 @@ def pointwise_terms(problem: Problem, vectors: np.ndarray) -> Pointwise:
             flat = vectors.reshape(-1, vectors.shape[-1])
             terms = np.reshape([plain.pointwise(vector) for vector in flat], (*vectors.shape[:2], length))
         else:
-            from classy_pm.likelihood.batched import compute_terms
+            from classy_pm.likelihood.batched import output_function
 
             assert symbolic is not None
-            terms = compute_terms(symbolic, vectors)
+            graph = symbolic
+            terms = problem.kept("terms", lambda: output_function(graph, graph.terms))(vectors)
     return Pointwise(terms, step, traced=not plain.has_pointwise)
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from classy_pm.graph.density import Density
     from classy_pm.likelihood.symbolic import LikelihoodKind, SymbolicLogLikelihood
     from classy_pm.search.factorised import Factorised
+    from classy_pm.search.reuse import Reused
 
 __all__ = ["Draws", "Problem"]
 
@@ -44,6 +46,8 @@ class Problem:
     centring : Centring, optional
         How far what is drawn from parents is centred in `pymc_model`, for a search that chooses it before it
         asks for the model.
+    reused : Reused, optional
+        What fits of other data have left.
     """
 
     plan: Plan
@@ -56,6 +60,8 @@ class Problem:
     checkpoint_interval: float = 10.0
     visualize_interval: float = 30.0
     centring: Centring | None = None
+    reused: Reused | None = None
+    _made: dict[Any, Any] = field(default_factory=dict, repr=False)
 
     def __enter__(self) -> Self:
         return self
@@ -77,7 +83,10 @@ class Problem:
         from classy_pm.likelihood.symbolic import make_symbolic
 
         with self.report.stage("tracing the likelihood and proving the trace"):
-            symbolic = make_symbolic(self.plan, self.analysis, self.likelihood)
+            known = None
+            if self.reused is not None and self.likelihood in ("auto", "trace"):
+                known = self.reused.symbolic(self.plan, self.analysis)
+            symbolic = known or make_symbolic(self.plan, self.analysis, self.likelihood)
         # What was asked to make and to prove the graph is not the search's.
         symbolic.plain.nan_count = 0
         if symbolic.kind == "jax":
@@ -90,23 +99,58 @@ class Problem:
             return remembering(symbolic, self)
         return symbolic
 
+    @property
+    def of_others(self) -> bool:
+        """Whether the likelihood's graph is one that serves other data too."""
+        return self.reused is not None and self.symbolic is not None and self.reused.graph is not None
+
+    def kept[Made](self, name: Hashable, make: Callable[[], Made]) -> Made:
+        """Return what is made once: for this fit, or for all whose data have one graph.
+
+        Parameters
+        ----------
+        name : hashable
+        make : callable
+            What it makes depends on the model, the search and the graph of the likelihood alone.
+        """
+        if self.of_others:
+            assert self.reused is not None
+            return self.reused.kept(name, make)
+        if name not in self._made:
+            self._made[name] = make()
+        return self._made[name]  # type: ignore[no-any-return]
+
     @cached_property
     def pymc_model(self) -> Any:
         """The PyMC model."""
         from classy_pm.graph import build_model
 
-        return build_model(self.plan, self.symbolic, self.centring)
+        return self.kept("pymc_model", lambda: build_model(self.plan, self.symbolic, self.centring))
 
     @cached_property
     def density(self) -> Density:
         """The posterior density of a point on the unconstrained scale, with its gradient where it has one."""
+        return self.density_of("points")
+
+    def density_of(self, of: Literal["points", "parameters", "likelihood"]) -> Density:
+        """Return the density of the points, of the parameters, or the likelihood alone: see `Density`."""
         from classy_pm.graph.density import Density
 
-        return Density(
-            self.pymc_model,
-            self.plan,
-            compiled=self.symbolic.kind != "blackbox",
+        compiled = self.symbolic.kind != "blackbox"
+        return self.kept(
+            ("density", of), lambda: Density(self.pymc_model, self.plan, compiled=compiled, of=of)
         )
+
+    def settle(self) -> None:
+        """Make the shares of the centring constants of all that is made from now on."""
+        assert self.centring is not None
+        if self.of_others:
+            assert self.reused is not None
+            self.reused.refuse("the shares of the centring become constants")
+        self.centring.freeze()
+        self._made.clear()
+        for made in ("pymc_model", "density", "factorised"):
+            vars(self).pop(made, None)
 
     @cached_property
     def factorised(self) -> Factorised | None:
@@ -124,7 +168,7 @@ class Problem:
 
     def for_another_process(self) -> dict[str, Any]:
         """Return what makes the same problem in another process, for one core."""
-        names = ("plan", "analysis", "likelihood", "seed", "centring")
+        names = ("plan", "analysis", "likelihood", "seed", "centring", "reused")
         return {"cores": 1, **{name: getattr(self, name) for name in names}}
 
     @cached_property

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from classy_pm.catalog import ErrorText, Lease
 from classy_pm.errors import Faults, SearchError, SettingError
 from classy_pm.search.job import Job
+from classy_pm.search.reuse import Reuse
 from classy_pm.study.outcome import Outcome, run_job
 from classy_pm.study.sending import Packing, Part, parcel, run_parcel
 
@@ -116,11 +117,12 @@ class Here:
     places = 1
 
     def __init__(self, varying: frozenset[Any]) -> None:
+        self._reuse = Reuse(varying)
         self._ended: list[tuple[int, Outcome | None]] = []
 
     def start(self, number: int, job: Job, folder: Path | None, lease: Lease | None) -> None:
         """Run a job."""
-        self._ended.append((number, run_job(job, folder)))
+        self._ended.append((number, run_job(job, folder, self._reuse)))
 
     def ended(self, timeout: float | None) -> Iterator[tuple[int, Outcome | None]]:
         """Give the jobs that have run."""
@@ -128,7 +130,8 @@ class Here:
             yield self._ended.pop(0)
 
     def close(self) -> None:
-        """Let go of nothing."""
+        """Let go of what was made for the jobs."""
+        self._reuse = Reuse()
 
 
 class Processes:

@@ -20,6 +20,7 @@ from classy_pm.plan import make_plan
 from classy_pm.result import Result
 from classy_pm.search import Search
 from classy_pm.search.job import Job, Lineage
+from classy_pm.search.reuse import varying_among
 from classy_pm.search.stale import OnChange
 from classy_pm.study.fitted import FailedFit, Fitted, result_of, summaries
 from classy_pm.study.running import Conditions, Named, run_jobs, tried
@@ -102,7 +103,8 @@ def fit_many(
     plan = make_plan(model)
     named, total = _named(analyses)
     first = list(islice(named, LOOKED_AT))
-    conditions = Conditions(catalog, number_of_cores, executor, on_change, progress)
+    varying = varying_among(analysis for _, analysis in first if isinstance(analysis, Analysis))
+    conditions = Conditions(catalog, number_of_cores, executor, on_change, progress, varying)
     settings = search.identifying_settings(plan)
     seed = {"random_seed": search.random_seed, "unique_tag": search.unique_tag}
     key = fit_key(

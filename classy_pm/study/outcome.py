@@ -7,12 +7,16 @@ import time
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import xarray as xr
 
 from classy_pm.catalog import ErrorText, FitRecord, pack
 from classy_pm.search.job import Job
 from classy_pm.search.progress import Report
+
+if TYPE_CHECKING:
+    from classy_pm.search.reuse import Reuse
 
 __all__ = ["Outcome", "run_job"]
 
@@ -42,7 +46,9 @@ class Outcome:
     warnings: tuple[tuple[str, type[Warning]], ...] = ()
 
 
-def run_job(job: Job, folder: Path | None = None, *, packed: bool = False) -> Outcome:
+def run_job(
+    job: Job, folder: Path | None = None, reuse: Reuse | None = None, *, packed: bool = False
+) -> Outcome:
     """Run a job, and return how it ended: no error of it is raised.
 
     Parameters
@@ -50,6 +56,8 @@ def run_job(job: Job, folder: Path | None = None, *, packed: bool = False) -> Ou
     job : Job
     folder : pathlib.Path, optional
         Where the fit may keep files while it runs.
+    reuse : Reuse, optional
+        What was made for earlier jobs of this process.
     packed : bool
         Whether the draws are wanted as the contents of a file.
     """
@@ -57,7 +65,7 @@ def run_job(job: Job, folder: Path | None = None, *, packed: bool = False) -> Ou
         warnings.simplefilter("always")
         try:
             start = time.perf_counter()
-            tree = job.run(Report(False), folder)
+            tree = job.run(Report(False), folder, reuse)
             record = job.record(tree, time.perf_counter() - start)
             outcome = Outcome(record, pack(record, tree) if packed else tree)
         except (Exception, SystemExit) as error:

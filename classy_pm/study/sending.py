@@ -20,6 +20,7 @@ from classy_pm.plan import make_plan
 from classy_pm.search import Search
 from classy_pm.search.identity import Identity
 from classy_pm.search.job import Job, Lineage
+from classy_pm.search.reuse import Reuse
 from classy_pm.study.outcome import Outcome, run_job
 
 __all__ = ["Packing", "Parcel", "run_parcel"]
@@ -111,6 +112,7 @@ def parcel(job: Job, folder: Path | None, lease: Lease | None, varying: frozense
 
 # What this process has unpickled and made, as a worker.
 _here: OrderedDict[str, Any] = OrderedDict()
+_made: dict[frozenset[Any], Reuse] = {}
 
 
 def run_parcel(what: Parcel, *parts: Part) -> Outcome:
@@ -124,11 +126,12 @@ def run_parcel(what: Parcel, *parts: Part) -> Outcome:
     """
     search, model, analysis = (_unpickled(part) for part in parts)
     job = Job(search, model, make_plan(model), analysis, what.identity, what.info, what.lineage, what.name)
+    reuse = _kept(_made, what.varying, lambda: Reuse(what.varying))
     if what.folder is None or _sees(what):
-        return run_job(job, what.folder, packed=True)
+        return run_job(job, what.folder, reuse, packed=True)
     # Without the catalogue's disk, what is kept while the fit runs is of use to this machine alone.
     with tempfile.TemporaryDirectory(prefix="classy_pm-") as folder:
-        return run_job(job, Path(folder), packed=True)
+        return run_job(job, Path(folder), reuse, packed=True)
 
 
 def _sees(what: Parcel) -> bool:
@@ -146,7 +149,7 @@ def _unpickled(part: Part) -> Any:
     return _kept(_here, part.key, lambda: cloudpickle.loads(part.content))
 
 
-def _kept(known: Any, key: str, make: Callable[[], Any]) -> Any:
+def _kept(known: Any, key: Any, make: Callable[[], Any]) -> Any:
     if key not in known:
         known[key] = make()
     known[key] = known.pop(key)

@@ -19,6 +19,7 @@ from classy_pm.model.edit import with_part
 from classy_pm.plan import make_plan
 from classy_pm.search import Search
 from classy_pm.search.job import Job, Lineage
+from classy_pm.search.reuse import varying_among
 from classy_pm.search.stale import OnChange
 from classy_pm.study.grid import Grid, shown
 from classy_pm.study.running import Conditions, Named, run_jobs, tried
@@ -29,7 +30,9 @@ if TYPE_CHECKING:
 
 __all__ = ["SensitivityMapping"]
 
-CALL = "Write SensitivityMapping(base_model, perturb_model, base_instance, analysis, search, number_of_steps=4)."
+CALL = (
+    "Write SensitivityMapping(base_model, perturb_model, base_instance, analysis, search, number_of_steps=4)."
+)
 # What the perturbation is called in the richer model.
 PERTURB = "perturb"
 
@@ -153,7 +156,12 @@ class SensitivityMapping:
         key = self._key()
         cells = [item for item in enumerate(self.grid) if not self.mask[item[1]]]
         count = 2 * self.number_of_repeats * len(cells)
-        conditions = Conditions(catalog, self.number_of_cores, self.executor, on_change, self.search.progress)
+        # Two data sets tell what of an analysis is simulated.
+        trial = [tried(partial(self._simulated, 0, cells[0][1], repeat, 0)) for repeat in range(2)]
+        varying = varying_among(item for item in trial if isinstance(item, Analysis))
+        conditions = Conditions(
+            catalog, self.number_of_cores, self.executor, on_change, self.search.progress, varying
+        )
         jobs = self._jobs(cells, key, info)
         fits = run_jobs(jobs, conditions, f"fitting {count // 2} simulated data sets twice", count)
         return SensitivityResult(self.grid, self.mask, self.number_of_repeats, fits, key)

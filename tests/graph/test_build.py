@@ -14,7 +14,7 @@ import classy_pm as cpm
 from classy_pm.errors import ModelError, TraceError, TraceWarning
 from classy_pm.graph import LIKELIHOOD_NAME
 from classy_pm.graph.build import build_assertions, build_derived, build_parameters
-from classy_pm.graph.unconstrained import unconstrain
+from classy_pm.graph.unconstrained import unconstraining
 from classy_pm.likelihood import LogLikelihood
 from classy_pm.plan import make_plan
 
@@ -40,9 +40,8 @@ def log_prior_of(pymc_model, vectors, plan):
     names = plan.names
     with autocast_float_as("float64"):  # or PyMC's own square root of 2.0 would be that of a float32
         logp = pymc_model.compile_logp(jacobian=False, mode=MODE)
-    points = unconstrain(
-        pymc_model, plan, vectors, [pymc_model.rvs_to_values[pymc_model[n]].name for n in names]
-    )
+    order = [pymc_model.rvs_to_values[pymc_model[name]].name for name in names]
+    points = unconstraining(pymc_model, plan, order)(vectors)
     value_names = [pymc_model.rvs_to_values[pymc_model[name]].name for name in names]
     return np.array([logp(dict(zip(value_names, point, strict=True))) for point in points])
 
@@ -182,7 +181,7 @@ def test_an_array_is_one_vector_random_variable():
     expected = plan.log_prior(vectors) + [plain(vector) for vector in vectors]
     logp = pymc_model.compile_logp(jacobian=False, sum=True, mode=MODE)
     names = [pymc_model.rvs_to_values[pymc_model[name]].name for name in plan.names]
-    points = unconstrain(pymc_model, plan, vectors, names)
+    points = unconstraining(pymc_model, plan, names)(vectors)
     values = [logp({names[0]: p[:3], names[1]: p[3], names[2]: p[4:].reshape(2, 2)}) for p in points]
     np.testing.assert_allclose(values, expected, rtol=1e-9)
     result = cpm.Emcee(nwalkers=20, nsteps=60, random_seed=1).fit(model, analysis)

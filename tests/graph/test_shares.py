@@ -124,7 +124,7 @@ def test_centred_members_are_as_pymc_has_them():
 
 def test_machine_code_follows_the_shares():
     plan, centring, pymc_model = made("normal")
-    compiled = compile_natively(pymc_model, list(plan.names), centring)
+    compiled = compile_natively(pymc_model, list(plan.names), [centring.numbers])
     density = Density(pymc_model, plan, compiled=False)
     order = [name.removesuffix("_partly_centred__").removesuffix("_log__") for name in compiled.shape_info[0]]
     order = order[: plan.size]

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 import pytest
 
-from classy_pm.likelihood.plates.readings import Recorder, read, with_data
+from classy_pm.likelihood.readings import Recorder, read, with_data
 
 
 class Instrument:

@@ -6,7 +6,7 @@ import pytest
 import classy_pm as cpm
 from classy_pm.likelihood.joint import analysis_of
 from classy_pm.plan import make_plan
-from classy_pm.search.nutpie_chains import NutpieScale
+from classy_pm.search.nutpie_chains import scale_of
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 
@@ -47,7 +47,7 @@ def test_nutpie_has_the_density_in_its_own_order_of_the_variables(problem):
     from classy_pm.search.nutpie_jax import compile_by_jax
 
     compiled = compile_by_jax(problem.pymc_model, list(problem.plan.names))
-    scale = NutpieScale(problem, compiled)
+    scale = scale_of(problem, compiled)
     points = scale.points(problem.plan.draws(3, 1))
     order = scale.in_order_of_plan(np.arange(scale.size)[np.newaxis])[0]
     for point in points:

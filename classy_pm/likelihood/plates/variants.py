@@ -14,15 +14,8 @@ import numpy as np
 import pytensor.tensor as pt
 
 from classy_pm.errors import TraceError, WrittenInJaxError
-from classy_pm.likelihood.plates.readings import (
-    Path,
-    Reading,
-    Recorder,
-    gather,
-    read,
-    varying_paths,
-    with_data,
-)
+from classy_pm.likelihood.data_inputs import DataInputs, numbers_of
+from classy_pm.likelihood.readings import Path, Reading, Recorder, gather, read, varying_paths
 from classy_pm.likelihood.trace import Trace, trace
 from classy_pm.model.plates import Plate
 
@@ -32,7 +25,6 @@ __all__ = [
     "Untraced",
     "Variant",
     "make_slots",
-    "numbers_of",
     "refusal_of",
     "trace_variants",
 ]
@@ -116,16 +108,6 @@ class Variant:
     def shapes(self) -> tuple[tuple[int, ...], ...]:
         """Return the shapes of the inputs."""
         return tuple(variable.type.shape for variable in self.inputs)
-
-
-def numbers_of(data: Sequence[Any]) -> list[np.ndarray]:
-    """Return arrays of real numbers for data: of complex ones, the real and imaginary parts."""
-    numbers: list[np.ndarray] = []
-    for item in data:
-        array = np.asarray(item)
-        parts = [array.real, array.imag] if array.dtype.kind == "c" else [array]
-        numbers += [np.array(part, part.dtype.newbyteorder("="), order="C") for part in parts]
-    return numbers
 
 
 @dataclass(frozen=True)
@@ -229,29 +211,20 @@ def _traced(
 ) -> Variant:
     """Trace the likelihood of one data set, with what of its data varies as inputs."""
     data = readings[places[0]].data
-    paths = tuple(path for path in data if path in varying)
-    counts = [2 if np.asarray(data[path]).dtype.kind == "c" else 1 for path in paths]
-    inputs = [
-        pt.tensor(dtype=array.dtype.name, shape=array.shape)
-        for array in numbers_of([data[path] for path in paths])
-    ]
+    inputs = DataInputs.of(data, tuple(path for path in data if path in varying))
     length, build = len(slots.inputs), slots.plate.build_one
 
     def function(values: list[Any]) -> Any:
-        given = iter(values[length:])
-        parts = [next(given) + 1j * next(given) if count == 2 else next(given) for count in counts]
-        of_one = with_data(analysis, dict(zip(paths, parts, strict=True)), recorder)
+        of_one = inputs.put_into(analysis, values[length:], recorder)
         return of_one.log_likelihood_function(build(list(values[:length])))
 
     witnesses = []
     for number in range(min(WITNESSES, len(slots.taken) * len(places))):
         place = places[number % len(places)]
-        arrays = numbers_of([readings[place].data[path] for path in paths])
+        arrays = numbers_of([readings[place].data[path] for path in inputs.paths])
         witnesses.append((*slots.at_draw(number, place), *arrays))
-    traced = trace(function, [*slots.inputs, *inputs], limit=analysis.branch_limit, witnesses=witnesses)
-    read, offset = [], 0
-    for path, count in zip(paths, counts, strict=True):
-        read += [(path, inputs[offset : offset + count])] if recorder.matters(path) else []
-        offset += count
-    own = [variable for _, variables in read for variable in variables]
-    return Variant(analysis, tuple(path for path, _ in read), own, traced)
+    traced = trace(
+        function, [*slots.inputs, *inputs.variables], limit=analysis.branch_limit, witnesses=witnesses
+    )
+    own = inputs.read_by(recorder)
+    return Variant(analysis, own.paths, own.variables, traced)

@@ -20,14 +20,14 @@ from classy_pm.likelihood.trace.branches import Explorer, Fork, Leaf
 from classy_pm.likelihood.trace.guard import guard
 from classy_pm.likelihood.trace.letting_go import let_go
 from classy_pm.likelihood.trace.merging import Merger
-from classy_pm.likelihood.trace.proof import Proof, prove
+from classy_pm.likelihood.trace.proof import Proof, Prover, prove
 from classy_pm.likelihood.trace.registry import Coverage, coverage
 from classy_pm.likelihood.trace.rolling import rolled
 from classy_pm.likelihood.trace.session import Decision, NotRepeatable
 from classy_pm.likelihood.trace.terms import take_apart
 from classy_pm.likelihood.trace.words import AS_A_BLACK_BOX, Place
 
-__all__ = ["Branch", "Coverage", "Proof", "Trace", "TracedArray", "coverage", "prove", "trace"]
+__all__ = ["Branch", "Coverage", "Proof", "Prover", "Trace", "TracedArray", "coverage", "prove", "trace"]
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,8 @@ class Trace:
         The conditions on which it branches, and where.
     keeps : bool
         Whether the function stores values that it computed, in a cache say.
+    masks : tuple of TensorVariable
+        What it selects elements by, so that their number is not known.
     """
 
     value: Variable
@@ -81,6 +83,7 @@ class Trace:
     paths: tuple[Branch, ...]
     conditions: tuple[tuple[Variable, Place], ...]
     keeps: bool = False
+    masks: tuple[Variable, ...] = ()
 
     @property
     def branches(self) -> int:
@@ -155,6 +158,7 @@ def trace(
         paths=tuple(_branches(tree, ())),
         conditions=tuple(_conditions(tree)),
         keeps=keeps,
+        masks=tuple(explorer.session.masks),
     )
 
 

@@ -75,6 +75,69 @@ def quick_function(inputs: Sequence[Variable], outputs: Any) -> Callable[..., An
     return pytensor.function(list(inputs), outputs, mode=UNCOMPILED, on_unused_input="ignore")
 
 
+class Prover:
+    """Compares a trace with functions that it may be the graph of.
+
+    Parameters
+    ----------
+    trace : Trace
+        What `trace` returned.
+    inputs : sequence of TensorVariable
+        Its inputs.
+
+    Raises
+    ------
+    TraceError
+        If the graph has no gradient.
+    """
+
+    def __init__(self, trace: Trace, inputs: Sequence[Variable]) -> None:
+        self._trace = trace
+        self._inputs = inputs
+        self._floats = [index for index, variable in enumerate(inputs) if "float" in variable.type.dtype]
+        wanted = [inputs[index] for index in self._floats]
+        self._conditions = [condition for condition, _ in trace.conditions]
+        with _failures_are_refusals():
+            gradients = pytensor.grad(trace.value, wanted, disconnected_inputs="ignore")
+            self._evaluate = quick_function(inputs, [trace.value, *self._conditions])
+            self._differentiate = quick_function(inputs, gradients)
+
+    def __call__(
+        self, plain: Callable[..., float], points: Sequence[tuple[Any, ...]], *, rtol: float = 1e-8
+    ) -> Proof:
+        """Compare value and gradient, as `prove` does."""
+        trace, inputs = self._trace, self._inputs
+        points = [
+            tuple(np.asarray(v, i.type.dtype)[()] for v, i in zip(p, inputs, strict=True)) for p in points
+        ]
+        if not points:
+            raise TraceError("A trace is proved at points, and none was given.")
+        worst = 0.0
+        ways: dict[int, tuple[Any, ...]] = {}
+        for point in points:
+            with np.errstate(all="ignore"), _failures_are_refusals():
+                value, *answers = self._evaluate(*point)
+            told = dict(zip(self._conditions, (bool(answer) for answer in answers), strict=True))
+            way = next(
+                (n for n, path in enumerate(trace.paths) if all(told[c] == a for c, a in path.conditions)), -1
+            )
+            ways.setdefault(way, point)
+            expected = _plain_value(plain, point)
+            worst = max(worst, _compare(trace, inputs, point, _as_likelihood(value), expected, rtol))
+        # the gradient on each way first, then at further points
+        chosen = list(ways.values())
+        chosen += [point for point in points if not any(point is known for known in ways.values())]
+        compared, worst_slope = 0, 0.0
+        for point in chosen[: max(GRADIENT_POINTS, len(ways))]:
+            if not np.isfinite(_plain_value(plain, point)):
+                continue
+            with np.errstate(all="ignore"), _failures_are_refusals():
+                slopes = dict(zip(self._floats, self._differentiate(*point), strict=True))
+            worst_slope = max(worst_slope, _compare_gradient(inputs, plain, point, slopes))
+            compared += 1
+        return Proof(len(points), worst, compared, worst_slope, len(ways), trace.branches)
+
+
 def prove(
     trace: Trace,
     inputs: Sequence[Variable],
@@ -107,41 +170,7 @@ def prove(
     TraceError
         If value or gradient disagree.
     """
-    points = [tuple(np.asarray(v, i.type.dtype)[()] for v, i in zip(p, inputs, strict=True)) for p in points]
-    if not points:
-        raise TraceError("A trace is proved at points, and none was given.")
-    floats = [index for index, variable in enumerate(inputs) if "float" in variable.type.dtype]
-    wanted = [inputs[index] for index in floats]
-    with _failures_are_refusals():
-        gradients = pytensor.grad(trace.value, wanted, disconnected_inputs="ignore")
-    conditions = [condition for condition, _ in trace.conditions]
-    with _failures_are_refusals():
-        evaluate = quick_function(inputs, [trace.value, *conditions])
-        differentiate = quick_function(inputs, gradients)
-    worst = 0.0
-    ways: dict[int, tuple[Any, ...]] = {}
-    for point in points:
-        with np.errstate(all="ignore"), _failures_are_refusals():
-            value, *answers = evaluate(*point)
-        told = dict(zip(conditions, (bool(answer) for answer in answers), strict=True))
-        way = next(
-            (n for n, path in enumerate(trace.paths) if all(told[c] == a for c, a in path.conditions)), -1
-        )
-        ways.setdefault(way, point)
-        worst = max(
-            worst, _compare(trace, inputs, point, _as_likelihood(value), _plain_value(plain, point), rtol)
-        )
-    # the gradient on each way first, then at further points
-    chosen = list(ways.values()) + [point for point in points if not any(point is p for p in ways.values())]
-    compared, worst_slope = 0, 0.0
-    for point in chosen[: max(GRADIENT_POINTS, len(ways))]:
-        if not np.isfinite(_plain_value(plain, point)):
-            continue
-        with np.errstate(all="ignore"), _failures_are_refusals():
-            slopes = dict(zip(floats, differentiate(*point), strict=True))
-        worst_slope = max(worst_slope, _compare_gradient(inputs, plain, point, slopes))
-        compared += 1
-    return Proof(len(points), worst, compared, worst_slope, len(ways), trace.branches)
+    return Prover(trace, inputs)(plain, points, rtol=rtol)
 
 
 @contextmanager

@@ -163,6 +163,7 @@ def select(traced: TracedArray, mask: TracedArray) -> Selection:
     shape = np.shape(traced._shadow)
     if mask._shadow.shape != shape[: mask._shadow.ndim]:
         raise IndexError("boolean index did not match indexed array")
+    traced._session.masks.append(mask.pair().real)
     return Selection(copy_of(traced), copy_of(mask))
 
 

@@ -87,6 +87,8 @@ class Session:
         Whether the run must be made again, with more names covered.
     overlay : Overlay
         Names of the user's modules that stand for equivalents.
+    masks : list of TensorVariable
+        What elements were selected by.
     made : list of weakref.ref
         All traced values, to find those that outlive the trace.
     """
@@ -98,6 +100,7 @@ class Session:
         self.restart = False
         self.refusals: list[Refusal] = []
         self.overlay = Overlay()
+        self.masks: list[Variable] = []
         self.made: list[Any] = []
         self.memo: dict[tuple[Any, ...], Any] = {}
         self._answers: dict[Variable, bool] = {}

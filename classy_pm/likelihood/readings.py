@@ -18,7 +18,7 @@ import numpy as np
 
 from classy_pm.likelihood.analysis import attributes_of
 
-__all__ = ["Path", "Reading", "Recorder", "gather", "read", "varying_paths", "with_data"]
+__all__ = ["Path", "Reading", "Recorder", "are_equal", "gather", "read", "varying_paths", "with_data"]
 
 # Steps from an analysis to a part of it: ("attribute", name) or ("item", index or key).
 Path = tuple[tuple[str, Any], ...]
@@ -314,12 +314,13 @@ def varying_paths(readings: Sequence[Reading]) -> set[Path]:
             if path in varying:
                 continue
             before = first.setdefault(path, item)
-            if before is not item and not _are_equal(before, item):
+            if before is not item and not are_equal(before, item):
                 varying.add(path)
     return varying
 
 
-def _are_equal(first: Any, second: Any) -> bool:
+def are_equal(first: Any, second: Any) -> bool:
+    """Whether two numbers or arrays are equal, with the same type, and NaN at the same places."""
     one, other = np.asarray(first), np.asarray(second)
     if one.shape != other.shape or one.dtype != other.dtype:
         return False

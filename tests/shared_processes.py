@@ -19,8 +19,8 @@ class SharedPool:
     def __init__(self, cores, initializer, initargs):
         self.first = next(_numbers), initializer, initargs
 
-    def submit(self, function, argument):
-        return self.processes.submit(_call, self.first, function, argument)
+    def submit(self, function, *arguments):
+        return self.processes.submit(_call, self.first, function, *arguments)
 
     def map(self, function, arguments):
         started = [self.submit(function, argument) for argument in arguments]
@@ -38,10 +38,10 @@ def end():
     SharedPool.processes.shutdown(kill_workers=True)
 
 
-def _call(first, function, argument):
+def _call(first, function, *arguments):
     global _used_by
     number, initializer, initargs = first
     if _used_by != number:
         initializer(*initargs)
         _used_by = number
-    return function(argument)
+    return function(*arguments)

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 import warnings
+import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -30,6 +31,8 @@ from classy_pm.errors import CatalogError, ClassyError, UnknownNameError, did_yo
 POSTERIOR = "posterior"
 #: A little room that must be left over before a failed write is not blamed on a full disk.
 MARGIN = 1 << 20
+#: Arrays that become smaller than this share of themselves are compressed; so many numbers are tried.
+WORTH_COMPRESSING, SAMPLE = 0.5, 4096
 #: Hashes of files that this process has written, or whose structure it has looked at.
 _known: set[str] = set()
 
@@ -298,19 +301,29 @@ def _plain_strings(dataset: xr.Dataset) -> xr.Dataset:
 
 
 def _write(tree: xr.DataTree, part: Path, manifest: str) -> None:
-    encoding: dict[str, dict[Any, dict[str, Any]]] = {}
-    for node in tree.subtree:
-        encoding[node.path] = {
-            # zlib more than pays for itself by its checksum; level 1 is nearly all of the gain.
-            name: {"zlib": True, "complevel": 1, "shuffle": True, "_FillValue": None}
+    encoding = {
+        node.path: {
+            name: {"zlib": _shrinks(variable.values), "complevel": 1, "shuffle": True, "_FillValue": None}
             for name, variable in node.to_dataset(inherit=False).variables.items()
             if variable.dtype.kind in "biufmM" and variable.ndim and variable.size
         }
+        for node in tree.subtree
+    }
     tree = tree.copy()
     tree.attrs[MANIFEST] = manifest
     with hdf5_lock, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         tree.to_netcdf(part, engine="netcdf4", encoding=encoding)
+
+
+def _shrinks(values: np.ndarray[Any, Any]) -> bool:
+    """Whether an array is worth compressing: numbers that are all different are not, and it takes long."""
+    # Some of it from the middle tells; with the first bytes of all numbers together, as HDF5 has them.
+    flat = values.reshape(-1)
+    start = max(0, (flat.size - SAMPLE) // 2)
+    sample = np.ascontiguousarray(flat[start : start + SAMPLE])
+    shuffled = sample.view(np.uint8).reshape(sample.size, -1).T.tobytes()
+    return len(zlib.compress(shuffled, 1)) < WORTH_COMPRESSING * len(shuffled)
 
 
 @contextlib.contextmanager

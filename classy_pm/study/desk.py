@@ -35,7 +35,7 @@ from classy_pm.study.fitted import FailedFit, Fitted
 __all__ = ["Desk", "Running"]
 
 # A fit that has taken longer than so many seconds is not left waiting for others before it is safe.
-DEAR = 0.25
+DEAR = 1.0
 
 
 @dataclass(eq=False)

@@ -18,6 +18,7 @@ from classy_pm.likelihood.evaluate import in_double_precision
 from classy_pm.likelihood.jax_likelihood import in_jax, require_jax
 from classy_pm.likelihood.jax_refusals import refusal
 from classy_pm.likelihood.joint import JointAnalysis
+from classy_pm.likelihood.plates.variants import MOST_FAULTS, Untraced, refusal_of
 from classy_pm.likelihood.readings import (
     Path,
     Reading,
@@ -27,7 +28,6 @@ from classy_pm.likelihood.readings import (
     varying_paths,
     with_data,
 )
-from classy_pm.likelihood.plates.variants import MOST_FAULTS, Untraced, refusal_of
 from classy_pm.likelihood.warn import warn
 from classy_pm.model import Expression, PlateLayout
 from classy_pm.model.columns import aligned, element, stack

@@ -8,7 +8,7 @@ sets must have it in common. Value and gradient are proved for each of them, as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,15 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.type import TensorType
 
 from classy_pm.errors import TraceError
-from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.data_inputs import DataInputs, numbers_of, shadows_of
 from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.plates.merging import renamed_paths
 from classy_pm.likelihood.readings import (
+    DataSet,
     Path,
     Reading,
     Recorder,
     are_equal,
-    read,
-    with_data,
 )
 from classy_pm.likelihood.shared_numbers import SharedNumbers
 from classy_pm.likelihood.symbolic import PROOF_POINTS, WITNESSES, SymbolicLogLikelihood, inputs_of
@@ -39,32 +37,10 @@ from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.likelihood.trace.terms import take_apart
 from classy_pm.plan import Plan
 
-__all__ = ["DataSet", "ReusableGraph"]
+__all__ = ["ReusableGraph"]
 
-# What may be an input: all numbers, integers and masks among them, or where that cannot be traced real and
-# complex ones alone.
-ALL = "biufc"
+# Which numbers are inputs where integers and masks cannot be.
 REAL = "fc"
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """An analysis as it was before its likelihood was called: what that keeps on it is no data.
-
-    Attributes
-    ----------
-    analysis : Analysis
-        A copy, with the same arrays.
-    reading : Reading
-    """
-
-    analysis: Any
-    reading: Reading
-
-    @classmethod
-    def of(cls, analysis: Analysis) -> DataSet:
-        """Look through an analysis."""
-        return cls(with_data(analysis, {}), read(analysis, ALL))
 
 
 class ReusableGraph:
@@ -96,6 +72,8 @@ class ReusableGraph:
         draws = plan.draws(WITNESSES, random_seed=0)
         self._points = [tuple(plan.split(draw)) for draw in draws]
         self._parameters = inputs_of(plan)
+        self.inputs = DataInputs((), (), [])
+        self.recorder = Recorder()
         varying = set(varying)
         traced = self._traced(plan, tuple(path for path in data_set.reading.data if path in varying))
         self._refuse_what_may_not_hold(traced)

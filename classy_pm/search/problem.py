@@ -118,7 +118,7 @@ class Problem:
             return self.reused.kept(name, make)
         if name not in self._made:
             self._made[name] = make()
-        return self._made[name]  # type: ignore[no-any-return]
+        return self._made[name]
 
     @cached_property
     def pymc_model(self) -> Any:

@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING, Any
 from classy_pm.errors import TraceError
 from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.readings import Path, read, varying_paths
+from classy_pm.likelihood.readings import ALL_KINDS, DataSet, Path, read, varying_paths
 from classy_pm.plan import Plan
 
 if TYPE_CHECKING:
-    from classy_pm.likelihood.reusable import DataSet, ReusableGraph
+    from classy_pm.likelihood.reusable import ReusableGraph
     from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
 
 __all__ = ["NotReusable", "Reuse", "Reused", "varying_among"]
 
 logger = logging.getLogger("classy_pm")
-
-# What may be an input of a graph: numbers of all kinds, masks among them.
-KINDS = "biufc"
 
 
 class NotReusable(Exception):
@@ -51,7 +48,7 @@ def varying_among(analyses: Iterable[Any]) -> frozenset[Path]:
     >>> varying_among([LineAnalysis(x, y), LineAnalysis(x, 2.0 * y)])  # doctest: +SKIP
     frozenset({(('attribute', 'y'),)})
     """
-    return frozenset(varying_paths([read(analysis, KINDS) for analysis in analyses]))
+    return frozenset(varying_paths([read(analysis, ALL_KINDS) for analysis in analyses]))
 
 
 class Reuse:
@@ -75,12 +72,15 @@ class Reuse:
         How many graphs were made.
     used : int
         For how many fits there was one already.
+    ordinary : int
+        How many fits took nothing from it.
     """
 
     def __init__(self, varying: Iterable[Path] = (), most: int = 8) -> None:
         self.varying: set[Path] = set(varying)
         self.made = 0
         self.used = 0
+        self.ordinary = 0
         self._most = most
         self._kept: list[_Kept] = []
         self._turn = threading.RLock()
@@ -106,15 +106,14 @@ class Reuse:
             if self._busy or isinstance(analysis, JointAnalysis) or analysis._opaque:
                 yield None
                 return
-            self._busy = True
+            self._busy, reused = True, self._reused(plan, analysis, key)
             try:
-                yield self._reused(plan, analysis, key)
+                yield reused
             finally:
                 self._busy = False
+                self.ordinary += reused is None or reused.unused
 
     def _reused(self, plan: Plan, analysis: Analysis, key: tuple[str, ...]) -> Reused | None:
-        from classy_pm.likelihood.reusable import DataSet
-
         try:
             return Reused(self, (*key, *_classes(plan.identity)), DataSet.of(analysis))
         except Exception as error:  # what happens when the user's objects are copied is theirs
@@ -130,7 +129,6 @@ class Reuse:
             if not differing:
                 self._kept.remove(item)
                 self._kept.append(item)
-                self.used += not item.refused
                 return item
             if not differing <= self.varying:
                 self.varying |= differing
@@ -210,11 +208,13 @@ class Reused:
         return None if self._kept is None else self._kept.graph
 
     def symbolic(self, plan: Plan, analysis: Analysis) -> SymbolicLogLikelihood | None:
-        """Return the log likelihood of the fit's data, proved; None where it has to be made for them alone."""
+        """Return the log likelihood of the fit's data, proved; None if it must be made for them alone."""
         from classy_pm.likelihood.symbolic import on_trial
 
         plain, _ = on_trial(plan, analysis)
+        before = self._reuse.made
         found = self._reuse.find(plan, self._key, self._data_set)
+        is_new = self._reuse.made > before
         if found.graph is None:
             return None
         try:
@@ -223,6 +223,7 @@ class Reused:
             logger.debug("The graph of other data is not the likelihood of these: %r", error)
             return None
         self._kept = found
+        self._reuse.used += not is_new
         return symbolic
 
     def kept[Made](self, name: Any, make: Callable[[], Made]) -> Made:
@@ -230,7 +231,12 @@ class Reused:
         assert self._kept is not None
         if name not in self._kept.made:
             self._kept.made[name] = make()
-        return self._kept.made[name]  # type: ignore[no-any-return]
+        return self._kept.made[name]
+
+    def give_up(self, error: Exception) -> None:
+        """Take nothing: whatever went wrong, an ordinary fit says whether it is the user's fault or ours."""
+        logger.debug("The fit is run again with a graph of its own: %r", error)
+        self._kept = None
 
     def refuse(self, reason: str) -> None:
         """Give up the graph, for all data sets that are like this one.

@@ -14,7 +14,6 @@ from classy_pm.likelihood.joint import JointAnalysis
 from classy_pm.likelihood.plate_trace import PlateTrace, Subset
 from classy_pm.likelihood.plates.batches import Batch, group, make_batch, prove_batch, spread, subset, summed
 from classy_pm.likelihood.plates.padded import NotOne
-from classy_pm.likelihood.readings import Reading
 from classy_pm.likelihood.plates.variants import (
     WITNESSES,
     Slots,
@@ -24,6 +23,7 @@ from classy_pm.likelihood.plates.variants import (
     refusal_of,
     trace_variants,
 )
+from classy_pm.likelihood.readings import Reading
 from classy_pm.likelihood.trace import Proof
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.model import Derived, Expression, PlateLayout

@@ -17,8 +17,8 @@ from classy_pm.likelihood.joint import or_impossible
 from classy_pm.likelihood.plate_trace import Subset
 from classy_pm.likelihood.plates.merging import Merged, Signatures, merge, renamed_paths, shapes_in
 from classy_pm.likelihood.plates.padded import padded_to
-from classy_pm.likelihood.readings import Reading
 from classy_pm.likelihood.plates.variants import Slots, Variant
+from classy_pm.likelihood.readings import Reading
 from classy_pm.likelihood.trace import Proof, Trace, prove
 from classy_pm.likelihood.trace.guard import guard
 

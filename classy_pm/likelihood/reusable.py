@@ -60,11 +60,8 @@ class ReusableGraph:
         The data.
     inputs : DataInputs
         Which they are.
-
-    Raises
-    ------
-    TraceError
-        If the likelihood cannot be traced so, or if the trace might not hold for other data.
+    refusal : Exception or None
+        Why the likelihood cannot be traced so, or why the trace might not hold for other data.
     """
 
     def __init__(self, plan: Plan, data_set: DataSet, varying: Iterable[Path]) -> None:
@@ -74,8 +71,18 @@ class ReusableGraph:
         self._parameters = inputs_of(plan)
         self.inputs = DataInputs((), (), [])
         self.recorder = Recorder()
+        self.numbers = SharedNumbers([], [])
+        self.refusal: Exception | None = None
         varying = set(varying)
-        traced = self._traced(plan, tuple(path for path in data_set.reading.data if path in varying))
+        paths = tuple(path for path in data_set.reading.data if path in varying)
+        try:
+            self._make(plan, paths)
+        except Exception as error:  # also what happens when the user's objects are copied
+            self.refusal = error
+        self._key = self._key_of(data_set.reading)
+
+    def _make(self, plan: Plan, paths: tuple[Path, ...]) -> None:
+        traced = self._traced(plan, paths)
         self._refuse_what_may_not_hold(traced)
         self.inputs = self.inputs.read_by(self.recorder)
         self._trace = self._with_shared_numbers(traced)
@@ -84,7 +91,6 @@ class ReusableGraph:
             if ordinary.terms is not None:
                 raise TraceError("The likelihood has pointwise terms only if its data are constants.")
         self._prover = Prover(self._trace, self._parameters)
-        self._key = self._key_of(data_set.reading)
 
     def _traced(self, plan: Plan, paths: tuple[Path, ...]) -> Trace:
         """Trace with all of some data as inputs, or where that cannot be, with those that are real."""
@@ -175,6 +181,8 @@ class ReusableGraph:
 
     def differing(self, reading: Reading) -> set[Path]:
         """Return where a data set that is like the first has other numbers than the graph."""
+        if self.refusal is not None:
+            return set()
         first = self._first.reading.data
         return {
             path

@@ -214,9 +214,8 @@ def _settle(problem: Problem) -> None:
 
 def _read_anew(problem: Problem) -> list[SharedNumbers]:
     """Return the numbers that machine code reads whenever it is called."""
-    graph = problem.reused.graph if problem.reused is not None else None
     found = [] if problem.centring is None else [problem.centring.numbers]
-    return found if graph is None else [*found, graph.numbers]
+    return found if problem.reused is None else [*found, *problem.reused.numbers]
 
 
 def _is_right(problem: Problem, compiled: Any) -> bool:

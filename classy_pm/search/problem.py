@@ -84,7 +84,8 @@ class Problem:
 
         with self.report.stage("tracing the likelihood and proving the trace"):
             known = None
-            if self.reused is not None and self.likelihood in ("auto", "trace"):
+            opaque = self.likelihood == "auto" and self.analysis._opaque
+            if self.reused is not None and self.likelihood in ("auto", "trace") and not opaque:
                 known = self.reused.symbolic(self.plan, self.analysis)
             symbolic = known or make_symbolic(self.plan, self.analysis, self.likelihood)
         # What was asked to make and to prove the graph is not the search's.
@@ -102,7 +103,7 @@ class Problem:
     @property
     def of_others(self) -> bool:
         """Whether the likelihood's graph is one that serves other data too."""
-        return self.reused is not None and self.symbolic is not None and self.reused.graph is not None
+        return self.reused is not None and self.symbolic is not None and not self.reused.unused
 
     def kept[Made](self, name: Hashable, make: Callable[[], Made]) -> Made:
         """Return what is made once: for this fit, or for all whose data have one graph.

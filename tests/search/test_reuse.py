@@ -9,6 +9,7 @@ import pytest
 from scipy.interpolate import CubicSpline
 
 import classy_pm as cpm
+from classy_pm.likelihood.trace import trace
 from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.plan import make_plan
 from classy_pm.search.identity import Identity
@@ -150,6 +151,23 @@ class Covariance(Plain):
     def log_likelihood_function(self, instance):
         residuals = self.data - instance.at(self.x)
         return -0.5 * residuals @ np.linalg.inv(self.covariance) @ residuals
+
+
+class ByHand(Plain):
+    """Has a gradient, and cannot be traced."""
+
+    calls = 0
+
+    def log_likelihood_function(self, instance):
+        self.calls += 1
+        return float(super().log_likelihood_function(instance))
+
+    def log_likelihood_gradient(self, instance):
+        slopes = (self.data - instance.at(self.x)) / self.noise**2
+        return np.array([np.sum(slopes), np.sum(slopes * self.x)])
+
+    def __identity__(self):
+        return {"data": self.data, "noise": self.noise}
 
 
 def model():
@@ -418,6 +436,33 @@ def test_what_is_centred_begins_anew():
     again = fitted(search, analyses[0], reuse, of)
     assert (reuse.made, reuse.used, reuse.ordinary) == (1, 3, 0)
     np.testing.assert_array_equal(values(again), values(trees[0]))
+
+
+def test_black_boxes_are_compiled_once():
+    search = cpm.NUTS(draws=40, tune=60, chains=1, random_seed=3, likelihood="blackbox")
+    analyses = many(ByHand)
+    reuse = Reuse()
+    trees = [fitted(search, analysis, reuse) for analysis in analyses]
+    assert (reuse.made, reuse.used, reuse.ordinary) == (1, 2, 0)
+    calls = [analysis.calls for analysis in analyses]
+    ordinary = ByHand(analyses[2].data)
+    np.testing.assert_array_equal(values(trees[2]), values(fitted(search, ordinary)))
+    assert [analysis.calls for analysis in analyses] == calls
+    assert calls[2] == ordinary.calls
+
+
+def test_what_cannot_be_traced_is_tried_once(monkeypatch):
+    from classy_pm.likelihood import reusable
+
+    tried = []
+    monkeypatch.setattr(reusable, "trace", lambda *args, **kwargs: tried.append(0) or trace(*args, **kwargs))
+    analyses = many(Masking)
+    reuse = Reuse(varying_among(analyses))
+    for number, analysis in enumerate(analyses):
+        analysis.name = f"never read {number}"
+        with serving(reuse, analysis) as reused:
+            assert not problem_of(analysis, reused).of_others
+    assert len(tried) == 1
 
 
 def test_machine_code_that_is_wrong_is_not_used_again(monkeypatch, fits):

@@ -142,6 +142,8 @@ def _is_object(item: Any) -> bool:
         return False
     if hasattr(kind, "__array__") or kind.__module__.partition(".")[0] in FOREIGN:
         return False
+    if hasattr(kind, "__del__"):  # of a copy, it would close what the original has open
+        return False
     if not (hasattr(item, "__dict__") or any("__slots__" in vars(base) for base in kind.__mro__)):
         return False
     try:

@@ -135,7 +135,8 @@ class Reuse:
 
     def _reused(self, plan: Plan, analysis: Analysis, key: tuple[str, ...]) -> Reused | None:
         try:
-            return Reused(self, (*key, *_classes(plan.identity)), DataSet.of(analysis))
+            priors = (type(parameter.prior) for parameter in plan.parameters)
+            return Reused(self, (*key, *_classes(plan.identity), *priors), DataSet.of(analysis))
         except Exception as error:  # what happens when the user's objects are copied is theirs
             logger.debug("This analysis cannot be looked through: %r", error)
             return None

@@ -102,8 +102,11 @@ class Problem:
 
     @property
     def of_others(self) -> bool:
-        """Whether the likelihood's graph is one that serves other data too."""
-        return self.reused is not None and self.symbolic is not None and not self.reused.unused
+        """Whether the likelihood's graph, which is made now if need be, serves other data too."""
+        if self.reused is None:
+            return False
+        _ = self.symbolic
+        return not self.reused.unused
 
     def kept[Made](self, name: Hashable, make: Callable[[], Made]) -> Made:
         """Return what is made once: for this fit, or for all whose data have one graph.

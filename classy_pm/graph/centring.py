@@ -187,16 +187,22 @@ class Centring:
         found = [
             (place, make) for place, prior in plan.dependent if (make := _transform_of(prior)) is not None
         ]
-        parameters = [plan.parameters[place] for place, _ in found]
-        self.numbers = SharedNumbers(
-            [parameter.shape for parameter in parameters],
-            [f"{parameter.name}::share" for parameter in parameters],
+        self._found = [(plan.parameters[place], make) for place, make in found]
+        self.members: dict[str, Member] = {}
+        self.use(
+            SharedNumbers(
+                [parameter.shape for parameter, _ in self._found],
+                [f"{parameter.name}::share" for parameter, _ in self._found],
+            )
         )
-        self.members = {
-            parameter.name: Member(parameter.name, parameter.prior, make(symbol), symbol)
-            for parameter, (_, make), symbol in zip(parameters, found, self.numbers.symbols, strict=True)
-        }
-        self.begin()
+
+    def use(self, numbers: SharedNumbers) -> None:
+        """Have the shares in other numbers of the same shapes, and all members centred to begin with."""
+        self.numbers = numbers
+        for (parameter, make), symbol in zip(self._found, numbers.symbols, strict=True):
+            member = Member(parameter.name, parameter.prior, make(symbol), symbol)
+            self.members[parameter.name] = member
+        self.set(1.0)
 
     def __reduce__(self) -> Any:
         # What is a view of the settings has to be one in another process.
@@ -206,11 +212,6 @@ class Centring:
         """Return the transform of a parameter, None if it has no parent."""
         member = self.members.get(name)
         return None if member is None else member.transform
-
-    def begin(self) -> None:
-        """Have all members centred, as before the shares are chosen."""
-        self.modes = None
-        self.set(1.0)
 
     def freeze(self) -> None:
         """Make the shares constants of the models that are built from now on."""

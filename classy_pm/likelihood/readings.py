@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from functools import cached_property
 from types import ModuleType
@@ -18,11 +19,24 @@ import numpy as np
 
 from classy_pm.likelihood.analysis import attributes_of
 
-__all__ = ["Path", "Reading", "Recorder", "are_equal", "gather", "read", "varying_paths", "with_data"]
+__all__ = [
+    "ALL_KINDS",
+    "DataSet",
+    "Path",
+    "Reading",
+    "Recorder",
+    "are_equal",
+    "gather",
+    "read",
+    "varying_paths",
+    "with_data",
+]
 
 # Steps from an analysis to a part of it: ("attribute", name) or ("item", index or key).
 Path = tuple[tuple[str, Any], ...]
 
+# Of these kinds are numbers, integers and masks among them.
+ALL_KINDS = "biufc"
 ATTRIBUTE, ITEM = "attribute", "item"
 # Their objects are used as they are; what is inside of them is none of the user's.
 FOREIGN = (
@@ -128,6 +142,8 @@ def _is_object(item: Any) -> bool:
         return False
     if hasattr(kind, "__array__") or kind.__module__.partition(".")[0] in FOREIGN:
         return False
+    if hasattr(kind, "__del__"):  # of a copy, it would close what the original has open
+        return False
     if not (hasattr(item, "__dict__") or any("__slots__" in vars(base) for base in kind.__mro__)):
         return False
     try:
@@ -200,6 +216,26 @@ def _copied(
     if recorder is not None:
         recorder.watch(new, path)
     return new
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """An analysis as it was before its likelihood was called: what that keeps on it is no data.
+
+    Attributes
+    ----------
+    analysis : Analysis
+        A copy, with the same arrays.
+    reading : Reading
+    """
+
+    analysis: Any
+    reading: Reading
+
+    @classmethod
+    def of(cls, analysis: Any) -> DataSet:
+        """Look through an analysis."""
+        return cls(with_data(analysis, {}), read(analysis, ALL_KINDS))
 
 
 class Recorder:

@@ -8,7 +8,7 @@ sets must have it in common. Value and gradient are proved for each of them, as 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,17 +19,15 @@ from pytensor.tensor.blockwise import Blockwise
 from pytensor.tensor.type import TensorType
 
 from classy_pm.errors import TraceError
-from classy_pm.likelihood.analysis import Analysis
 from classy_pm.likelihood.data_inputs import DataInputs, numbers_of, shadows_of
 from classy_pm.likelihood.evaluate import LogLikelihood, forget_other_precision
 from classy_pm.likelihood.plates.merging import renamed_paths
 from classy_pm.likelihood.readings import (
+    DataSet,
     Path,
     Reading,
     Recorder,
     are_equal,
-    read,
-    with_data,
 )
 from classy_pm.likelihood.shared_numbers import SharedNumbers
 from classy_pm.likelihood.symbolic import PROOF_POINTS, WITNESSES, SymbolicLogLikelihood, inputs_of
@@ -39,32 +37,10 @@ from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.likelihood.trace.terms import take_apart
 from classy_pm.plan import Plan
 
-__all__ = ["DataSet", "ReusableGraph"]
+__all__ = ["ReusableGraph"]
 
-# What may be an input: all numbers, integers and masks among them, or where that cannot be traced real and
-# complex ones alone.
-ALL = "biufc"
+# Which numbers are inputs where integers and masks cannot be.
 REAL = "fc"
-
-
-@dataclass(frozen=True)
-class DataSet:
-    """An analysis as it was before its likelihood was called: what that keeps on it is no data.
-
-    Attributes
-    ----------
-    analysis : Analysis
-        A copy, with the same arrays.
-    reading : Reading
-    """
-
-    analysis: Any
-    reading: Reading
-
-    @classmethod
-    def of(cls, analysis: Analysis) -> DataSet:
-        """Look through an analysis."""
-        return cls(with_data(analysis, {}), read(analysis, ALL))
 
 
 class ReusableGraph:
@@ -84,11 +60,8 @@ class ReusableGraph:
         The data.
     inputs : DataInputs
         Which they are.
-
-    Raises
-    ------
-    TraceError
-        If the likelihood cannot be traced so, or if the trace might not hold for other data.
+    refusal : Exception or None
+        Why the likelihood cannot be traced so, or why the trace might not hold for other data.
     """
 
     def __init__(self, plan: Plan, data_set: DataSet, varying: Iterable[Path]) -> None:
@@ -96,8 +69,20 @@ class ReusableGraph:
         draws = plan.draws(WITNESSES, random_seed=0)
         self._points = [tuple(plan.split(draw)) for draw in draws]
         self._parameters = inputs_of(plan)
+        self.inputs = DataInputs((), (), [])
+        self.recorder = Recorder()
+        self.numbers = SharedNumbers([], [])
+        self.refusal: Exception | None = None
         varying = set(varying)
-        traced = self._traced(plan, tuple(path for path in data_set.reading.data if path in varying))
+        paths = tuple(path for path in data_set.reading.data if path in varying)
+        try:
+            self._make(plan, paths)
+        except Exception as error:  # also what happens when the user's objects are copied
+            self.refusal = error
+        self._key = self._key_of(data_set.reading)
+
+    def _make(self, plan: Plan, paths: tuple[Path, ...]) -> None:
+        traced = self._traced(plan, paths)
         self._refuse_what_may_not_hold(traced)
         self.inputs = self.inputs.read_by(self.recorder)
         self._trace = self._with_shared_numbers(traced)
@@ -106,7 +91,6 @@ class ReusableGraph:
             if ordinary.terms is not None:
                 raise TraceError("The likelihood has pointwise terms only if its data are constants.")
         self._prover = Prover(self._trace, self._parameters)
-        self._key = self._key_of(data_set.reading)
 
     def _traced(self, plan: Plan, paths: tuple[Path, ...]) -> Trace:
         """Trace with all of some data as inputs, or where that cannot be, with those that are real."""
@@ -197,6 +181,8 @@ class ReusableGraph:
 
     def differing(self, reading: Reading) -> set[Path]:
         """Return where a data set that is like the first has other numbers than the graph."""
+        if self.refusal is not None:
+            return set()
         first = self._first.reading.data
         return {
             path

@@ -111,8 +111,6 @@ def make_tree(
     -------
     xarray.DataTree
     """
-    import arviz_base
-
     arrays: dict[str, dict[str, Any]] = {
         POSTERIOR: dict(posterior),
         SAMPLE_STATS: {**(stats or {}), LOG_LIKELIHOOD: log_likelihood, LOG_PRIOR: log_prior},
@@ -122,10 +120,8 @@ def make_tree(
     if pointwise is not None:
         arrays[POINTWISE] = {"likelihood": pointwise}
         named["likelihood"] = [TERM]
-    # An ensemble has many chains: no reason for ArviZ to ask whether they are the draws.
-    tree = arviz_base.from_dict(
-        arrays, dims=_whole(arrays[POSTERIOR], named), coords=known, check_conventions=False
-    )
+    whole = _whole(arrays[POSTERIOR], named)
+    tree = xr.DataTree.from_dict({name: _group(group, whole, known) for name, group in arrays.items()})
     if pointwise is not None and pointwise_step > 1:
         terms = tree[POINTWISE].to_dataset()
         tree[POINTWISE] = xr.DataTree(terms.assign_coords(draw=terms["draw"] * pointwise_step))
@@ -142,6 +138,25 @@ def make_tree(
     tree.attrs["free_parameters"] = json.dumps(list(free))
     tree.attrs["fit"] = json.dumps(dict(attributes or {}), sort_keys=True)
     return tree
+
+
+def _group(
+    arrays: Mapping[str, Any], dims: Mapping[str, Sequence[str]], coords: Mapping[str, Sequence[str]]
+) -> xr.Dataset:
+    """Return arrays as ArviZ's `dict_to_dataset` does, which takes each for a dataset of its own first."""
+    import arviz_base
+
+    variables: dict[str, Any] = {}
+    lengths: dict[str, int] = {}
+    for name, array in arrays.items():
+        own = ["chain", "draw", *dims.get(name, ())]
+        shape = np.shape(array)
+        own += [f"{name}_dim_{axis}" for axis in range(len(shape) - len(own))]
+        variables[name] = (own, array)
+        lengths |= dict(zip(own, shape, strict=True))
+    used = {dim: coords[dim] if dim in coords else np.arange(length) for dim, length in lengths.items()}
+    attributes = arviz_base.make_attrs(sample_dims=["chain", "draw"])
+    return xr.Dataset(variables, used, attributes)
 
 
 def dims_of(name: str, ndim: int, named: Mapping[str, Sequence[str]]) -> list[str]:

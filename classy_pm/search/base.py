@@ -8,7 +8,7 @@ filed. A search itself is one file with one class: settings, and `_run`.
 from __future__ import annotations
 
 import dataclasses
-import logging
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal, overload
@@ -45,8 +45,6 @@ from classy_pm.search.stale import PRIOR_VALUES, OnChange, check_on_change
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
-
-logger = logging.getLogger("classy_pm")
 
 #: What a search's draws are: of chains on their own; of walkers that move together; with weights; of an
 #: approximation; a single best point.
@@ -235,16 +233,14 @@ class Search(Settings):
     ) -> xr.DataTree:
         """Run the search, with what fits of other data have left, if that is of use."""
         if reuse is not None:
-            with reuse.serving(
-                plan, analysis, (identity.hashes["model"], identity.hashes["search"])
-            ) as reused:
+            key = identity.hashes["model"], identity.hashes["search"]
+            with reuse.serving(plan, analysis, key) as reused:
                 try:
                     return self._run_and_complete(plan, analysis, identity, report, folder, reused)
                 except Exception as error:
                     if reused is None or reused.unused:
                         raise
-                    # Whatever it is, an ordinary fit says whether it is the user's or ours.
-                    logger.debug("The fit is run again with a graph of its own: %r", error)
+                    reused.give_up(error)
         return self._run_and_complete(plan, analysis, identity, report, folder)
 
     def _run_and_complete(
@@ -321,13 +317,19 @@ class Search(Settings):
                 **({"data_hashes": identity.factor_hashes} if identity.factor_hashes else {}),
                 **({"term_counts": list(counts.items())} if counts else {}),
                 PRIOR_VALUES: None if folder is None else problem.at_prior[1].tolist(),
-                "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
+                "versions": dict(_versions()),
                 **draws.attributes,
                 **afterword.attributes,
             },
         )
         forget_other_precision()
         return diagnose(tree, notices, [name for name, _ in plan.layout.assertions])
+
+
+@cache
+def _versions() -> tuple[tuple[str, str], ...]:
+    """Return the versions of what a fit is computed with."""
+    return tuple((name, version(name)) for name in ("classy_pm", "pymc", "pytensor", "numpy"))
 
 
 def _complete(draws: Draws, problem: Problem, pointwise: Pointwise) -> Draws:

@@ -28,6 +28,8 @@ __all__ = ["compile_by_nutpie", "compile_natively"]
 
 # What nutpie is told of a gradient or a log density that is not finite.
 GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
+# The point's length, and the addresses of the point, the gradient, the value and the settings.
+_CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)
 
 
 def compile_natively(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers] = ()) -> Any:
@@ -144,18 +146,19 @@ class _Density:
     def __init__(self, compiled: Any, size: int, settings: np.ndarray) -> None:
         self._compiled = compiled  # owns the machine code
         self._settings = settings
-        self._call = compiled.ctypes
+        self._call = _CALL(compiled.address)
         self._size = size
 
     def __call__(self, point: np.ndarray) -> tuple[float, np.ndarray]:
         point = np.ascontiguousarray(point, dtype=np.float64)
-        gradient, value = np.zeros(self._size), np.zeros(1)
-        pointer = ctypes.POINTER(ctypes.c_double)
-        given = (point, gradient, value, self._settings)
-        code = self._call(self._size, *(array.ctypes.data_as(pointer) for array in given))
+        found = np.zeros(self._size + 1)
+        value = found.ctypes.data
+        code = self._call(
+            self._size, point.ctypes.data, value + found.itemsize, value, self._settings.ctypes.data
+        )
         if code not in (0, GRADIENT_NOT_FINITE, VALUE_NOT_FINITE):
             return -np.inf, np.zeros(self._size)
-        return float(value[0]), gradient
+        return float(found[0]), found[1:]
 
 
 def _density(value: Any, values: list[Any], inputs: list[Any], parts: dict[Any, Any]) -> Any:

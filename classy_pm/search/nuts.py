@@ -91,10 +91,9 @@ class NUTS(Search):
             yield "mass_matrix", f"{self.sampler} adapts its own"
 
     def _run(self, problem: Problem) -> Draws:
-        problem.centring = centring_of(problem.plan, self.centring)
+        problem.centring = centring = centring_of(problem.plan, self.centring)
         require_gradient(problem, "NUTS")
-        problem.centring = problem.kept("centring", lambda: centring_of(problem.plan, self.centring))
-        problem.centring.begin()
+        centring.use(problem.kept("shares", lambda: centring.numbers))
         if self.sampler != "nutpie":
             return self._run_with_pymc(problem)
         from classy_pm.search.nutpie_chains import NutpieRunner, compile_model, modes_and_show
@@ -121,7 +120,7 @@ class NUTS(Search):
                 "modes": [mode.log_density for mode in modes],
                 "correlation": modes[0].correlation,
                 "low_rank": low_rank,
-                "centring": recorded(problem.centring),
+                "centring": recorded(centring),
             },
             notices=several_modes(problem, _of_density(problem, compiled, modes), vectors),
         )

@@ -84,7 +84,8 @@ class Problem:
 
         with self.report.stage("tracing the likelihood and proving the trace"):
             known = None
-            if self.reused is not None and self.likelihood in ("auto", "trace"):
+            opaque = self.likelihood == "auto" and self.analysis._opaque
+            if self.reused is not None and self.likelihood in ("auto", "trace") and not opaque:
                 known = self.reused.symbolic(self.plan, self.analysis)
             symbolic = known or make_symbolic(self.plan, self.analysis, self.likelihood)
         # What was asked to make and to prove the graph is not the search's.
@@ -101,8 +102,11 @@ class Problem:
 
     @property
     def of_others(self) -> bool:
-        """Whether the likelihood's graph is one that serves other data too."""
-        return self.reused is not None and self.symbolic is not None and self.reused.graph is not None
+        """Whether the likelihood's graph, which is made now if need be, serves other data too."""
+        if self.reused is None:
+            return False
+        _ = self.symbolic
+        return not self.reused.unused
 
     def kept[Made](self, name: Hashable, make: Callable[[], Made]) -> Made:
         """Return what is made once: for this fit, or for all whose data have one graph.
@@ -118,7 +122,7 @@ class Problem:
             return self.reused.kept(name, make)
         if name not in self._made:
             self._made[name] = make()
-        return self._made[name]  # type: ignore[no-any-return]
+        return self._made[name]
 
     @cached_property
     def pymc_model(self) -> Any:

@@ -36,5 +36,8 @@ class Remembered(LogLikelihood):
 
 def remembering(symbolic: SymbolicLogLikelihood, problem: Problem) -> SymbolicLogLikelihood:
     """Return the same black box, whose calls are the fit's own."""
-    value = BlackBoxLogLikelihood(Remembered(problem))(*symbolic.inputs)
-    return dataclasses.replace(symbolic, value=value, plain=problem.log_likelihood)
+    calls = Remembered(problem)
+    symbolic = dataclasses.replace(symbolic, plain=problem.log_likelihood)
+    if problem.reused is not None:
+        return problem.reused.black_box(symbolic, calls)
+    return dataclasses.replace(symbolic, value=BlackBoxLogLikelihood(calls)(*symbolic.inputs))

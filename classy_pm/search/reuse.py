@@ -10,24 +10,41 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from classy_pm.errors import TraceError
-from classy_pm.likelihood import Analysis
+from classy_pm.likelihood import Analysis, LogLikelihood
 from classy_pm.likelihood.joint import JointAnalysis
-from classy_pm.likelihood.readings import Path, read, varying_paths
+from classy_pm.likelihood.readings import ALL_KINDS, DataSet, Path, read, varying_paths
 from classy_pm.plan import Plan
 
 if TYPE_CHECKING:
-    from classy_pm.likelihood.reusable import DataSet, ReusableGraph
+    from classy_pm.likelihood.reusable import ReusableGraph
+    from classy_pm.likelihood.shared_numbers import SharedNumbers
     from classy_pm.likelihood.symbolic import SymbolicLogLikelihood
 
 __all__ = ["NotReusable", "Reuse", "Reused", "varying_among"]
 
 logger = logging.getLogger("classy_pm")
 
-# What may be an input of a graph: numbers of all kinds, masks among them.
-KINDS = "biufc"
+
+class Current(LogLikelihood):
+    """What a black box calls: the function of whichever fit runs."""
+
+    def __init__(self, calls: LogLikelihood) -> None:
+        super().__init__(calls.plan, calls.analysis)
+        self.calls = calls
+
+    def __call__(self, vector: np.ndarray) -> float:
+        """Return the log likelihood at one vector, shape (size,)."""
+        return self.calls(vector)
+
+    def gradient(self, vector: np.ndarray) -> np.ndarray:
+        """Return the gradient at one vector, shape (size,)."""
+        return self.calls.gradient(vector)
 
 
 class NotReusable(Exception):
@@ -51,7 +68,7 @@ def varying_among(analyses: Iterable[Any]) -> frozenset[Path]:
     >>> varying_among([LineAnalysis(x, y), LineAnalysis(x, 2.0 * y)])  # doctest: +SKIP
     frozenset({(('attribute', 'y'),)})
     """
-    return frozenset(varying_paths([read(analysis, KINDS) for analysis in analyses]))
+    return frozenset(varying_paths([read(analysis, ALL_KINDS) for analysis in analyses]))
 
 
 class Reuse:
@@ -75,12 +92,15 @@ class Reuse:
         How many graphs were made.
     used : int
         For how many fits there was one already.
+    ordinary : int
+        How many fits took nothing from it.
     """
 
     def __init__(self, varying: Iterable[Path] = (), most: int = 8) -> None:
         self.varying: set[Path] = set(varying)
         self.made = 0
         self.used = 0
+        self.ordinary = 0
         self._most = most
         self._kept: list[_Kept] = []
         self._turn = threading.RLock()
@@ -103,42 +123,58 @@ class Reuse:
             Tells model and search from others.
         """
         with self._turn:
-            if self._busy or isinstance(analysis, JointAnalysis) or analysis._opaque:
+            if self._busy or isinstance(analysis, JointAnalysis):
                 yield None
                 return
-            self._busy = True
+            self._busy, reused = True, self._reused(plan, analysis, key)
             try:
-                yield self._reused(plan, analysis, key)
+                yield reused
             finally:
                 self._busy = False
+                self.ordinary += reused is None or reused.unused
 
     def _reused(self, plan: Plan, analysis: Analysis, key: tuple[str, ...]) -> Reused | None:
-        from classy_pm.likelihood.reusable import DataSet
-
         try:
-            return Reused(self, (*key, *_classes(plan.identity)), DataSet.of(analysis))
+            priors = (type(parameter.prior) for parameter in plan.parameters)
+            return Reused(self, (*key, *_classes(plan.identity), *priors), DataSet.of(analysis))
         except Exception as error:  # what happens when the user's objects are copied is theirs
             logger.debug("This analysis cannot be looked through: %r", error)
             return None
 
-    def find(self, plan: Plan, key: tuple[Any, ...], data_set: DataSet) -> _Kept:
-        """Return what is kept for a data set, made now if need be."""
+    def find(self, plan: Plan, key: tuple[Any, ...], data_set: DataSet) -> tuple[_Kept, bool]:
+        """Return what is kept for a data set, made now if need be; and whether it was."""
+        from classy_pm.likelihood.reusable import ReusableGraph
+
         reading = data_set.reading
-        alike = [item for item in self._kept if item.key == key and item.is_like(reading)]
-        for item in alike:
-            differing = item.differing(reading)
+        for item in reversed(self._kept):
+            if item.key != key or item.graph is None or not item.graph.is_like(reading):
+                continue
+            differing = item.graph.differing(reading)
             if not differing:
-                self._kept.remove(item)
-                self._kept.append(item)
-                self.used += not item.refused
-                return item
+                return self._last(item), False
             if not differing <= self.varying:
                 self.varying |= differing
                 self._kept = [other for other in self._kept if other.key != key]
-        found = _Kept(key, plan, data_set, self.varying)
-        self.made += not found.refused
-        self._kept = [*self._kept, found][-self._most :]
-        return found
+                break
+        graph = ReusableGraph(plan, data_set, self.varying)
+        self.made += graph.refusal is None
+        if graph.refusal is not None:
+            logger.debug("This likelihood has a graph for each data set: %r", graph.refusal)
+        return self._last(_Kept(key, graph, refused=graph.refusal is not None)), True
+
+    def find_black_box(self, key: tuple[Any, ...]) -> tuple[_Kept, bool]:
+        """Return what is kept for a black box, and whether it is new."""
+        for item in self._kept:
+            if item.key == key and item.graph is None:
+                return self._last(item), False
+        self.made += 1
+        return self._last(_Kept(key)), True
+
+    def _last(self, item: _Kept) -> _Kept:
+        """Put something behind all others, of which the first are given up where there are too many."""
+        others = [other for other in self._kept if other is not item]
+        self._kept = [*others, item][-self._most :]
+        return item
 
 
 def _classes(item: Any) -> Iterator[type]:
@@ -152,32 +188,26 @@ def _classes(item: Any) -> Iterator[type]:
         yield item
 
 
+@dataclass
 class _Kept:
-    """A graph, and what was made of it; or the knowledge that there is none that could be used."""
+    """A graph of some data sets, and what was made of it.
 
-    def __init__(self, key: tuple[Any, ...], plan: Plan, data_set: DataSet, varying: set[Path]) -> None:
-        from classy_pm.likelihood.reusable import ReusableGraph
+    Attributes
+    ----------
+    key : tuple
+    graph : ReusableGraph, optional
+        Not of a black box.
+    black_box : tuple of SymbolicLogLikelihood and Current, optional
+    refused : bool
+        Whether it is known not to be of use.
+    made : dict
+    """
 
-        self.key = key
-        self.made: dict[Any, Any] = {}
-        self.graph: ReusableGraph | None = None
-        self._first = data_set
-        try:
-            self.graph = ReusableGraph(plan, data_set, varying)
-        except Exception as error:
-            logger.debug("The graph of this likelihood is for its own data alone: %r", error)
-
-    @property
-    def refused(self) -> bool:
-        return self.graph is None
-
-    def is_like(self, reading: Any) -> bool:
-        if self.graph is None:
-            return bool(self._first.reading.tokens == reading.tokens)
-        return self.graph.is_like(reading)
-
-    def differing(self, reading: Any) -> set[Path]:
-        return set() if self.graph is None else self.graph.differing(reading)
+    key: tuple[Any, ...]
+    graph: ReusableGraph | None = None
+    black_box: tuple[SymbolicLogLikelihood, Current] | None = None
+    refused: bool = False
+    made: dict[Any, Any] = field(default_factory=dict)
 
 
 class Reused:
@@ -205,32 +235,69 @@ class Reused:
         return self._kept is None
 
     @property
-    def graph(self) -> ReusableGraph | None:
-        """The graph that the fit uses, None before there is one."""
-        return None if self._kept is None else self._kept.graph
+    def numbers(self) -> list[SharedNumbers]:
+        """The data, where they are numbers of the graph."""
+        graph = None if self._kept is None else self._kept.graph
+        return [] if graph is None else [graph.numbers]
 
     def symbolic(self, plan: Plan, analysis: Analysis) -> SymbolicLogLikelihood | None:
-        """Return the log likelihood of the fit's data, proved; None where it has to be made for them alone."""
+        """Return the log likelihood of the fit's data, proved; None if it must be made for them alone."""
         from classy_pm.likelihood.symbolic import on_trial
 
         plain, _ = on_trial(plan, analysis)
-        found = self._reuse.find(plan, self._key, self._data_set)
-        if found.graph is None:
+        found, is_new = self._reuse.find(plan, self._key, self._data_set)
+        if found.refused:
             return None
+        assert found.graph is not None
         try:
             symbolic = found.graph.symbolic(plain, self._data_set.reading)
         except TraceError as error:
             logger.debug("The graph of other data is not the likelihood of these: %r", error)
             return None
-        self._kept = found
+        self._take(found, is_new)
         return symbolic
+
+    def black_box(self, symbolic: SymbolicLogLikelihood, calls: LogLikelihood) -> SymbolicLogLikelihood:
+        """Return a black box whose calls are those of the fit that runs.
+
+        Parameters
+        ----------
+        symbolic : SymbolicLogLikelihood
+            That of this fit.
+        calls : LogLikelihood
+            What it calls.
+        """
+        from classy_pm.likelihood.blackbox import BlackBoxLogLikelihood
+
+        found, is_new = self._reuse.find_black_box((*self._key, type(calls.analysis)))
+        if found.refused:
+            return replace(symbolic, value=BlackBoxLogLikelihood(calls)(*symbolic.inputs))
+        if found.black_box is None:
+            current = Current(calls)
+            found.black_box = (
+                replace(symbolic, value=BlackBoxLogLikelihood(current)(*symbolic.inputs)),
+                current,
+            )
+        first, current = found.black_box
+        current.calls = calls
+        self._take(found, is_new)
+        return replace(symbolic, inputs=first.inputs, value=first.value)
+
+    def _take(self, found: _Kept, is_new: bool) -> None:
+        self._kept = found
+        self._reuse.used += not is_new
 
     def kept[Made](self, name: Any, make: Callable[[], Made]) -> Made:
         """Return what is kept of the graph under a name, made now if need be."""
         assert self._kept is not None
         if name not in self._kept.made:
             self._kept.made[name] = make()
-        return self._kept.made[name]  # type: ignore[no-any-return]
+        return self._kept.made[name]
+
+    def give_up(self, error: Exception) -> None:
+        """Take nothing: whatever went wrong, an ordinary fit says whether it is the user's fault or ours."""
+        logger.debug("The fit is run again with a graph of its own: %r", error)
+        self._kept = None
 
     def refuse(self, reason: str) -> None:
         """Give up the graph, for all data sets that are like this one.
@@ -240,5 +307,5 @@ class Reused:
         NotReusable
         """
         assert self._kept is not None
-        self._kept.graph, self._kept.made = None, {}
+        self._kept.refused, self._kept.made = True, {}
         raise NotReusable(reason)

@@ -5,6 +5,7 @@ import copy
 import numpy as np
 import pytest
 
+from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.readings import Recorder, read, with_data
 
 
@@ -87,3 +88,22 @@ def test_it_is_known_what_is_read(case):
     assert {item for item in read(data, "iufc").tokens if item and recorder.matters(item)} == {
         path(name) for name in expected
     }
+
+
+def test_what_is_closed_when_it_is_deleted_is_not_copied():
+    class File:
+        closed = 0
+
+        def __del__(self):
+            type(self).closed += 1
+
+    class WithFile(Analysis):
+        def __init__(self):
+            self.file, self.data = File(), np.ones(3)
+
+    analysis = WithFile()
+    copy = with_data(analysis, {path("data"): np.zeros(3)})
+    assert copy.file is analysis.file
+    del copy
+    assert File.closed == 0
+    assert read(analysis, "fc").tokens[path("file")] != read(WithFile(), "fc").tokens[path("file")]

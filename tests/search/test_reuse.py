@@ -2,14 +2,18 @@
 
 import json
 import pickle
+import threading
 
 import numpy as np
 import pytest
 from scipy.interpolate import CubicSpline
 
 import classy_pm as cpm
+from classy_pm.likelihood.trace import trace
+from classy_pm.likelihood.trace.proof import quick_function
 from classy_pm.plan import make_plan
 from classy_pm.search.identity import Identity
+from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.reuse import Reuse, varying_among
 
@@ -64,11 +68,48 @@ class Counting(Plain):
 
 
 class Indexing(Plain):
-    """Integers of the data say how long something is."""
+    """An integer of the data says how many are left out."""
+
+    def __init__(self, data, noise=0.3):
+        super().__init__(data, noise)
+        self.first = np.array([int(data[0] > -1.1)])
 
     def log_likelihood_function(self, instance):
-        used = slice(int(self.first), None)
-        return -0.5 * np.sum(((self.data - instance.at(self.x)) / self.noise)[used] ** 2)
+        residuals = (self.data - instance.at(self.x)) / self.noise
+        return -0.5 * np.sum(residuals[int(self.first[0]) :] ** 2)
+
+
+class Weighting(Plain):
+    """A mask of the data chooses among values."""
+
+    def __init__(self, data, noise=0.3):
+        super().__init__(data, noise)
+        self.bad = data == data.max()
+
+    def log_likelihood_function(self, instance):
+        residuals = (self.data - instance.at(self.x)) / self.noise
+        return -0.5 * np.sum(np.where(self.bad, 0.0, residuals**2))
+
+
+class LeavingOut(Plain):
+    """NaN stands for what was not observed."""
+
+    allow_nan = True
+
+    def __init__(self, data, noise=0.3):
+        super().__init__(np.where(data == data.max(), np.nan, data), noise)
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * np.nansum(((self.data - instance.at(self.x)) / self.noise) ** 2)
+
+
+class Outside(Plain):
+    """Reads something that is not in it."""
+
+    scale = 1.0
+
+    def log_likelihood_function(self, instance):
+        return super().log_likelihood_function(instance) * type(self).scale
 
 
 class WithSpline(Plain):
@@ -110,6 +151,23 @@ class Covariance(Plain):
     def log_likelihood_function(self, instance):
         residuals = self.data - instance.at(self.x)
         return -0.5 * residuals @ np.linalg.inv(self.covariance) @ residuals
+
+
+class ByHand(Plain):
+    """Has a gradient, and cannot be traced."""
+
+    calls = 0
+
+    def log_likelihood_function(self, instance):
+        self.calls += 1
+        return float(super().log_likelihood_function(instance))
+
+    def log_likelihood_gradient(self, instance):
+        slopes = (self.data - instance.at(self.x)) / self.noise**2
+        return np.array([np.sum(slopes), np.sum(slopes * self.x)])
+
+    def __identity__(self):
+        return {"data": self.data, "noise": self.noise}
 
 
 def model():
@@ -166,7 +224,7 @@ def test_only_what_differs_varies():
 
 def test_one_graph_serves_all_data_sets(fits):
     analyses, reuse, trees = fits
-    assert (reuse.made, reuse.used) == (1, 3)
+    assert (reuse.made, reuse.used, reuse.ordinary) == (1, 3, 0)
     for analysis, tree in zip(analyses, trees, strict=True):
         plan = make_plan(model())
         draws = np.moveaxis(values(tree), 0, -1)[0]
@@ -194,22 +252,228 @@ def test_the_order_of_the_fits_does_not_matter(fits):
     assert there.made == 1
 
 
-@pytest.mark.parametrize(
-    ("kind", "graphs"),
-    [(Counting, 1), (Visibilities, 1), (Branching, 1), (Covariance, 1), (Remembering, 1)]
-    + [(Refusing, 0), (Masking, 0), (WithSpline, 3)],
-)
-def test_what_an_ordinary_fit_finds_is_found(kind, graphs):
+GRAPHS = {
+    **dict.fromkeys([Plain, Counting, Visibilities, Branching, Covariance, Remembering, Weighting], 1),
+    # Each of these has an integer, or a spline, in its graph.
+    Indexing: 2,
+    WithSpline: 3,
+    **dict.fromkeys([Refusing, Masking, LeavingOut], 0),
+}
+
+
+def problem_of(analysis, reused=None):
+    plan = make_plan(model())
+    return Problem(plan, analysis, "trace", 3, 1, Report(False), reused=reused)
+
+
+def serving(reuse, analysis):
+    return reuse.serving(make_plan(model()), analysis, ("model", "search"))
+
+
+def at_draws(symbolic, plan):
+    """Return value and terms at draws of the prior."""
+    inputs = list(symbolic.inputs)
+    outputs = [symbolic.value, *([] if symbolic.terms is None else [symbolic.terms])]
+    function = quick_function(inputs, outputs)
+    return [np.asarray(item) for draw in plan.draws(5, 8) for item in function(*plan.split(draw))]
+
+
+@pytest.mark.parametrize("kind", GRAPHS)
+def test_the_likelihood_is_that_of_an_ordinary_fit(kind):
+    analyses = many(kind, 4)
+    reuse = Reuse(varying_among(analyses))
+    for analysis in analyses[:3]:
+        ordinary = problem_of(kind(analysis.data)).symbolic
+        with serving(reuse, analysis) as reused:
+            problem = problem_of(analysis, reused)
+            found = problem.symbolic
+            assert problem.of_others == (GRAPHS[kind] > 0)
+            assert found.plain.analysis is analysis
+            assert found.reason == ordinary.reason
+            assert found.proof.points == ordinary.proof.points
+            assert found.proof.gradient_points == ordinary.proof.gradient_points
+            for one, other in zip(
+                at_draws(found, problem.plan), at_draws(ordinary, problem.plan), strict=True
+            ):
+                np.testing.assert_allclose(one, other, rtol=1e-12, atol=1e-12)
+    assert reuse.made == GRAPHS[kind]
+    assert reuse.used == (3 - GRAPHS[kind] if GRAPHS[kind] else 0)
+    assert reuse.ordinary == (0 if GRAPHS[kind] else 3)
+
+
+@pytest.mark.parametrize("kind", [Branching, Covariance])
+def test_the_mode_is_that_of_an_ordinary_fit(kind):
     analyses = many(kind)
     reuse = Reuse(varying_among(analyses))
-    for number in range(3):
-        ordinary = fitted(MAP, kind(analyses[number].data))
-        tree = fitted(MAP, analyses[number], reuse)
-        np.testing.assert_allclose(values(tree), values(ordinary), rtol=1e-6)
-        for name in ("points", "gradient_points"):
-            assert told(tree, "proof")[name] == told(ordinary, "proof")[name]
-        assert told(tree, "no_pointwise") == told(ordinary, "no_pointwise")
-        if "log_likelihood" in ordinary:
-            there = (item["log_likelihood"]["likelihood"].values for item in (tree, ordinary))
-            np.testing.assert_allclose(*there, rtol=1e-6, atol=1e-10)
-    assert reuse.made == graphs
+    fitted(MAP, analyses[0], reuse)
+    tree, ordinary = fitted(MAP, analyses[2], reuse), fitted(MAP, kind(analyses[2].data))
+    assert (reuse.used, reuse.ordinary) == (1, 0)
+    np.testing.assert_allclose(values(tree), values(ordinary), rtol=1e-6)
+    assert told(tree, "no_pointwise") == told(ordinary, "no_pointwise")
+
+
+def test_searches_without_a_gradient_have_the_same_draws():
+    search = cpm.Emcee(nwalkers=8, nsteps=30, random_seed=3, likelihood="trace")
+    analyses = many(Plain)
+    reuse = Reuse(varying_among(analyses))
+    trees = [fitted(search, analysis, reuse) for analysis in analyses]
+    assert (reuse.made, reuse.used, reuse.ordinary) == (1, 2, 0)
+    np.testing.assert_allclose(values(trees[2]), values(fitted(search, analyses[2])), rtol=1e-9)
+
+
+def test_a_data_set_of_another_length_has_a_graph_of_its_own():
+    lengths = (8, 8, 6, 8, 6)
+    analyses = [Plain(data_of(number, size=size)) for number, size in enumerate(lengths)]
+    reuse = Reuse(varying_among(analyses))
+    for analysis in analyses:
+        with serving(reuse, analysis) as reused:
+            symbolic = problem_of(analysis, reused).symbolic
+            assert symbolic.terms.type.shape == analysis.data.shape
+    assert (reuse.made, reuse.used) == (2, 3)
+
+
+def test_what_was_not_told_is_found_out():
+    analyses = [*many(Plain), Plain(data_of(3), 0.4), Plain(data_of(4), 0.5)]
+    reuse = Reuse()
+    found = []
+    for analysis in analyses:
+        with serving(reuse, analysis) as reused:
+            _ = problem_of(analysis, reused).symbolic
+        found.append((reuse.made, reuse.used))
+    assert found == [(1, 0), (2, 0), (2, 1), (3, 1), (3, 2)]
+    assert reuse.varying == varying_among(analyses)
+
+
+def test_what_changes_elsewhere_is_seen(monkeypatch):
+    analyses = many(Outside)
+    reuse = Reuse(varying_among(analyses))
+    for scale, analysis in zip((1.0, 0.5, 1.0), analyses, strict=True):
+        monkeypatch.setattr(Outside, "scale", scale)
+        with serving(reuse, analysis) as reused:
+            problem = problem_of(analysis, reused)
+            vector = problem.plan.draws(1, 5)[0]
+            value = problem.symbolic.value.eval(dict(zip(problem.symbolic.inputs, vector, strict=True)))
+            assert problem.of_others == (scale == 1.0)
+            assert value == pytest.approx(problem.log_likelihood(vector), rel=1e-12)
+
+
+def test_another_class_of_the_same_name_is_another_model():
+    def other():
+        class Line:
+            def __init__(self, offset=0.0, slope=1.0):
+                self.offset, self.slope = offset, slope
+
+            def at(self, x):
+                return self.offset + self.slope * x
+
+        return cpm.Model(Line, offset=cpm.GaussianPrior(0.0, 1.0), slope=cpm.UniformPrior(-3.0, 3.0))
+
+    reuse, analysis = Reuse(), Plain(data_of(0))
+    for made in (other(), other()):
+        plan = make_plan(made)
+        with reuse.serving(plan, analysis, ("model", "search")) as reused:
+            _ = Problem(plan, analysis, "trace", 3, 1, Report(False), reused=reused).symbolic
+    assert (reuse.made, reuse.used) == (2, 0)
+
+
+def test_a_process_makes_the_same_graph():
+    analyses = many(Plain)
+    reuse = Reuse(varying_among(analyses))
+    with serving(reuse, analyses[0]) as reused:
+        problem = problem_of(analyses[0], reused)
+        here = at_draws(problem.symbolic, problem.plan)
+        arguments = pickle.loads(pickle.dumps(problem.for_another_process()))
+    there = Problem(**arguments, report=Report(False))
+    assert there.of_others
+    for one, other in zip(at_draws(there.symbolic, there.plan), here, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_faults_are_those_of_an_ordinary_fit():
+    class Faulty(Plain):
+        def log_likelihood_function(self, instance):
+            if instance.slope > 0.0:
+                raise ValueError("no such slope")
+            return super().log_likelihood_function(instance)
+
+    reuse = Reuse()
+    with pytest.raises(ValueError, match="no such slope"):
+        fitted(MAP, Faulty(data_of(0)), reuse)
+    with serving(reuse, Plain(data_of(0))) as reused:
+        assert reused is not None
+
+
+def test_threads_wait_for_their_turn():
+    reuse, analysis, begun, order = Reuse(), Plain(data_of(0)), threading.Event(), []
+
+    def other():
+        begun.set()
+        with serving(reuse, analysis):
+            order.append("second")
+
+    thread = threading.Thread(target=other)
+    with serving(reuse, analysis) as reused:
+        assert reused is not None
+        thread.start()
+        begun.wait()
+        # A fit within a fit has what it needs made for itself.
+        with serving(reuse, analysis) as inner:
+            assert inner is None
+        order.append("first")
+    thread.join()
+    assert order == ["first", "second"]
+
+
+def test_what_is_centred_begins_anew():
+    def of():
+        mean = cpm.GaussianPrior(0.0, 1.0)
+        return cpm.Model(Line, offset=mean, slope=cpm.GaussianPrior(mean, 0.7))
+
+    search = cpm.NUTS(draws=40, tune=60, chains=1, random_seed=3, centring={"slope": 0.4})
+    analyses = many(Plain)
+    reuse = Reuse(varying_among(analyses))
+    trees = [fitted(search, analysis, reuse, of) for analysis in analyses]
+    again = fitted(search, analyses[0], reuse, of)
+    assert (reuse.made, reuse.used, reuse.ordinary) == (1, 3, 0)
+    np.testing.assert_array_equal(values(again), values(trees[0]))
+
+
+def test_black_boxes_are_compiled_once():
+    search = cpm.NUTS(draws=40, tune=60, chains=1, random_seed=3, likelihood="blackbox")
+    analyses = many(ByHand)
+    reuse = Reuse()
+    trees = [fitted(search, analysis, reuse) for analysis in analyses]
+    assert (reuse.made, reuse.used, reuse.ordinary) == (1, 2, 0)
+    calls = [analysis.calls for analysis in analyses]
+    ordinary = ByHand(analyses[2].data)
+    np.testing.assert_array_equal(values(trees[2]), values(fitted(search, ordinary)))
+    assert [analysis.calls for analysis in analyses] == calls
+    assert calls[2] == ordinary.calls
+
+
+def test_what_cannot_be_traced_is_tried_once(monkeypatch):
+    from classy_pm.likelihood import reusable
+
+    tried = []
+    monkeypatch.setattr(reusable, "trace", lambda *args, **kwargs: tried.append(0) or trace(*args, **kwargs))
+    analyses = many(Masking)
+    reuse = Reuse(varying_among(analyses))
+    for number, analysis in enumerate(analyses):
+        analysis.name = f"never read {number}"
+        with serving(reuse, analysis) as reused:
+            assert not problem_of(analysis, reused).of_others
+    assert len(tried) == 1
+
+
+def test_machine_code_that_is_wrong_is_not_used_again(monkeypatch, fits):
+    from classy_pm.search import nutpie_chains
+
+    analyses, _, _ = fits
+    answers = iter([False, True, True])
+    monkeypatch.setattr(nutpie_chains, "_is_right", lambda problem, compiled: next(answers))
+    reuse = Reuse(varying_among(analyses))
+    ordinary = [fitted(NUTS, analysis, reuse) for analysis in analyses[:2]]
+    assert next(answers, None) is None
+    assert (reuse.used, reuse.ordinary) == (0, 2)
+    monkeypatch.undo()
+    np.testing.assert_array_equal(values(ordinary[1]), values(fitted(NUTS, analyses[1])))

@@ -41,7 +41,11 @@ def elsewhere(request):
 @pytest.fixture(params=["processes", "cluster"])
 def mortal(request):
     """The same, with processes that may die."""
-    return {"executor": request.getfixturevalue("client")} if request.param == "cluster" else {"number_of_cores": 2}
+    return (
+        {"executor": request.getfixturevalue("client")}
+        if request.param == "cluster"
+        else {"number_of_cores": 2}
+    )
 
 
 def test_the_answer_is_the_same_wherever_it_is_computed(here, spectra, elsewhere, tmp_path):
@@ -82,7 +86,9 @@ def test_a_poisonous_data_set_fails_alone(spectra, elsewhere, tmp_path):
 @pytest.mark.slow
 def test_a_data_set_that_kills_its_process_fails_alone(spectra, mortal, tmp_path):
     spectra = {"deadly": Deadly(DATA["spectrum 0"]), **spectra}
-    with pytest.warns(UserWarning, match="1 of 6 fits failed.*\n.*deadly: The process that ran this fit died"):
+    with pytest.warns(
+        UserWarning, match="1 of 6 fits failed.*\n.*deadly: The process that ran this fit died"
+    ):
         fits = cpm.fit_many(line(), spectra, quick(), catalog=tmp_path / "fits.sqlite", **mortal)
     assert list(fits) == list(DATA)
 

@@ -4,7 +4,6 @@ The likelihood of one data set is traced with its data as inputs, and the graph 
 
 | module | what it is about |
 | --- | --- |
-| `readings.py` | what is in an analysis: its data, and what else its likelihood reads |
 | `variants.py` | one trace for all data sets that differ in numbers alone |
 | `merging.py`, `padded.py`, `rules.py` | traces of several lengths, or with several integers, as one graph |
 | `batches.py` | the data side by side, the graph spread over them, proved |

@@ -262,6 +262,8 @@ class _Reader:
             }
             array = first.with_arguments(arguments)
             array.shape = (len(items), *first.shape)
+            if all(item.origins for item in items):
+                array.made_of(*(origin for item in items for origin in item.origins))
             return array
         if _are_alike(items):
             columns = zip(*(item.operands for item in items), strict=True)

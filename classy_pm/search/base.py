@@ -40,7 +40,7 @@ from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.record import check_size, make_record
 from classy_pm.search.settings import Settings
-from classy_pm.search.stale import PRIOR_VALUES, OnChange, must_run_again
+from classy_pm.search.stale import CHAINED, PRIOR_VALUES, OnChange, chained_numbers, must_run_again
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
@@ -179,7 +179,8 @@ class Search(Settings):
             What else shall be stored with the fit, to find it by. A fit that is in the catalogue
             already keeps its notes, and these besides.
         on_change : {"error", "warn", "reuse", "rerun"}
-            What to do if the catalogue has the fit, but the likelihood gives other values today. "warn"
+            What to do if the catalogue has the fit, but the likelihood gives other values today, or a fit
+            that its priors are made of (`Result.model`) has been run again with other draws. "warn"
             gives the fit with a warning, "reuse" does not look; "rerun" runs it again, as it does where the
             file is damaged, and the new run takes the place of the old one, whose file goes into quarantine.
 
@@ -195,7 +196,8 @@ class Search(Settings):
             is computed or written.
         StaleFitError
             If the catalogue has the fit, but the likelihood gives other values today: its code was
-            changed, or something that it takes from elsewhere than the analysis.
+            changed, or something that it takes from elsewhere than the analysis. Or if a fit that its
+            priors are made of has been run again.
         """
         check_order("fit(model, analysis)", model, analysis)
         choices = get_args(OnChange.__value__)
@@ -253,7 +255,7 @@ class Search(Settings):
             result = make_result(model, tree, identifier=identity.key, from_catalog=True)
             if must_run_again(result, LogLikelihood(plan, analysis), on_change):
                 report.say(
-                    f"This fit is in {store.location}, but its likelihood has changed: it is run again."
+                    f"This fit is in {store.location}, but what it depends on has changed: it is run again."
                 )
                 changed = found.run_id
                 return None
@@ -373,6 +375,7 @@ class Search(Settings):
                 "no_pointwise": pointwise.reason,
                 **({"data_hashes": identity.factor_hashes} if identity.factor_hashes else {}),
                 **({"term_counts": list(counts.items())} if counts else {}),
+                **({CHAINED: chained} if (chained := chained_numbers(plan)) else {}),
                 PRIOR_VALUES: None if folder is None else problem.at_prior[1].tolist(),
                 "versions": {name: version(name) for name in ("classy_pm", "pymc", "pytensor", "numpy")},
                 **draws.attributes,

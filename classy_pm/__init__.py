@@ -42,6 +42,7 @@ __all__ = [
     "InitializerParamBounds",
     "InitializerParamStartPoints",
     "InitializerPrior",
+    "Interpolator",
     "Laplace",
     "LogGaussianPrior",
     "LogUniformPrior",
@@ -88,6 +89,7 @@ _HOMES = {
     "InitializerParamBounds": "classy_pm.search",
     "InitializerParamStartPoints": "classy_pm.search",
     "InitializerPrior": "classy_pm.search",
+    "Interpolator": "classy_pm.study",
     "Laplace": "classy_pm.search",
     "LogGaussianPrior": "classy_pm.model",
     "LogUniformPrior": "classy_pm.model",
@@ -170,7 +172,7 @@ if TYPE_CHECKING:
         Pathfinder,
         Slice,
     )
-    from classy_pm.study import Population
+    from classy_pm.study import Interpolator, Population
 else:  # hidden from type checkers, to which a module with a `__getattr__` has every name
 
     def __getattr__(name: str) -> object:

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from classy_pm.errors import ModelError
 from classy_pm.model.ancestry import check_chains
 from classy_pm.model.collection import Collection
 from classy_pm.model.columns import Aligned, Element, Stacked

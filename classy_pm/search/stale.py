@@ -25,8 +25,8 @@ __all__ = [
     "CHAINED",
     "PRIOR_VALUES",
     "OnChange",
-    "check_unchanged",
     "chained_numbers",
+    "check_unchanged",
     "must_run_again",
     "same_numbers",
 ]
@@ -35,7 +35,7 @@ __all__ = [
 PRIOR_VALUES = "log_likelihood_at_prior"
 # And with the numbers of priors that were made of other fits' posteriors.
 CHAINED = "chained_priors"
-# By how much these may differ, relatively; and, relative to the greatest of a prior, where they nearly vanish.
+# By how much these may differ, relatively; where they nearly vanish, relative to the greatest of their prior.
 ROUNDING, VANISHING = 1e-9, 1e-13
 
 #: What is done with a fit that the catalogue has, where its likelihood gives other values today.

@@ -1,4 +1,4 @@
-"""A posterior as the priors of a next fit: the four rules, what survives them, and where a prior comes from."""
+"""A posterior as the priors of a next fit: four rules, what survives them, and where a prior comes from."""
 
 import copy
 import json

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from classy_pm.search.start import STARTS, Mode, modes_of
 from classy_pm.search.start import compiled as compiled_density
 
 if TYPE_CHECKING:
+    from classy_pm.search.from_result import Points
     from classy_pm.search.progress import Stage
 
 __all__ = ["NutpieRunner", "NutpieScale", "compile_model", "modes_and_show"]
@@ -45,8 +47,8 @@ class NutpieRunner:
     Parameters
     ----------
     compiled : nutpie.sample.CompiledModel
-    modes : list of Mode
-        Around which it starts.
+    modes : sequence of Mode or Points
+        Around which it starts, or at which.
     settings : dict
         Arguments of `nutpie.sample`.
     stage : Stage
@@ -54,7 +56,7 @@ class NutpieRunner:
     """
 
     compiled: Any
-    modes: list[Mode]
+    modes: Sequence[Mode | Points]
     settings: dict[str, Any]
     stage: Stage
     _progress: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -69,7 +71,7 @@ class NutpieRunner:
             # Asked by the thread that calls the likelihood, and again where a point will not do.
             problem.log_likelihood.count_for(number)
             rng = problem.rng(1, number, next(tries))
-            mode = self.modes[rng.integers(len(self.modes))]
+            mode = self.modes[int(rng.integers(len(self.modes)))]
             return mode.draw(rng)
 
         try:
@@ -158,8 +160,12 @@ class NutpieScale:
         return np.concatenate([points[:, place] for place in self.places.values()], axis=-1)
 
 
-def compile_model(problem: Problem) -> Any:
-    """Compile the log density and its gradient for nutpie; the user's own gradient is checked first."""
+def compile_model(problem: Problem, *, affine: bool = False) -> Any:
+    """Compile the log density and its gradient for nutpie; the user's own gradient is checked first.
+
+    With `affine` the sampler's points can be others than the model's, where machine code can be made of it:
+    `set_affine`.
+    """
     from classy_pm.graph.native import Unsupported
     from classy_pm.search.nutpie_native import compile_by_nutpie, compile_natively
 
@@ -173,7 +179,7 @@ def compile_model(problem: Problem) -> Any:
             return compile_by_jax(problem.pymc_model, names)
     with problem.report.stage("compiling the log density and its gradient"):
         try:
-            compiled = compile_natively(problem.pymc_model, names, problem.centring)
+            compiled = compile_natively(problem.pymc_model, names, problem.centring, affine=affine)
             if _is_right(problem, compiled):
                 return compiled
             problem.report.say("The machine code does not give the density: PyTensor compiles it instead.")

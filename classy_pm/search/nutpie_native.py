@@ -24,13 +24,15 @@ from pytensor.scalar.basic import autocast_float_as
 from classy_pm.graph.centring import Centring
 from classy_pm.graph.native import c_function, rewritten
 
-__all__ = ["compile_by_nutpie", "compile_natively"]
+__all__ = ["can_be_affine", "compile_by_nutpie", "compile_natively", "set_affine"]
 
 # What nutpie is told of a gradient or a log density that is not finite.
 GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
 
 
-def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring | None = None) -> Any:
+def compile_natively(
+    model: pm.Model, names: Sequence[str], centring: Centring | None = None, *, affine: bool = False
+) -> Any:
     """Return what nutpie samples.
 
     Parameters
@@ -40,6 +42,8 @@ def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring |
         The variables that are stored.
     centring : Centring, optional
         Its shares are read whenever the density is asked for.
+    affine : bool
+        Whether the sampler's points can be others than the model's: see `set_affine`. Not with `centring`.
 
     Returns
     -------
@@ -52,7 +56,7 @@ def compile_natively(model: pm.Model, names: Sequence[str], centring: Centring |
         If a shape is not known.
     """
     with _undisturbed():
-        return _compile(model, names, centring)
+        return _compile(model, names, centring, affine)
 
 
 @contextmanager
@@ -83,28 +87,48 @@ def compile_by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
     return compiled
 
 
-def _compile(model: pm.Model, names: Sequence[str], centring: Centring | None) -> Any:
+def can_be_affine(compiled: Any) -> bool:
+    """Whether a model was compiled so that `set_affine` can be asked for."""
+    size = compiled.n_dim
+    settings = getattr(compiled, "user_data", None)
+    return isinstance(settings, np.ndarray) and settings.shape == (size + size**2,)
+
+
+def set_affine(compiled: Any, origin: np.ndarray, root: np.ndarray) -> None:
+    """Let a point ``z`` of the sampler be ``origin + root @ z`` of the model.
+
+    A root of the covariance gives the sampler a posterior of unit covariance: what a dense mass matrix does.
+    """
+    compiled.user_data[:] = np.concatenate([origin, root.ravel()])
+
+
+def _compile(model: pm.Model, names: Sequence[str], centring: Centring | None, affine: bool) -> Any:
     from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords
 
     values = [model.rvs_to_values[variable] for variable in model.free_RVs]
     shapes = _shapes(model, values)
     places, size = _places(shapes)
     point = pt.tensor("point", dtype="float64", shape=(size,))
+    inputs, settings, there = [point], np.zeros(0), point
+    if affine:
+        settings = np.concatenate([np.zeros(size), np.eye(size).ravel()])
+        inputs.append(pt.tensor("settings", dtype="float64", shape=settings.shape))
+        root = pt.reshape(inputs[1][size:], (size, size))
+        there = inputs[1][:size] + pt.sum(root * point, axis=1)
     parts = {
-        value: pt.reshape(point[place], shape).astype(value.dtype)
+        value: pt.reshape(there[place], shape).astype(value.dtype)
         for value, place, shape in zip(values, places, shapes, strict=True)
     }
-    inputs, settings = [point], np.zeros(0)
     value = model.logp()
     if centring is not None and centring.members:
         settings = centring.settings
         inputs.append(pt.tensor("settings", dtype="float64", shape=settings.shape))
         parts |= centring.of_settings(inputs[1])
-    density = _density(value, values, inputs, parts)
+    density = _density(value, values, inputs, parts, root if affine else None)
     known = {value.name for value in values}
     others = [v for v in model.unobserved_value_vars if v.name not in known and v.name in names]
     others_there = clone_replace(others, parts)
-    expanded = pt.concatenate([point, *(pt.flatten(pt.cast(item, "float64")) for item in others_there)])
+    expanded = pt.concatenate([there, *(pt.flatten(pt.cast(item, "float64")) for item in others_there)])
     graph = rewritten(inputs, [expanded])
     expand = c_function(graph, ["expanded"], counts=2)
     all_shapes = [*shapes, *(item.type.shape for item in others_there)]
@@ -155,11 +179,16 @@ class _Density:
         return float(value[0]), gradient
 
 
-def _density(value: Any, values: list[Any], inputs: list[Any], parts: dict[Any, Any]) -> Any:
+def _density(
+    value: Any, values: list[Any], inputs: list[Any], parts: dict[Any, Any], root: Any = None
+) -> Any:
     value = rewrite_graph(value, include=["canonicalize", "stabilize"])
     slopes = pytensor.grad(value, values, disconnected_inputs="ignore")
     gradient = pt.concatenate([pt.flatten(pt.cast(slope, "float64")) for slope in slopes])
-    graph = rewritten(inputs, clone_replace([gradient, value], parts))
+    gradient, value = clone_replace([gradient, value], parts)
+    if root is not None:
+        gradient = pt.sum(root * gradient[:, np.newaxis], axis=0)
+    graph = rewritten(inputs, [gradient, value])
     checks = [(0, GRADIENT_NOT_FINITE), (1, VALUE_NOT_FINITE)]
     return c_function(graph, ["gradient", "value"], checks)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from classy_pm.search.nutpie_chains import NutpieScale
     from classy_pm.search.problem import Problem
 
-__all__ = ["MOST", "Points", "covariance_from", "start_from", "starting_vectors"]
+__all__ = ["MOST", "Points", "moments_from", "start_from", "starting_vectors"]
 
 # Of how many draws the covariance is taken, and how many a parameter there must be for one.
 DRAWS, FOR_DENSE = 4000, 10
@@ -45,10 +45,10 @@ class Points:
         return self.points[rng.integers(len(self.points))]
 
 
-def covariance_from(initializer: InitializerResult, problem: Problem) -> np.ndarray | None:
-    """Return the covariance of another fit's draws on the scale of PyMC's samplers, or None if there is none.
+def moments_from(initializer: InitializerResult, problem: Problem) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return mean and covariance of another fit's draws on the scale of PyMC's samplers, or None without.
 
-    Its rows are in the order of the value variables of `Problem.pymc_model`.
+    Their rows are in the order of the value variables of `Problem.pymc_model`.
     """
     from classy_pm.graph.unconstrained import unconstrain
 
@@ -60,7 +60,7 @@ def covariance_from(initializer: InitializerResult, problem: Problem) -> np.ndar
     if not _enough(points):
         return None
     root = _root(points)
-    return np.asarray(root @ root.T)
+    return np.mean(points, axis=0), root @ root.T
 
 
 def start_from(initializer: InitializerResult, problem: Problem, compiled: Any, *, affine: bool) -> Points:

@@ -14,7 +14,7 @@ from classy_pm.errors import MissingPackageError
 from classy_pm.search.base import Search
 from classy_pm.search.centring import centring_of, recorded, share_faults
 from classy_pm.search.chains import run_chains
-from classy_pm.search.from_result import MOST, Points, covariance_from, start_from
+from classy_pm.search.from_result import MOST, Points, moments_from, start_from
 from classy_pm.search.gradient import require_gradient
 from classy_pm.search.initializers import InitializerResult
 from classy_pm.search.modes import several_modes
@@ -27,6 +27,9 @@ __all__ = ["NUTS"]
 
 # Beyond this condition number of the correlation matrix a diagonal mass matrix is a poor one.
 CORRELATED = 10.0
+
+# For how many draws the covariance that PyMC's mass matrix begins with counts.
+WEIGHT = 10
 
 _STATS = ("tree_depth", "n_steps", "step_size", "energy", "diverging", "acceptance_rate")
 
@@ -56,10 +59,9 @@ class NUTS(Search):
         Whose it is; the last two need ``pip install "classy_pm[samplers]"``.
     initializer : InitializerResult, optional
         Another fit, at whose draws the chains start instead of around modes that are looked for. The mass
-        matrix is the covariance of these draws, on the sampler's scale; nutpie adapts it further, so that
-        ``tune=200`` may do, and PyMC's sampler keeps it. Of a hierarchy, of more than 200 parameters, of a
-        single best point and by the other samplers it is adapted from nothing. Modes where the other fit
-        has no draws are not found.
+        matrix begins as the covariance of these draws, on the sampler's scale, and is adapted from there, so
+        that ``tune=200`` may do. Of a hierarchy, of more than 200 parameters, of a single best point and by
+        the last two samplers it is adapted from nothing. Modes where that fit has no draws are not found.
     **common
         What every search takes: see `Search`.
 
@@ -122,7 +124,7 @@ class NUTS(Search):
                 points = start_from(self.initializer, problem, compiled, affine=affine)
             starts = [points]
             told |= {"start": self.initializer.result.identifier, "mass_matrix": points.mass_matrix}
-            correlated = points.mass_matrix == "adapted"
+            correlated = True  # or else the covariance of the draws may be a poor one
         low_rank = self.mass_matrix == "low_rank" or (self.mass_matrix == "auto" and correlated)
         total = self.chains * (self.draws + self.tune)
         with problem.report.stage(f"sampling {self.chains} chains with NUTS", total=total) as stage:
@@ -149,20 +151,21 @@ class NUTS(Search):
         runner = PyMCRunner(self.draws, self.tune, dict(zip(_STATS, _STATS, strict=True)), settings=settings)
         assert problem.centring is not None
         if self.initializer is not None and self.sampler == "pymc" and not problem.centring.members:
-            covariance = covariance_from(self.initializer, problem)
-            if covariance is not None:
-                runner.step, runner.settings = partial(_nuts_step, covariance, self.target_accept), {}
+            moments = moments_from(self.initializer, problem)
+            if moments is not None:
+                runner.step, runner.settings = partial(_nuts_step, moments, self.target_accept), {}
         name = f"NUTS of {self.sampler}"
         return sample_with_pymc(problem, runner, self.chains, name, self.initializer)
 
 
-def _nuts_step(covariance: np.ndarray, target_accept: float, problem: Problem) -> Any:
-    """Return PyMC's step method with the mass matrix that a covariance gives."""
+def _nuts_step(moments: tuple[np.ndarray, np.ndarray], target_accept: float, problem: Problem) -> Any:
+    """Return PyMC's step method with a mass matrix that begins with a mean and a covariance."""
     import pymc as pm
+    from pymc.step_methods.hmc.quadpotential import QuadPotentialFullAdapt
 
-    return pm.NUTS(
-        scaling=covariance, is_cov=True, target_accept=target_accept, compile_kwargs=problem.compile_kwargs
-    )
+    mean, covariance = moments
+    potential = QuadPotentialFullAdapt(len(mean), mean, covariance, WEIGHT)
+    return pm.NUTS(potential=potential, target_accept=target_accept, compile_kwargs=problem.compile_kwargs)
 
 
 def _of_density(problem: Problem, compiled: Any, modes: list[Mode]) -> list[Mode]:

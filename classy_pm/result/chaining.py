@@ -232,9 +232,9 @@ class _Centre:
         settings = {"amount": repr(chained.rule.amount)}
         if modifier is not None and chained.rule.name == "posterior":
             settings[f"{modifier.kind} width"] = repr(modifier.value)
-        for side, limit in zip(("lower", "upper"), _limits(prior), strict=True):
-            numbers = np.unique(limit) if np.ptp(np.nan_to_num(limit)) == 0.0 else limit
-            settings[f"{side} limit"] = ", ".join(repr(float(number)) for number in np.ravel(numbers))
+        # The prior's own limits are those of the fit, and belong to its identity.
+        if prior.chained_limits is not None:
+            settings["limits"] = ", ".join(repr(float(limit)) for limit in prior.chained_limits)
         return Origin(chained.fit, name, chained.rule.name, tuple(settings.items()), chained.factor)
 
     def tell(self) -> None:

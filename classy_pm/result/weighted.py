@@ -113,6 +113,8 @@ def standard_deviations(values: np.ndarray, weights: np.ndarray | None = None) -
 
     It is zero where all draws are equal, and neither overflows nor is lost in rounding.
     """
+    if weights is not None:
+        values, weights = values[weights > 0.0], weights[weights > 0.0]
     shifted = values - values[0]
     scale = np.max(np.abs(shifted), axis=0, initial=0.0)
     return scale * np.sqrt(_variances(shifted / np.where(scale > 0.0, scale, 1.0), weights))

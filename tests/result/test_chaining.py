@@ -151,6 +151,8 @@ def test_the_standard_deviation_of_equal_draws_is_zero_and_of_huge_ones_finite()
     expected = np.sqrt(np.diag(np.cov(plain.T, aweights=weights)))
     np.testing.assert_allclose(standard_deviations(plain, weights), expected, rtol=1e-9)
     assert np.isnan(standard_deviations(np.ones((1, 1)))[0])
+    far = np.concatenate([[[0.3]], same])
+    assert standard_deviations(far, np.arange(801) / 1e3)[0] == 0.0, "a draw without weight is none"
 
 
 def test_each_number_of_an_array_has_limits_of_its_own_and_can_be_chained_again():
@@ -249,6 +251,19 @@ def test_a_chained_prior_is_identified_by_its_fit_and_not_by_its_numbers(result)
     flux = dict(identity)["left.flux"]
     assert flux["from"][0]["fit"] == FIT and flux["from"][0]["parameter"] == "left.flux"
     assert "arguments" in dict(identity)["right.flux"], "what is drawn from a parent has its own prior"
+
+
+def test_no_number_of_any_fit_before_is_in_the_identity():
+    def third(seed):
+        model = cpm.Collection(x=cpm.UniformPrior(0.0, 10.0), w=cpm.Array(2, cpm.UniformPrior(0.0, 10.0)))
+        first = result_of(model, [5.0, 6.0, 7.0], [0.1, 0.1, 0.1], seed=seed, fit="a" * 64)
+        second = result_of(
+            first.model_bounded(1.0), [5.0, 6.0, 7.0], [0.1, 0.1, 0.1], seed=seed, fit="b" * 64
+        )
+        return second.model
+
+    one, other = third(1), third(2)
+    assert one.x.limits != other.x.limits and key_of(one) == key_of(other)
 
 
 def test_configured_widths_and_limits_are_part_of_where_it_comes_from():

@@ -1,8 +1,10 @@
 """Objects and fits between those that there are."""
 
 import dataclasses
+import doctest
 import enum
 import functools
+import importlib
 from types import SimpleNamespace
 
 import numpy as np
@@ -373,3 +375,7 @@ def test_results_are_left_as_they_are(results):
     interpolator = cpm.Interpolator(results)
     _ = interpolator[interpolator.profile.t == 1.5]
     assert [make_plan(result._model).identity for result in results] == before
+
+
+def test_the_example_of_the_docstring_runs():
+    assert doctest.testmod(importlib.import_module("classy_pm.study.interpolator")).failed == 0

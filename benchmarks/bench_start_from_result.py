@@ -1,6 +1,6 @@
 """NUTS on the lens of 17 parameters, started at the draws of a fit of other data of the same lens.
 
-Seconds of the processor for finding the mode, or reading the draws, and sampling. What is the same for both,
+Seconds by the clock for finding the mode, or reading the draws, and sampling. What is the same for both,
 tracing and compiling, is left out. Run it with
 
     make bench ARGS="benchmarks/bench_start_from_result.py -s"
@@ -13,7 +13,7 @@ from lens import NOISE, make_lens
 
 import classy_pm as cpm
 
-GOAL = 2.0
+GOAL = 1.5
 SAME = ("tracing", "compiling", "computing")
 
 
@@ -43,6 +43,6 @@ def test_seconds_for_an_effective_draw():
                 f"from the {name}, tune={tune}: {seconds:.1f} s, {effective:.0f} effective draws, "
                 f"{steps:.0f} gradients after tuning, {result.attributes.get('mass_matrix')}"
             )
-    ratio = per_draw["mode", 1000] / per_draw["draws", 200]
-    print(f"{ratio:.1f} times less for an effective draw")
-    assert ratio > GOAL
+    ratios = {tune: per_draw["mode", tune] / per_draw["draws", tune] for tune in (1000, 200)}
+    print({tune: f"{ratio:.1f} times less for an effective draw" for tune, ratio in ratios.items()})
+    assert min(ratios.values()) > GOAL

@@ -86,8 +86,7 @@ class Emcee(Search):
         How many walkers; at least twice the number of free parameters.
     nsteps : int
         How many steps each takes at the most.
-    initializer : InitializerPrior, InitializerBall, InitializerParamBounds, InitializerParamStartPoints \
-            or InitializerResult
+    initializer : InitializerPrior, InitializerBall, InitializerResult or another of them
         Where the walkers start.
     auto_correlations_settings : AutoCorrelationsSettings
         When to stop early.

@@ -39,6 +39,8 @@ class Blender:
         self.along = along
         self.value = value
         self.faults = Faults()
+        # What is made of the same objects, and these objects, so that no id is given twice.
+        self._made: dict[tuple[int, ...], tuple[Any, Sequence[Any]]] = {}
 
     def tell(self) -> None:
         """Raise one error that tells of all that cannot be interpolated."""
@@ -80,7 +82,10 @@ class Blender:
             kind = "an integer" if is_number(first) else f"a {type(first).__name__}"
             shown = ", ".join(dict.fromkeys(repr(value)[:40] for value in values))
             return self._fault(path, f"is {kind} that is not the same in all: {shown}")
-        return self._object(values, path)
+        key = tuple(map(id, values))
+        if key not in self._made:  # one object in two places is one object again
+            self._made[key] = self._object(values, path), values
+        return self._made[key][0]
 
     def _fault(self, path: Path, text: str) -> None:
         self.faults.add(".".join(path), text)
@@ -99,7 +104,7 @@ class Blender:
         return self._floats(values, path)
 
     def _mapping(self, values: Sequence[Any], path: Path) -> Any:
-        parts = [dict(value.items()) for value in values]
+        parts = [dict(vars(value) if isinstance(value, Instance) else value) for value in values]
         if any(part.keys() != parts[0].keys() for part in parts):
             return self._fault(path, "has other names in some of them")
         made = {name: self.of([part[name] for part in parts], (*path, str(name))) for name in parts[0]}

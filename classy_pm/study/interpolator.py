@@ -51,6 +51,8 @@ class Attribute:
         return Place(self._path, number)
 
     __hash__ = None  # type: ignore[assignment]
+    # NumPy's numbers on the left leave the comparison to us.
+    __array_ufunc__ = None
 
     def __repr__(self) -> str:
         return f"interpolator.{'.'.join(self._path)}"
@@ -158,7 +160,13 @@ class Interpolator:
         blender = Blender(lambda values: np.tensordot(weights, values, axes=1)[()], place.path, place.value)
         if self._results:
             return self._of_results(place, blender)
-        made = blender.of(self._instances)
+        try:
+            made = blender.of(self._instances)
+        except RecursionError:
+            raise ClassyError(
+                "These objects contain themselves, and cannot be interpolated.",
+                cure="Give those parts of them that do not.",
+            ) from None
         blender.tell()
         return made
 

@@ -208,6 +208,27 @@ def test_an_attribute_that_only_some_have_is_told():
         _ = interpolator[interpolator.t == 0.5]
 
 
+def test_one_object_in_two_places_is_one_object_again():
+    def pair(t):
+        one = profile(1.0 + t, t)
+        return Instance({"items": one, "other": one, "t": t})
+
+    interpolator = cpm.Interpolator([pair(0.0), pair(1.0)])
+    at = interpolator[np.float64(0.5) == interpolator.t]
+    assert at.items is at.other and at.other.radius == 1.5
+
+
+def test_objects_that_contain_themselves_are_refused():
+    def loop(x, t):
+        made = SimpleNamespace(x=x, t=t)
+        made.self = made
+        return made
+
+    interpolator = cpm.Interpolator([loop(1.0, 0.0), loop(2.0, 1.0)])
+    with pytest.raises(ClassyError, match="contain themselves"):
+        _ = interpolator[interpolator.t == 0.5]
+
+
 # -- places, and how many ----------------------------------------------------------------------------
 
 
@@ -368,6 +389,35 @@ def test_results_of_other_models_are_refused(results):
         _ = interpolator[interpolator.profile.t == 0.5]
     with pytest.raises(SettingError, match="3 of 4 items are results"):
         cpm.Interpolator([*results, results[0].instance])
+
+
+class Watched(cpm.Analysis):
+    def __init__(self, radius):
+        self.radius = radius
+
+    def log_likelihood_function(self, instance):
+        return -0.5 * ((instance.profile.radius - self.radius) / 0.1) ** 2 - 0.5 * instance.slope**2
+
+
+def test_the_data_sets_of_a_graph_are_interpolated_and_not_taken_for_independent():
+    slope, factors = cpm.GaussianPrior(0.0, 1.0), []
+    for t in (0.0, 1.0, 2.0):
+        model = cpm.Collection(
+            profile=cpm.Model(Profile, centre=(0.0, 0.0), radius=cpm.UniformPrior(0.0, 9.0))
+        )
+        model.slope, model.t = slope, t
+        factors.append(cpm.AnalysisFactor(model, Watched(2.0 + t)))
+    graph = cpm.FactorGraphModel(*factors)
+    result = cpm.Emcee(nwalkers=8, nsteps=200, random_seed=1, progress=False).fit(graph)
+    with pytest.raises(SettingError, match=r"Interpolator\(list\(result\)\)"):
+        cpm.Interpolator([result, result])
+    interpolator = cpm.Interpolator(list(result))
+    at = interpolator[interpolator.t == 1.5]
+    radii = [each.instance.profile.radius for each in result]
+    assert at.profile.radius == pytest.approx(np.mean(radii[1:])) and at.t == 1.5
+    assert at.profile.area == np.pi * at.profile.radius**2
+    with pytest.raises(ClassyError, match="results of one fit"):
+        interpolator.summary(interpolator.t == 1.5)
 
 
 def test_results_are_left_as_they_are(results):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -17,6 +16,7 @@ from classy_pm.result import GraphResult, Result
 from classy_pm.result.table import PosteriorTable
 from classy_pm.result.weighted import summarise
 from classy_pm.study.blending import Blender
+from classy_pm.study.places import Attribute, Place, checked_place
 
 __all__ = ["Interpolator"]
 
@@ -28,47 +28,6 @@ DEGREES: dict[str, int] = {"linear": 1, "cubic": 3}
 DRAWS = 10_000
 # So many names are told.
 NAMED = 5
-
-WRITE = "Write interpolator[interpolator.t == 1.5], with the attribute along which it is interpolated."
-
-
-class Attribute:
-    """An attribute of objects by its path; compared with a number, a place along it."""
-
-    def __init__(self, *path: str) -> None:
-        self._path = path
-
-    def __getattr__(self, name: str) -> Attribute:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        return Attribute(*self._path, name)
-
-    def __eq__(self, value: object) -> Any:
-        if not is_number(value) or not np.isfinite(number := float(value)):  # type: ignore[arg-type]
-            raise SettingError(
-                f"{self} == {value!r} is no place: {value!r} is not a finite number.", cure=WRITE
-            )
-        return Place(self._path, number)
-
-    __hash__ = None  # type: ignore[assignment]
-    # NumPy's numbers on the left leave the comparison to us.
-    __array_ufunc__ = None
-
-    def __repr__(self) -> str:
-        return f"interpolator.{'.'.join(self._path)}"
-
-
-@dataclass(frozen=True)
-class Place:
-    """A value of an attribute."""
-
-    path: tuple[str, ...]
-    value: float
-
-    @property
-    def name(self) -> str:
-        """The attribute's name."""
-        return ".".join(self.path)
 
 
 class Interpolator:
@@ -156,7 +115,7 @@ class Interpolator:
             If it is not between the items, if two items have the same value of the attribute, if something
             cannot be interpolated, or if no such object is possible; all faults at once.
         """
-        weights = self._weights(_checked(place))
+        weights = self._weights(checked_place(place))
         blender = Blender(lambda values: np.tensordot(weights, values, axes=1)[()], place.path, place.value)
         if self._results:
             return self._of_results(place, blender)
@@ -193,7 +152,7 @@ class Interpolator:
         ClassyError
             If the items are not results with errors, or not independent of one another.
         """
-        weights = self._weights(_checked(place))
+        weights = self._weights(checked_place(place))
         self._check_independent()
         rng = np.random.default_rng(0)
         all_samples = [result.samples for result in self._results]
@@ -353,12 +312,6 @@ class Interpolator:
     def __repr__(self) -> str:
         what = "results" if self._results else "objects"
         return f"Interpolator({len(self._items)} {what}, kind={self._kind!r})"
-
-
-def _checked(place: Any) -> Place:
-    if isinstance(place, Place):
-        return place
-    raise SettingError(f"{place!r} says no place between the items.", cure=WRITE)
 
 
 def _results_of(items: list[Any]) -> list[Result]:

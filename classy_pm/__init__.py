@@ -42,6 +42,8 @@ __all__ = [
     "InitializerParamBounds",
     "InitializerParamStartPoints",
     "InitializerPrior",
+    "InitializerResult",
+    "Interpolator",
     "Laplace",
     "LogGaussianPrior",
     "LogUniformPrior",
@@ -91,6 +93,8 @@ _HOMES = {
     "InitializerParamBounds": "classy_pm.search",
     "InitializerParamStartPoints": "classy_pm.search",
     "InitializerPrior": "classy_pm.search",
+    "InitializerResult": "classy_pm.search",
+    "Interpolator": "classy_pm.study",
     "Laplace": "classy_pm.search",
     "LogGaussianPrior": "classy_pm.model",
     "LogUniformPrior": "classy_pm.model",
@@ -171,12 +175,13 @@ if TYPE_CHECKING:
         InitializerParamBounds,
         InitializerParamStartPoints,
         InitializerPrior,
+        InitializerResult,
         Laplace,
         Nautilus,
         Pathfinder,
         Slice,
     )
-    from classy_pm.study import Population, SearchGridSearch, SensitivityMapping, fit_many
+    from classy_pm.study import Interpolator, Population, SearchGridSearch, SensitivityMapping, fit_many
 else:  # hidden from type checkers, to which a module with a `__getattr__` has every name
 
     def __getattr__(name: str) -> object:

@@ -16,7 +16,14 @@ def code_of(name):
 
 
 @pytest.mark.parametrize(
-    "name", ["docs/models.md", "docs/graphs.md", "docs/populations.md", "docs/catalogue.md"]
+    "name",
+    [
+        "docs/models.md",
+        "docs/chaining.md",
+        "docs/graphs.md",
+        "docs/populations.md",
+        "docs/catalogue.md",
+    ],
 )
 def test_the_code_of_a_guide_runs(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)

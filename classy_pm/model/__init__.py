@@ -12,6 +12,7 @@ from classy_pm.model.layout import FreeParameter, Layout
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node, Path
 from classy_pm.model.one_factor import OneFactor
+from classy_pm.model.origin import Origin
 from classy_pm.model.plates import PlateLayout
 from classy_pm.model.prior import AbstractPrior, Array, MissingPrior
 from classy_pm.model.priors import (
@@ -52,6 +53,7 @@ __all__ = [
     "Model",
     "Node",
     "OneFactor",
+    "Origin",
     "Path",
     "PlateLayout",
     "Prior",

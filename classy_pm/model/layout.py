@@ -396,7 +396,11 @@ def _named_assertions(
             if not all(_is_known(side, found) for _, side in assertion.inputs()):
                 faults.add(full, f"`{assertion!r}` speaks of a parameter that is not in the model (any more)")
             assertions[full] = assertion
-    faults.raise_as(ModelError, "The model's assertions do not fit the model.")
+    faults.raise_as(
+        ModelError,
+        "The model's assertions do not fit the model.",
+        cure='A part of another model without such assertions is other.with_paths(["left"]).left.',
+    )
     return tuple(assertions.items())
 
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from classy_pm.errors import ModelError
 from classy_pm.model.ancestry import check_chains
 from classy_pm.model.collection import Collection
 from classy_pm.model.columns import Aligned, Element, Stacked
@@ -252,22 +253,31 @@ class _Reader:
         first = items[0]
         if isinstance(first, AbstractPrior) and self.element.get(first, (None,))[0] == items:
             arguments = {
-                name: self._aligned(
-                    _of_shape(
-                        self._column(tuple(prior.arguments[name] for prior in items), dim), first.shape
-                    ),
-                    len(first.shape),
-                )
+                name: self._argument(tuple(prior.arguments[name] for prior in items), first.shape, dim)
                 for name in first.arguments
             }
             array = first.with_arguments(arguments)
             array.shape = (len(items), *first.shape)
+            if all(item.origins for item in items):
+                array.made_of(*(origin for item in items for origin in item.origins))
             return array
         if _are_alike(items):
             columns = zip(*(item.operands for item in items), strict=True)
             operands = [self._operand(column, dim) for column in columns]
             return Derived(first.function, tuple(self._all_aligned(operands)))
         return Stacked([self._single(item) for item in items], self.names[dim])
+
+    def _argument(self, items: tuple[Any, ...], shape: tuple[int, ...], dim: str) -> Any:
+        """Return what stands for an argument of a column of priors of this shape."""
+        if any(np.ndim(item) for item in items if not isinstance(item, Expression)):
+            # Arrays whose numbers have arguments of their own, as those of a posterior.
+            if any(isinstance(item, Expression) for item in items):
+                raise ModelError(
+                    f"Arrays of data sets along {dim} have numbers as an argument here and parameters there.",
+                    cure="Give all of them the one or the other.",
+                )
+            return np.stack([np.broadcast_to(item, shape) for item in items])
+        return self._aligned(_of_shape(self._column(items, dim), shape), len(shape))
 
     def _all_aligned(self, columns: Sequence[Any]) -> list[Any]:
         """Return columns whose own axes broadcast as those of one factor's things do."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from classy_pm.errors import Faults, ModelError, did_you_mean
 from classy_pm.model.expressions import Expression, is_number, render
+from classy_pm.model.origin import Origin
 
 __all__ = ["AbstractPrior", "Array", "MissingPrior", "WidthModifier"]
 
@@ -57,6 +58,8 @@ class AbstractPrior(Expression):
     # How wide a prior is that a later fit makes of this fit's posterior, and its limits.
     width_modifier: WidthModifier | None = None
     chained_limits: tuple[float, float] | None = None
+    # Of which fits it was made, with its arguments and its shape as they were then.
+    _made: tuple[tuple[Origin, ...], dict[str, Any], tuple[int, ...]] = ((), {}, ())
     # Which arguments must be above zero, and which two must stand in this order: no distribution of
     # the family has others.
     positive: ClassVar[tuple[str, ...]] = ()
@@ -279,7 +282,22 @@ class AbstractPrior(Expression):
     def limits(self) -> tuple[float, float]:
         """The least and the greatest value that the parameter can have."""
         low, high = self._support(**self.numbers())
-        return float(low), float(high)
+        return float(np.min(low)), float(np.max(high))
+
+    @property
+    def origins(self) -> tuple[Origin, ...]:
+        """The fits whose posteriors it was made of, in an array along a plate one an element.
+
+        A prior that was changed since, or was not made of any, has none.
+        """
+        origins, arguments, shape = self._made
+        same = self.shape == shape and self.arguments.keys() == arguments.keys()
+        unchanged = same and all(_same(value, arguments[name]) for name, value in self.arguments.items())
+        return origins if unchanged else ()
+
+    def made_of(self, *origins: Origin) -> None:
+        """Note of which fits the prior was made, as it is now."""
+        self._made = origins, dict(self.arguments), self.shape
 
     def __repr__(self) -> str:
         inner = ", ".join(f"{name}={render(value)}" for name, value in self.shown_arguments().items())
@@ -289,6 +307,13 @@ class AbstractPrior(Expression):
     def shown_arguments(self) -> Mapping[str, float | Expression]:
         """Return the arguments that are worth showing."""
         return self.arguments
+
+
+def _same(value: Any, other: Any) -> bool:
+    """Whether two arguments are the same expression, or equal numbers."""
+    if isinstance(value, Expression) or isinstance(other, Expression):
+        return value is other
+    return value is other or np.array_equal(value, other)
 
 
 def _naming_wrong_arguments(constructor: Callable[..., None]) -> Callable[..., None]:

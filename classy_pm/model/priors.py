@@ -205,7 +205,8 @@ class GaussianPrior(AbstractPrior):
     @property
     def truncated(self) -> bool:
         """Whether there are limits."""
-        return self.arguments["lower_limit"] != -np.inf or self.arguments["upper_limit"] != np.inf
+        limits = (self.arguments[name] for name in ("lower_limit", "upper_limit"))
+        return not all(isinstance(limit, (float, np.ndarray)) and np.all(np.isinf(limit)) for limit in limits)
 
     @property
     @override

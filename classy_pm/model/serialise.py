@@ -23,6 +23,7 @@ from classy_pm.model.factors import FactorGraphModel, HierarchicalFactor
 from classy_pm.model.foreign import Prior
 from classy_pm.model.model import Model
 from classy_pm.model.node import Node
+from classy_pm.model.origin import Origin
 from classy_pm.model.prior import AbstractPrior, MissingPrior, WidthModifier
 from classy_pm.model.priors import FAMILIES
 from classy_pm.model.signature import read_signature
@@ -172,6 +173,8 @@ class _Writer:
             written["width_modifier"] = [item.width_modifier.kind, item.width_modifier.value]
         if item.chained_limits is not None:
             written["chained_limits"] = [self.constant(limit, path) for limit in item.chained_limits]
+        if item.origins:
+            written["from"] = [origin.payload() for origin in item.origins]
         return written
 
     def constant(self, item: Any, path: str) -> Any:
@@ -286,6 +289,8 @@ class _Reader:
             prior.width_modifier = WidthModifier(*data["width_modifier"])
         if "chained_limits" in data:
             prior.chained_limits = tuple(self.value(limit) for limit in data["chained_limits"])
+        if "from" in data:
+            prior.made_of(*map(Origin.of_payload, data["from"]))
         return prior
 
     def constant(self, kind: str, data: dict[str, Any]) -> Any:

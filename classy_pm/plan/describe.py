@@ -2,7 +2,8 @@
 
 Two models with equal descriptions are the same model: the same classes with the same parts in the
 same order, the same priors, constants and links, the same assertions. Parameters are named by the
-first path at which they stand, so that what is shared is part of the description.
+first path at which they stand, so that what is shared is part of the description. A prior that was made
+of a fit's posterior is described by that fit, not by its numbers.
 """
 
 from __future__ import annotations
@@ -44,6 +45,15 @@ def describe(layout: Layout) -> dict[str, Any]:
     def assertion(item: Assertion) -> list[Any]:
         return [[part.comparison.__name__, value(part.left), value(part.right)] for part in item.parts]
 
+    def determined_by(prior: AbstractPrior) -> dict[str, Any]:
+        if prior.origins:
+            return {"from": [origin.payload() for origin in prior.origins]}
+        arguments = {
+            name: value(argument) if isinstance(argument, Expression) else argument
+            for name, argument in prior.arguments.items()
+        }
+        return {"arguments": arguments}
+
     return {
         "tree": node(layout.root),
         "parameters": [
@@ -52,10 +62,7 @@ def describe(layout: Layout) -> dict[str, Any]:
                 {
                     "prior": parameter.prior.family,
                     "shape": list(parameter.shape),
-                    "arguments": {
-                        name: value(argument) if isinstance(argument, Expression) else argument
-                        for name, argument in parameter.prior.arguments.items()
-                    },
+                    **determined_by(parameter.prior),
                 },
             ]
             for parameter in layout.parameters

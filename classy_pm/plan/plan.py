@@ -157,7 +157,7 @@ class Plan:
         """
         vectors = np.asarray(vectors, dtype=float)
         total = np.full(vectors.shape[:-1], -self._log_mass)
-        lower, upper = self._limits
+        lower, upper = self.limits
         with np.errstate(all="ignore"):
             possible = np.all((vectors >= lower) & (vectors <= upper), axis=-1)
             for group in self.groups:
@@ -176,7 +176,7 @@ class Plan:
             return sum(group.log_mass() for group in self.groups)
 
     @cached_property
-    def _limits(self) -> tuple[np.ndarray, np.ndarray]:
+    def limits(self) -> tuple[np.ndarray, np.ndarray]:
         """The limits of the priors whose arguments are numbers; elsewhere they are infinite."""
         lower, upper = np.full(self.size, -np.inf), np.full(self.size, np.inf)
         for group in self.groups:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Iterator, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, override
 
 import xarray as xr
@@ -18,6 +17,8 @@ from classy_pm.result.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from classy_pm.result.chaining import Chained
 
 __all__ = ["GraphResult", "make_result"]
 
@@ -47,7 +48,8 @@ class GraphResult(Result):
     evidence is of all data sets together; that of one is None.
 
     Its ``model`` has the posterior as its priors, as that of any result: a parameter that is drawn from a
-    parent stays so, with the posterior of the parent.
+    parent stays so, with the posterior of the parent. Its factors have the analyses that those of the fit
+    have; a graph from a catalogue has none.
 
     Parameters
     ----------
@@ -110,17 +112,12 @@ class GraphResult(Result):
     def __len__(self) -> int:
         return len(self.factor_names)
 
-    @cached_property
     @override
-    def model(self) -> Any:
-        """The graph with the posterior as its priors, for a next fit; see `Result.model`.
-
-        Its factors have the analyses that those of the fit have; a graph from a catalogue has none.
-        """
-        from classy_pm.result.chaining import centred_graph, posterior_width
+    def _centred(self, chained: Chained) -> Any:
+        from classy_pm.result.chaining import centred_graph
 
         assert isinstance(self._model, FactorGraphModel)
-        return centred_graph(self._model, self._layout, self.samples, posterior_width)
+        return centred_graph(self._model, self._layout, chained)
 
     @override
     def plot_corner(

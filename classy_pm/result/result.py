@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from arviz_stats.utils import ELPDData
     from matplotlib.figure import Figure
 
+    from classy_pm.result.chaining import Chained, Rule
     from classy_pm.result.table import PosteriorTable
 
 __all__ = ["Result"]
@@ -72,6 +73,7 @@ class Result:
         self._model = copy.copy(model) if isinstance(model, Node) else model
         self._plan: Plan = make_plan(self._model)
         self._attributes = trees.attributes_of(tree)
+        self._chained_models: dict[Rule, Any] = {}
 
     # -- the draws --------------------------------------------------------------------------------
 
@@ -90,23 +92,117 @@ class Result:
         """The user's objects at the draw with the greatest log likelihood."""
         return self.samples.max_log_likelihood_instance
 
-    @cached_property
+    @property
     def model(self) -> Any:
         """The model with the posterior as its priors, for a next fit.
 
-        Each free parameter has a `GaussianPrior`: its mean is the parameter's median, its sigma the larger
-        of the two one sigma errors (or the ``width_modifier`` of the configuration, where that is wider),
-        and the limits of its prior are kept. Links, arithmetic on parameters, assertions and constants
-        stay. A parameter whose prior depends on other parameters keeps that prior.
+        Each free parameter has a `GaussianPrior`: its mean is the parameter's median, its sigma three
+        standard deviations of the posterior (or the ``width_modifier`` of the configuration, where that is
+        wider), and the limits of its prior are kept. Links, arithmetic on parameters, assertions and
+        constants stay. A parameter whose prior depends on other parameters keeps that prior; in a graph
+        of factors so does what is drawn from a parent.
+
+        In a catalogue a fit of it is identified by this fit, not by the numbers of these priors.
 
         Raises
         ------
         ModelError
             If the fit has no errors, as that of an optimiser.
         """
-        from classy_pm.result.chaining import centred_model, posterior_width
+        return self._chained("posterior")
 
-        return centred_model(self._plan.layout, self.samples, posterior_width)
+    def model_centred_absolute(self, a: float) -> Any:
+        """Return the model with normal priors of the same width around the medians.
+
+        Parameters
+        ----------
+        a : float
+            Their standard deviation, in each parameter's own unit.
+
+        Returns
+        -------
+        Model, Collection or FactorGraphModel
+            As `model`, but for the widths; the same object for the same width. It needs no errors of the fit.
+
+        Raises
+        ------
+        SettingError
+            If `a` is not a number above zero.
+        ModelError
+            If a median is beyond the limits of the next prior; all such parameters are named.
+
+        Examples
+        --------
+        >>> next_model = result.model_centred_absolute(0.1)  # doctest: +SKIP
+        """
+        return self._chained("absolute", a)
+
+    def model_centred_relative(self, r: float) -> Any:
+        """Return the model with normal priors around the medians, as wide as a part of these.
+
+        Parameters
+        ----------
+        r : float
+            The standard deviation over the absolute value of the median.
+
+        Returns
+        -------
+        Model, Collection or FactorGraphModel
+            As of `model_centred_absolute`.
+
+        Raises
+        ------
+        SettingError
+            If `r` is not a number above zero.
+        ModelError
+            If a median is zero, or beyond the limits of the next prior; all such parameters are named.
+
+        Examples
+        --------
+        >>> next_model = result.model_centred_relative(0.05)  # doctest: +SKIP
+        """
+        return self._chained("relative", r)
+
+    def model_bounded(self, b: float) -> Any:
+        """Return the model with uniform priors from so far below the medians to so far above.
+
+        Parameters
+        ----------
+        b : float
+            Half the width, in each parameter's own unit; the limits of the priors that were fitted are kept.
+
+        Returns
+        -------
+        Model, Collection or FactorGraphModel
+            As of `model_centred_absolute`.
+
+        Raises
+        ------
+        SettingError
+            If `b` is not a number above zero.
+        ModelError
+            If nothing is left between the limits; all such parameters are named.
+
+        Examples
+        --------
+        >>> next_model = result.model_bounded(2.0)  # doctest: +SKIP
+        """
+        return self._chained("bounded", b)
+
+    def _chained(self, name: Any, *amount: float) -> Any:
+        """Return the model with priors made of the posterior by a rule; one object for each rule."""
+        from classy_pm.result.chaining import Chained, Rule
+
+        rule = Rule(name, *amount)
+        if rule not in self._chained_models:
+            chained = Chained(self.samples, rule, self.identifier, str(self._attributes.get("factor", "")))
+            self._chained_models[rule] = self._centred(chained)
+        return self._chained_models[rule]
+
+    def _centred(self, chained: Chained) -> Any:
+        from classy_pm.result.chaining import centred_model
+
+        return centred_model(self._plan.layout, chained)
 
     @property
     def saved(self) -> dict[str, Any]:

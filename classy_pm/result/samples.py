@@ -157,6 +157,11 @@ class Samples:
         return weighted.mean(self._drawn.vectors, self._drawn.weights).tolist()
 
     @property
+    def standard_deviation_vector(self) -> list[float]:
+        """The standard deviation of each parameter; NaN for a single point."""
+        return weighted.standard_deviations(self._drawn.vectors, self._drawn.weights).tolist()
+
+    @property
     def covariance_matrix(self) -> np.ndarray:
         """The covariance of the parameters, shape (parameters, parameters)."""
         return weighted.covariance(self._drawn.vectors, self._drawn.weights)

@@ -12,7 +12,15 @@ from collections.abc import Sequence
 import numpy as np
 from scipy.special import erf
 
-__all__ = ["covariance", "effective_size", "mean", "quantiles", "sigma_to_probability", "summarise"]
+__all__ = [
+    "covariance",
+    "effective_size",
+    "mean",
+    "quantiles",
+    "sigma_to_probability",
+    "standard_deviations",
+    "summarise",
+]
 
 
 def sigma_to_probability(sigma: float) -> float:
@@ -98,6 +106,18 @@ def covariance(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndar
         return np.full((values.shape[1], values.shape[1]), np.nan)
     deviations = values - mean(values, weights)
     return (weights[:, np.newaxis] * deviations).T @ deviations / freedom
+
+
+def standard_deviations(values: np.ndarray, weights: np.ndarray | None = None) -> np.ndarray:
+    """Return the standard deviation of draws of shape (draws, size); NaN for fewer than two.
+
+    It is zero where all draws are equal, and neither overflows nor is lost in rounding.
+    """
+    if weights is not None:
+        values, weights = values[weights > 0.0], weights[weights > 0.0]
+    shifted = values - values[0]
+    scale = np.max(np.abs(shifted), axis=0, initial=0.0)
+    return scale * np.sqrt(_variances(shifted / np.where(scale > 0.0, scale, 1.0), weights))
 
 
 def summarise(values: np.ndarray, weights: np.ndarray | None = None) -> dict[str, np.ndarray]:

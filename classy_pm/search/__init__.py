@@ -10,6 +10,7 @@ from classy_pm.search.initializers import (
     InitializerParamBounds,
     InitializerParamStartPoints,
     InitializerPrior,
+    InitializerResult,
 )
 from classy_pm.search.laplace import Laplace
 from classy_pm.search.maximum import MAP
@@ -33,6 +34,7 @@ __all__ = [
     "InitializerParamBounds",
     "InitializerParamStartPoints",
     "InitializerPrior",
+    "InitializerResult",
     "Laplace",
     "Nautilus",
     "Pathfinder",

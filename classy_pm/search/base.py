@@ -41,7 +41,7 @@ from classy_pm.search.problem import Draws, Problem
 from classy_pm.search.progress import Report
 from classy_pm.search.reuse import Reuse, Reused
 from classy_pm.search.settings import Settings
-from classy_pm.search.stale import PRIOR_VALUES, OnChange, check_on_change
+from classy_pm.search.stale import CHAINED, PRIOR_VALUES, OnChange, chained_numbers, check_on_change
 from classy_pm.search.weights import equal_draws, normalised
 
 __all__ = ["Kind", "Search"]
@@ -180,7 +180,8 @@ class Search(Settings):
             What else shall be stored with the fit, to find it by. A fit that is in the catalogue
             already keeps its notes, and these besides.
         on_change : {"error", "warn", "reuse", "rerun"}
-            What to do if the catalogue has the fit, but the likelihood gives other values today. "warn"
+            What to do if the catalogue has the fit, but the likelihood gives other values today, or a fit
+            that its priors are made of (`Result.model`) has been run again with other draws. "warn"
             gives the fit with a warning, "reuse" does not look; "rerun" runs it again, as it does where the
             file is damaged, and the new run takes the place of the old one, whose file goes into quarantine.
 
@@ -196,7 +197,8 @@ class Search(Settings):
             is computed or written.
         StaleFitError
             If the catalogue has the fit, but the likelihood gives other values today: its code was
-            changed, or something that it takes from elsewhere than the analysis.
+            changed, or something that it takes from elsewhere than the analysis. Or if a fit that its
+            priors are made of has been run again.
         """
         check_order("fit(model, analysis)", model, analysis)
         check_on_change(on_change)
@@ -316,6 +318,7 @@ class Search(Settings):
                 "no_pointwise": pointwise.reason,
                 **({"data_hashes": identity.factor_hashes} if identity.factor_hashes else {}),
                 **({"term_counts": list(counts.items())} if counts else {}),
+                **({CHAINED: chained} if (chained := chained_numbers(plan)) else {}),
                 PRIOR_VALUES: None if folder is None else problem.at_prior[1].tolist(),
                 "versions": dict(_versions()),
                 **draws.attributes,

@@ -17,8 +17,12 @@ from classy_pm.errors import SearchError
 from classy_pm.search.checkpoint import NAN_COUNT, WITNESSED, WITNESSES, Chain, read_chain, write_chain
 from classy_pm.search.problem import Problem
 from classy_pm.search.progress import Report
+from classy_pm.search.stale import chained_numbers, same_numbers
 
 __all__ = ["run_chains"]
+
+# What is kept with a chain, that its priors may be known again.
+CHAINED_NUMBERS = "chained_numbers"
 
 # What this process, as a worker, runs: what is compiled for one chain serves the next.
 _here: list[tuple[Problem, Callable[[Problem, int], Chain]]] = []
@@ -76,6 +80,8 @@ def _known(problem: Problem, number: int) -> Chain | None:
         return None
     for name in (WITNESSES, WITNESSED):
         del chain[name]
+    if not same_numbers(chain.pop(CHAINED_NUMBERS, []), _chained(problem)):
+        return None  # a fit that the priors are made of has been run again
     problem.report.say(f"An earlier run was interrupted: chain {number} is known.", at_once=True)
     return chain
 
@@ -84,9 +90,15 @@ def _witnesses(problem: Problem, chain: Chain) -> Chain:
     """Return the log likelihood at both ends of a chain, and at a few draws of the prior."""
     ends, (vectors, values) = chain["vectors"][[0, -1]], problem.at_prior
     return {
+        CHAINED_NUMBERS: _chained(problem),
         WITNESSES: np.concatenate([ends, vectors]),
         WITNESSED: np.concatenate([problem.log_likelihood.values(ends), values]),
     }
+
+
+def _chained(problem: Problem) -> np.ndarray:
+    """Return the numbers of the priors that are made of other fits' posteriors."""
+    return np.array([number for numbers in chained_numbers(problem.plan).values() for number in numbers])
 
 
 def _run(problem: Problem, run: Callable[[Problem, int], Chain], number: int) -> Chain:

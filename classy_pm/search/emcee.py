@@ -15,6 +15,7 @@ from classy_pm.search.initializers import (
     InitializerParamBounds,
     InitializerParamStartPoints,
     InitializerPrior,
+    InitializerResult,
     start_points,
 )
 from classy_pm.search.problem import Draws, Problem
@@ -85,7 +86,7 @@ class Emcee(Search):
         How many walkers; at least twice the number of free parameters.
     nsteps : int
         How many steps each takes at the most.
-    initializer : InitializerPrior, InitializerBall, InitializerParamBounds or InitializerParamStartPoints
+    initializer : InitializerPrior, InitializerBall, InitializerResult or another of them
         Where the walkers start.
     auto_correlations_settings : AutoCorrelationsSettings
         When to stop early.
@@ -109,9 +110,13 @@ class Emcee(Search):
 
     nwalkers: int = 50
     nsteps: int = 5000
-    initializer: InitializerBall | InitializerPrior | InitializerParamBounds | InitializerParamStartPoints = (
-        InitializerPrior()
-    )
+    initializer: (
+        InitializerBall
+        | InitializerPrior
+        | InitializerParamBounds
+        | InitializerParamStartPoints
+        | InitializerResult
+    ) = InitializerPrior()
     auto_correlations_settings: AutoCorrelationsSettings = AutoCorrelationsSettings()
 
     def _faults(self) -> Iterator[tuple[str, str]]:

@@ -8,8 +8,9 @@ from typing import Any, Self
 
 import numpy as np
 
-from classy_pm.errors import Faults, SearchError, SettingError, did_you_mean
+from classy_pm.errors import Faults, SearchError, SettingError, did_you_mean, some_of
 from classy_pm.plan import Plan
+from classy_pm.result import Result
 from classy_pm.search.problem import Problem
 
 __all__ = [
@@ -18,10 +19,15 @@ __all__ = [
     "InitializerParamBounds",
     "InitializerParamStartPoints",
     "InitializerPrior",
+    "InitializerResult",
     "start_points",
 ]
 
 MAX_TRIES = 1000
+# Where draws do not suffice, how far from one of them, in units of the prior's width that holds 68% of it.
+SPREAD = 0.01
+# So many parameters are named.
+NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -122,12 +128,103 @@ class InitializerParamStartPoints:
     def vectors(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
         """Draw vectors, shape (number, size)."""
         vectors = InitializerPrior().vectors(plan, number, rng)
-        low, high = plan.vector_from_unit(np.array([np.full(plan.size, 0.16), np.full(plan.size, 0.84)]))
+        widths = _prior_widths(plan)
         for name, value in self.resolved(plan).start_points.items():
             place = plan.element_names.index(name)
-            width = self.spread * (high[place] - low[place])
+            width = self.spread * widths[place]
             vectors[:, place] = float(value) + rng.uniform(-width, width, number)
         return vectors
+
+
+@dataclass(frozen=True, repr=False)
+class InitializerResult:
+    """Starts at draws of another fit's posterior; parameters that it did not have start in their prior.
+
+    A fit with it is identified by the other fit, not by its draws.
+
+    Parameters
+    ----------
+    result : Result
+        Of any search. Its parameters are those of the new model by their dotted names; some of them are
+        enough.
+
+    Raises
+    ------
+    SettingError
+        If it is no result; and when the search starts, if no parameter has a name in common.
+
+    Examples
+    --------
+    >>> second = Emcee(initializer=InitializerResult(first)).fit(model, analysis)  # doctest: +SKIP
+    """
+
+    result: Result
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.result, Result):
+            raise SettingError(
+                f"InitializerResult({self.result!r}) has no draws.",
+                cure="Give it what fit(...) returned: InitializerResult(result).",
+            )
+
+    def __identity__(self) -> dict[str, str]:
+        return {"fit": self.result.identifier, "factor": str(self.result.attributes.get("factor", ""))}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, InitializerResult) and self.__identity__() == other.__identity__()
+
+    def __hash__(self) -> int:
+        return hash(self.result.identifier)
+
+    def __repr__(self) -> str:
+        return f"InitializerResult(<the fit {self.result.identifier[:12]}>)"
+
+    def vectors(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Return different vectors, shape (number, size): draws, and near them where there are too few."""
+        vectors = InitializerPrior().vectors(plan, number, rng)
+        places, columns = self._in_common(plan)
+        samples = self.result.samples
+        weights = np.array(samples.weight_list)
+        order = rng.choice(len(weights), np.count_nonzero(weights), replace=False, p=weights)
+        found: dict[bytes, np.ndarray] = {}
+        for draw in order:
+            row = samples.vectors[draw, columns]
+            found.setdefault(row.tobytes(), row)
+            if len(found) == number:
+                break
+        rows = np.array(list(found.values()))
+        if len(rows) < number:
+            again = rows[rng.integers(len(rows), size=number - len(rows))]
+            widths = SPREAD * _prior_widths(plan)[places]
+            rows = np.concatenate([rows, again + rng.uniform(-widths, widths, again.shape)])
+        vectors[:, places] = rows
+        return vectors
+
+    def draws(self, plan: Plan, number: int, rng: np.random.Generator) -> np.ndarray:
+        """Return draws of equal weight, shape (number, size), some of them several times."""
+        vectors = plan.draws(number, rng)
+        places, columns = self._in_common(plan)
+        drawn = self.result.samples.drawn_randomly(number, random_seed=rng)
+        vectors[:, places] = drawn.vectors[:, columns]
+        return vectors
+
+    def _in_common(self, plan: Plan) -> tuple[list[int], list[int]]:
+        """Return where the parameters that both have are in a vector, and where in a draw."""
+        known = {name: column for column, name in enumerate(self.result.samples.names)}
+        shared = [(place, known[name]) for place, name in enumerate(plan.element_names) if name in known]
+        if not shared:
+            raise SettingError(
+                f"The fit {self.result.identifier[:12]} has no parameter of this model: "
+                f"it has {some_of(known, NAMED)}, and the model has {some_of(plan.element_names, NAMED)}.",
+                cure="Give the parameters the same names, or leave the initializer out.",
+            )
+        return [place for place, _ in shared], [column for _, column in shared]
+
+
+def _prior_widths(plan: Plan) -> np.ndarray:
+    """Return the width of each prior that holds 68% of it."""
+    low, high = plan.vector_from_unit(np.array([np.full(plan.size, 0.16), np.full(plan.size, 0.84)]))
+    return np.asarray(high - low)
 
 
 def _by_name(given: Mapping[Any, Any], plan: Plan) -> dict[str, Any]:
@@ -144,7 +241,13 @@ def _by_name(given: Mapping[Any, Any], plan: Plan) -> dict[str, Any]:
     return found
 
 
-Initializer = InitializerBall | InitializerPrior | InitializerParamBounds | InitializerParamStartPoints
+Initializer = (
+    InitializerBall
+    | InitializerPrior
+    | InitializerParamBounds
+    | InitializerParamStartPoints
+    | InitializerResult
+)
 
 
 def start_points(

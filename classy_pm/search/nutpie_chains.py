@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from classy_pm.graph.density import Density
     from classy_pm.likelihood.shared_numbers import SharedNumbers
     from classy_pm.plan import Plan
+    from classy_pm.search.from_result import Points
     from classy_pm.search.progress import Stage
 
 __all__ = ["NutpieRunner", "NutpieScale", "compile_model", "modes_and_show", "scale_of"]
@@ -48,8 +50,8 @@ class NutpieRunner:
     Parameters
     ----------
     compiled : nutpie.sample.CompiledModel
-    modes : list of Mode
-        Around which it starts.
+    modes : sequence of Mode or Points
+        Around which it starts, or at which.
     settings : dict
         Arguments of `nutpie.sample`.
     stage : Stage
@@ -57,7 +59,7 @@ class NutpieRunner:
     """
 
     compiled: Any
-    modes: list[Mode]
+    modes: Sequence[Mode | Points]
     settings: dict[str, Any]
     stage: Stage
     _progress: dict[int, tuple[int, int]] = field(default_factory=dict)
@@ -72,7 +74,7 @@ class NutpieRunner:
             # Asked by the thread that calls the likelihood, and again where a point will not do.
             problem.log_likelihood.count_for(number)
             rng = problem.rng(1, number, next(tries))
-            mode = self.modes[rng.integers(len(self.modes))]
+            mode = self.modes[int(rng.integers(len(self.modes)))]
             return mode.draw(rng)
 
         try:
@@ -185,10 +187,19 @@ def scale_of(problem: Problem, compiled: Any) -> NutpieScale:
     return problem.kept(("scale", id(compiled)), make)
 
 
-def compile_model(problem: Problem) -> Any:
-    """Compile the log density and its gradient for nutpie; the user's own gradient is checked first."""
+def compile_model(problem: Problem, *, affine: bool = False) -> Any:
+    """Compile the log density and its gradient for nutpie; the user's own gradient is checked first.
+
+    With `affine` the sampler's points can be others than the model's, where machine code can be made of it:
+    `set_affine`.
+    """
     from classy_pm.graph.native import Unsupported
-    from classy_pm.search.nutpie_native import compile_by_nutpie, compile_natively
+    from classy_pm.search.nutpie_native import (
+        can_be_affine,
+        compile_by_nutpie,
+        compile_natively,
+        set_affine,
+    )
 
     names = list(problem.plan.names)
     check_own_gradient_at_prior(problem)
@@ -201,8 +212,11 @@ def compile_model(problem: Problem) -> Any:
     with problem.report.stage("compiling the log density and its gradient"):
         try:
             compiled = problem.kept(
-                "nutpie", lambda: compile_natively(problem.pymc_model, names, _read_anew(problem))
+                ("nutpie", affine),
+                lambda: compile_natively(problem.pymc_model, names, _read_anew(problem), affine=affine),
             )
+            if can_be_affine(compiled):  # it may have served another fit
+                set_affine(compiled, np.zeros(compiled.n_dim), np.eye(compiled.n_dim))
             if _is_right(problem, compiled):
                 return compiled
             problem.report.say("The machine code does not give the density: PyTensor compiles it instead.")

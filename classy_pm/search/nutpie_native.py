@@ -24,7 +24,7 @@ from pytensor.scalar.basic import autocast_float_as
 from classy_pm.graph.native import c_function, rewritten
 from classy_pm.likelihood.shared_numbers import SharedNumbers
 
-__all__ = ["compile_by_nutpie", "compile_natively"]
+__all__ = ["can_be_affine", "compile_by_nutpie", "compile_natively", "set_affine"]
 
 # What nutpie is told of a gradient or a log density that is not finite.
 GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
@@ -32,7 +32,9 @@ GRADIENT_NOT_FINITE, VALUE_NOT_FINITE = 3, 4
 _CALL = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_uint64, *[ctypes.c_void_p] * 4)
 
 
-def compile_natively(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers] = ()) -> Any:
+def compile_natively(
+    model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers] = (), *, affine: bool = False
+) -> Any:
     """Return what nutpie samples.
 
     Parameters
@@ -42,6 +44,8 @@ def compile_natively(model: pm.Model, names: Sequence[str], read_anew: Sequence[
         The variables that are stored.
     read_anew : sequence of SharedNumbers
         Their numbers are read whenever the density is asked for; they are moved into one vector.
+    affine : bool
+        Whether the sampler's points can be others than the model's: see `set_affine`.
 
     Returns
     -------
@@ -54,7 +58,7 @@ def compile_natively(model: pm.Model, names: Sequence[str], read_anew: Sequence[
         If a shape is not known.
     """
     with _undisturbed():
-        return _compile(model, names, [numbers for numbers in read_anew if numbers.symbols])
+        return _compile(model, names, [numbers for numbers in read_anew if numbers.symbols], affine)
 
 
 @contextmanager
@@ -85,31 +89,49 @@ def compile_by_nutpie(model: pm.Model, names: Sequence[str]) -> Any:
     return compiled
 
 
-def _compile(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers]) -> Any:
+def can_be_affine(compiled: Any) -> bool:
+    """Whether a model was compiled so that `set_affine` can be asked for."""
+    return getattr(compiled.logp_func, "affine", None) is not None
+
+
+def set_affine(compiled: Any, origin: np.ndarray, root: np.ndarray) -> None:
+    """Let a point ``z`` of the sampler be ``origin + root @ z`` of the model.
+
+    A root of the covariance gives the sampler a posterior of unit covariance: what a dense mass matrix does.
+    """
+    compiled.logp_func.affine.vector[:] = np.concatenate([origin, root.ravel()])
+
+
+def _compile(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNumbers], affine: bool) -> Any:
     from nutpie.compile_pymc import CompiledPyMCModel, _prepare_dims_and_coords
 
     values = [model.rvs_to_values[variable] for variable in model.free_RVs]
     shapes = _shapes(model, values)
     places, size = _places(shapes)
     point = pt.tensor("point", dtype="float64", shape=(size,))
-    parts = {
-        value: pt.reshape(point[place], shape).astype(value.dtype)
-        for value, place, shape in zip(values, places, shapes, strict=True)
-    }
-    inputs, settings = [point], np.zeros(0)
-    value = model.logp()
-    if read_anew:
-        places_of, length = _places([numbers.vector.shape for numbers in read_anew])
+    moved = SharedNumbers([(size,), (size, size)], ["origin", "root"]) if affine else None
+    if moved is not None:
+        moved.vector[size:] = np.eye(size).ravel()
+    inputs, settings, there, root = [point], np.zeros(0), point, None
+    parts: dict[Any, Any] = {}
+    all_numbers = [*read_anew, *filter(None, [moved])]
+    if all_numbers:
+        places_of, length = _places([numbers.vector.shape for numbers in all_numbers])
         settings = np.zeros(length)
         inputs.append(pt.tensor("settings", dtype="float64", shape=settings.shape))
-        for numbers, place in zip(read_anew, places_of, strict=True):
+        for numbers, place in zip(all_numbers, places_of, strict=True):
             numbers.move_to(settings[place])
             parts |= numbers.parts_of(inputs[1][place])
-    density = _density(value, values, inputs, parts)
+    if moved is not None:
+        origin, root = (parts.pop(symbol) for symbol in moved.symbols)
+        there = origin + pt.sum(root * point, axis=1)
+    for value, place, shape in zip(values, places, shapes, strict=True):
+        parts[value] = pt.reshape(there[place], shape).astype(value.dtype)
+    density = _density(model.logp(), values, inputs, parts, root)
     known = {value.name for value in values}
     others = [v for v in model.unobserved_value_vars if v.name not in known and v.name in names]
     others_there = clone_replace(others, parts)
-    expanded = pt.concatenate([point, *(pt.flatten(pt.cast(item, "float64")) for item in others_there)])
+    expanded = pt.concatenate([there, *(pt.flatten(pt.cast(item, "float64")) for item in others_there)])
     graph = rewritten(inputs, [expanded])
     expand = c_function(graph, ["expanded"], counts=2)
     all_shapes = [*shapes, *(item.type.shape for item in others_there)]
@@ -131,7 +153,7 @@ def _compile(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNu
         user_data=settings,
         n_expanded=total,
         shape_info=shape_info,
-        logp_func=_Density(density, size, settings),
+        logp_func=_Density(density, size, settings, moved),
         expand_func=None,
         _n_dim=size,
         _shapes=dict(zip(shape_info[0], map(tuple, all_shapes), strict=True)),
@@ -143,9 +165,10 @@ def _compile(model: pm.Model, names: Sequence[str], read_anew: Sequence[SharedNu
 class _Density:
     """The log density and its gradient, for Python to call."""
 
-    def __init__(self, compiled: Any, size: int, settings: np.ndarray) -> None:
+    def __init__(self, compiled: Any, size: int, settings: np.ndarray, affine: SharedNumbers | None) -> None:
         self._compiled = compiled  # owns the machine code
         self._settings = settings
+        self.affine = affine
         self._call = _CALL(compiled.address)
         self._size = size
 
@@ -161,11 +184,16 @@ class _Density:
         return float(found[0]), found[1:]
 
 
-def _density(value: Any, values: list[Any], inputs: list[Any], parts: dict[Any, Any]) -> Any:
+def _density(
+    value: Any, values: list[Any], inputs: list[Any], parts: dict[Any, Any], root: Any = None
+) -> Any:
     value = rewrite_graph(value, include=["canonicalize", "stabilize"])
     slopes = pytensor.grad(value, values, disconnected_inputs="ignore")
     gradient = pt.concatenate([pt.flatten(pt.cast(slope, "float64")) for slope in slopes])
-    graph = rewritten(inputs, clone_replace([gradient, value], parts))
+    gradient, value = clone_replace([gradient, value], parts)
+    if root is not None:
+        gradient = pt.sum(root * gradient[:, np.newaxis], axis=0)
+    graph = rewritten(inputs, [gradient, value])
     checks = [(0, GRADIENT_NOT_FINITE), (1, VALUE_NOT_FINITE)]
     return c_function(graph, ["gradient", "value"], checks)
 

@@ -14,6 +14,8 @@ from classy_pm.search.base import Search
 from classy_pm.search.centring import recorded
 from classy_pm.search.chains import run_chains
 from classy_pm.search.checkpoint import Chain
+from classy_pm.search.from_result import starting_vectors
+from classy_pm.search.initializers import InitializerResult
 from classy_pm.search.modes import several_modes
 from classy_pm.search.own_gradient import check_own_gradient
 from classy_pm.search.problem import Draws, Problem
@@ -48,16 +50,28 @@ class PyMCSearch(Search):
         return sample_with_pymc(problem, runner, self.chains, type(self).__name__)
 
 
-def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: str) -> Draws:
-    """Find the modes, and have chains run from around them."""
+def sample_with_pymc(
+    problem: Problem,
+    runner: PyMCRunner,
+    chains: int,
+    name: str,
+    initializer: InitializerResult | None = None,
+) -> Draws:
+    """Find the modes, and have chains run from around them, or else from the draws of another fit."""
     density, gradient = problem.density, problem.symbolic.differentiable
-    function = compiled(problem, density)
-    with problem.report.stage("finding the mode", total=STARTS) as stage:
-        modes = modes_of(problem, function, density, gradient=gradient, on_climb=stage.update)
-    problem.show(density.vectors(np.array([mode.point for mode in modes])))
-    weighty = comparable(modes)
-    rngs = [problem.rng(1, number) for number in range(chains)]
-    runner.starts = density.vectors(np.array([near(weighty, density.value, rng) for rng in rngs]))
+    modes: list[Mode] = []
+    # Of a hierarchy it is at the mode that is decided how far members are centred.
+    if initializer is None or (problem.centring is not None and problem.centring.members):
+        function = compiled(problem, density)
+        with problem.report.stage("finding the mode", total=STARTS) as stage:
+            modes = modes_of(problem, function, density, gradient=gradient, on_climb=stage.update)
+        problem.show(density.vectors(np.array([mode.point for mode in modes])))
+    if initializer is None:
+        weighty = comparable(modes)
+        rngs = [problem.rng(1, number) for number in range(chains)]
+        runner.starts = density.vectors(np.array([near(weighty, density.value, rng) for rng in rngs]))
+    else:
+        runner.starts = starting_vectors(initializer, problem, chains)
     check_own_gradient(problem, runner.starts)
     total = chains * (runner.draws + runner.tune)
     with problem.report.stage(f"sampling {chains} chains with {name}", total=total) as stage:
@@ -71,7 +85,7 @@ def sample_with_pymc(problem: Problem, runner: PyMCRunner, chains: int, name: st
             "modes": [mode.log_density for mode in modes],
             **({} if problem.centring is None else {"centring": recorded(problem.centring)}),
         },
-        notices=several_modes(problem, modes, vectors),
+        notices=several_modes(problem, modes, vectors) if modes else [],
     )
 
 

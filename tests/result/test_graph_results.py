@@ -248,6 +248,8 @@ def test_pictures_are_in_a_folder_of_each_data_set(folder, fresh, caplog):
 @pytest.mark.filterwarnings("ignore:LOO cannot be trusted:UserWarning")
 def test_all_that_a_result_has_works_for_a_graph_and_for_its_data_sets(fresh):
     calls = {"plot_corner": [("line.offset",)], "plot_trace": [("line.slope",)]}
+    methods = ("model_bounded", "model_centred_absolute", "model_centred_relative")
+    calls |= {name: [(0.1,)] for name in methods}
     labels = set()
     for one in (fresh, fresh["a"]):
         for name, item in inspect.getmembers(type(one)):

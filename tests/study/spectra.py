@@ -55,11 +55,11 @@ class DeadlyOnce(Spectrum):
 
     def log_likelihood_function(self, instance):
         try:
-            with Path(self.marker).open("x"):
-                pass
+            Path(self.marker).touch(exist_ok=False)
+            os.kill(os.getpid(), signal.SIGKILL)
         except FileExistsError:
-            return super().log_likelihood_function(instance)
-        os.kill(os.getpid(), signal.SIGKILL)
+            pass
+        return super().log_likelihood_function(instance)
 
 
 class Poisonous(Spectrum):

@@ -77,7 +77,7 @@ def test_a_poisonous_data_set_fails_alone(spectra, elsewhere, tmp_path):
     assert list(fits) == list(DATA)
     (failed,) = fits.failures
     assert failed.name == "bad" and "ZeroDivisionError" in failed.traceback
-    with pytest.raises(cpm.ClassyError, match="The fit of bad failed: .*poisonous"):
+    with pytest.raises(cpm.ClassyError, match=r"The fit of bad failed: .*poisonous"):
         fits["bad"]
     (kept,) = store.failures()
     assert kept.fit_key == failed.key and "poisonous" in kept.error and kept.name == "bad"
@@ -86,9 +86,7 @@ def test_a_poisonous_data_set_fails_alone(spectra, elsewhere, tmp_path):
 @pytest.mark.slow
 def test_a_data_set_that_kills_its_process_fails_alone(spectra, mortal, tmp_path):
     spectra = {"deadly": Deadly(DATA["spectrum 0"]), **spectra}
-    with pytest.warns(
-        UserWarning, match="1 of 6 fits failed.*\n.*deadly: The process that ran this fit died"
-    ):
+    with pytest.warns(UserWarning, match="1 of 6 fits failed.*\n.*deadly: The process .* died"):
         fits = cpm.fit_many(line(), spectra, quick(), catalog=tmp_path / "fits.sqlite", **mortal)
     assert list(fits) == list(DATA)
 

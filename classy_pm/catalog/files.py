@@ -33,6 +33,7 @@ POSTERIOR = "posterior"
 MARGIN = 1 << 20
 #: Arrays that become smaller than this share of themselves are compressed; so many numbers are tried.
 WORTH_COMPRESSING, SAMPLE = 0.5, 4096
+SMALLER = {"zlib": True, "complevel": 1, "shuffle": True}
 #: Hashes of files that this process has written, or whose structure it has looked at.
 _known: set[str] = set()
 
@@ -303,7 +304,7 @@ def _plain_strings(dataset: xr.Dataset) -> xr.Dataset:
 def _write(tree: xr.DataTree, part: Path, manifest: str) -> None:
     encoding = {
         node.path: {
-            name: {"zlib": _shrinks(variable.values), "complevel": 1, "shuffle": True, "_FillValue": None}
+            name: {**(SMALLER if _shrinks(variable.values) else {}), "_FillValue": None}
             for name, variable in node.to_dataset(inherit=False).variables.items()
             if variable.dtype.kind in "biufmM" and variable.ndim and variable.size
         }

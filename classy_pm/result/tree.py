@@ -16,6 +16,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
@@ -63,6 +64,8 @@ PLAIN = "plain"
 MAX_LISTED = 100
 # So many numbers are summarised together.
 AT_ONCE = 256
+# And the quality of so many of these is remembered.
+KNOWN = 64
 
 
 def make_tree(
@@ -345,8 +348,23 @@ def free_rows(tree: xr.DataTree, table: Mapping[str, dict[str, float]]) -> dict[
     return {name: row for name, row in table.items() if name.partition("[")[0] in free}
 
 
+# The quality of draws that were looked at last, by their contents: a fit is asked for it for its notices and
+# for its row in a catalogue.
+_known_quality: dict[tuple[Any, ...], dict[str, np.ndarray]] = {}
+
+
 def _quality_of_chains(draws: np.ndarray) -> dict[str, np.ndarray]:
     """Return the effective sample size and R-hat of numbers, of draws of shape (numbers, chains, draws)."""
+    key = draws.shape, sha256(np.ascontiguousarray(draws)).digest()
+    if key not in _known_quality:
+        found = _compute_quality(draws)
+        while len(_known_quality) >= KNOWN:
+            _known_quality.pop(next(iter(_known_quality)))
+        _known_quality[key] = found
+    return dict(_known_quality[key])
+
+
+def _compute_quality(draws: np.ndarray) -> dict[str, np.ndarray]:
     import arviz_stats
 
     data = xr.DataArray(draws, dims=("number", "chain", "draw"))

@@ -124,7 +124,8 @@ def _tell(failed: list[FailedFit], count: int) -> None:
         return
     by_error: dict[str, list[str]] = {}
     for item in failed:
-        by_error.setdefault(item.error, []).append(item.name)
+        first_line, _, _ = item.error.partition("\n")  # further ones tell of the point
+        by_error.setdefault(first_line, []).append(item.name)
     lines = [f"{some_of(names, NAMED)}: {error}" for error, names in by_error.items()]
     if len(failed) == count:
         raise StudyError("No fit of this study has succeeded.", lines[:TOLD])

@@ -1,0 +1,167 @@
+"""Many data sets: each is fitted by itself, and one model is traced and compiled once for all."""
+
+import numpy as np
+import pytest
+from spectra import Line, Noted, Poisonous, Spectrum, data_of, line, quick
+
+import classy_pm as cpm
+from classy_pm.errors import ModelError, SettingError, StudyError
+from classy_pm.search.reuse import Reuse
+from classy_pm.study import executors
+
+NAMES = ["Andromeda", "Triangulum", "Sculptor"]
+
+
+FORMER = Spectrum.log_likelihood_function
+
+
+def halved(self, instance):
+    return 0.5 * FORMER(self, instance)
+
+
+@pytest.fixture(scope="module")
+def spectra():
+    return {name: Spectrum(data_of(Line(10.0 + k, 3.0, 2.0), seed=k)) for k, name in enumerate(NAMES)}
+
+
+@pytest.fixture(scope="module")
+def fits(spectra):
+    return cpm.fit_many(line(), spectra, quick())
+
+
+def test_each_data_set_has_the_result_of_a_fit_of_its_own(fits, spectra):
+    assert list(fits) == NAMES and len(fits) == 3 and "Sculptor" in fits and not fits.failures
+    for name, analysis in spectra.items():
+        alone = quick().fit(line(), analysis)
+        np.testing.assert_array_equal(fits[name].samples.vectors, alone.samples.vectors)
+        assert fits[name].identifier == alone.identifier
+    assert fits.get("Fornax") is None and fits.get("Fornax", 1) == 1
+    with pytest.raises(StudyError, match="Did you mean `Sculptor`"):
+        fits["Sculptr"]
+
+
+def test_tables_have_a_row_for_each_data_set(fits):
+    table = fits.summary()
+    assert table.index.tolist() == NAMES and table.index.name == "data_set"
+    assert {"centre", "flux", "width", "max_log_likelihood", "seconds"} <= set(table.columns)
+    for name in NAMES:
+        assert table.loc[name, "centre"] == pytest.approx(fits[name].samples.median_pdf_vector[0])
+        assert fits.summary("sd").loc[name, "flux"] == pytest.approx(
+            float(fits[name].summary()["sd"]["flux"])
+        )
+    assert fits.parameters.dims == ("data_set", "parameter", "statistic")
+    with pytest.raises(SettingError, match="There is no statistic 'mode'"):
+        fits.summary("mode")
+
+
+def test_a_list_has_numbers_for_names_and_a_generator_is_taken_one_by_one(spectra, tmp_path):
+    taken = []
+
+    def generated():
+        for name, analysis in spectra.items():
+            taken.append(name)
+            yield name, analysis
+
+    by_number = cpm.fit_many(line(), list(spectra.values()), quick())
+    assert list(by_number) == ["data_set_0", "data_set_1", "data_set_2"]
+    by_name = cpm.fit_many(line(), generated(), quick(), catalog=tmp_path / "fits.sqlite")
+    assert list(by_name) == NAMES == taken
+    np.testing.assert_array_equal(by_name.parameters, by_number.parameters)
+
+
+def test_fits_are_filed_under_the_names_of_their_data_sets(spectra, tmp_path):
+    place = tmp_path / "fits.sqlite"
+    fits = cpm.fit_many(line(), spectra, quick(), catalog=place, info={"survey": "LG"})
+    aggregator = cpm.Aggregator.from_database(place)
+    filed = list(aggregator.query(aggregator.fit.parent_key == fits.identifier))
+    assert [fit.name for fit in filed] == NAMES and [fit.grid_index for fit in filed] == [0, 1, 2]
+    assert {fit.kind for fit in filed} == {"dataset"}
+    (one,) = aggregator.query(aggregator.search.name == "Triangulum", aggregator.info["survey"] == "LG")
+    assert one.fit_key == fits["Triangulum"].identifier
+
+
+def test_what_is_there_is_read_and_what_failed_is_tried_again(spectra, tmp_path, monkeypatch):
+    place, noted = tmp_path / "fits.sqlite", tmp_path / "run.txt"
+    data = {name: Noted(analysis.data, noted) for name, analysis in spectra.items()}
+    bad = {**data, "bad": Poisonous(data["Sculptor"].data)}
+    for attempt in (1, 2):
+        with pytest.warns(UserWarning, match=r"1 of 4 fits failed.*\n.*bad: .*poisonous"):
+            fits = cpm.fit_many(line(), bad, quick(), catalog=place)
+        assert list(fits) == NAMES and len(noted.read_text().split()) == 3
+        assert [failure.attempts for failure in cpm.Catalog(place).failures()] == [attempt]
+    monkeypatch.setattr(Poisonous, "log_likelihood_function", FORMER)  # as if its bug had been fixed
+    fits = cpm.fit_many(line(), bad, quick(), catalog=place)
+    assert list(fits) == list(bad) and not cpm.Catalog(place).failures()
+    assert [fits.summary()["from_catalog"][name] for name in bad] == [True, True, True, False]
+
+
+def test_the_same_data_twice_are_fitted_once(spectra, tmp_path):
+    noted = tmp_path / "run.txt"
+    one = spectra["Sculptor"].data
+    twins = {"one": Noted(one, noted), "other": Noted(one.copy(), noted)}
+    fits = cpm.fit_many(line(), twins, quick(), catalog=tmp_path / "fits.sqlite")
+    assert list(fits) == ["one", "other"] and len(noted.read_text().split()) == 1
+    assert fits["one"].identifier == fits["other"].identifier
+
+
+def test_a_changed_likelihood_is_told_and_run_again_if_wanted(spectra, tmp_path, monkeypatch):
+    place = tmp_path / "fits.sqlite"
+    before = cpm.fit_many(line(), spectra, quick(), catalog=place)
+    monkeypatch.setattr(Spectrum, "log_likelihood_function", halved)
+    with pytest.raises(cpm.ClassyError, match="computes something else"):
+        cpm.fit_many(line(), spectra, quick(), catalog=place)
+    after = cpm.fit_many(line(), spectra, quick(), catalog=place, on_change="rerun")
+    assert len(cpm.Catalog(place)) == 3 and not after.failures
+    assert np.all(after.summary("sd")["centre"] > before.summary("sd")["centre"])
+    again = cpm.fit_many(line(), spectra, quick(), catalog=place)
+    np.testing.assert_array_equal(again.parameters, after.parameters)
+
+
+@pytest.mark.parametrize(
+    ("analyses", "kind", "words"),
+    [
+        ([], SettingError, "There is no data set"),
+        (Spectrum(np.zeros(30)), SettingError, "are not several data sets"),
+        (3.0, SettingError, "are not several data sets"),
+        ({1: Spectrum(np.zeros(30))}, SettingError, "1 is no name of a data set"),
+        ([("a", Spectrum(np.zeros(30))), ("a", Spectrum(np.ones(30)))], SettingError, "is the name of two"),
+        ([3.0], StudyError, "3.0 is no analysis"),
+    ],
+)
+def test_what_are_no_data_sets_is_refused(analyses, kind, words):
+    with pytest.raises(kind, match=words):
+        cpm.fit_many(line(), analyses, quick())
+
+
+def test_model_and_search_are_checked_before_any_data_set_is(tmp_path):
+    noted = [Noted(np.zeros(30), tmp_path / "run.txt")]
+    with pytest.raises(SettingError, match="is no search"):
+        cpm.fit_many(line(), noted, "NUTS")
+    with pytest.raises(ModelError, match="is not a model"):
+        cpm.fit_many(Line, noted, quick())
+    factor = cpm.AnalysisFactor(line(), noted[0])
+    with pytest.raises(SettingError, match="has its data sets already"):
+        cpm.fit_many(cpm.FactorGraphModel(factor), noted, quick())
+    assert not (tmp_path / "run.txt").exists()
+
+
+def test_data_that_cannot_be_fitted_fail_alone(spectra):
+    data = np.full(30, np.nan)
+    with pytest.warns(UserWarning, match=r"1 of 4 fits failed.*\n.*blank: .*NaN"):
+        fits = cpm.fit_many(line(), {"blank": Spectrum(data), **spectra}, quick())
+    assert list(fits) == NAMES and fits.failures[0].key == ""
+
+
+@pytest.mark.slow
+def test_one_graph_serves_all_data_sets(spectra, monkeypatch):
+    made = []
+    monkeypatch.setattr(executors, "Reuse", lambda *args: made.append(Reuse(*args)) or made[-1])
+    search = cpm.NUTS(draws=300, tune=300, chains=2, random_seed=1)
+    fits = cpm.fit_many(line(), spectra, search)
+    assert (made[0].made, made[0].used, made[0].ordinary) == (1, 2, 0)
+    for number, name in enumerate(NAMES):
+        table = fits[name].summary()
+        assert abs(table["median"]["centre"] - 10.0 - number) < 5.0 * table["sd"]["centre"]
+    backwards = cpm.fit_many(line(), dict(reversed(spectra.items())), search)
+    for name in NAMES:
+        np.testing.assert_array_equal(fits[name].samples.vectors, backwards[name].samples.vectors)

@@ -21,6 +21,7 @@ def code_of(name):
         "docs/models.md",
         "docs/chaining.md",
         "docs/graphs.md",
+        "docs/studies.md",
         "docs/populations.md",
         "docs/catalogue.md",
     ],

@@ -137,21 +137,18 @@ def test_cells_over_bare_fits(benchmark, tmp_path):
         with cpm.Catalog(place) as store:
             return [search.fit(item, analysis, catalog=store) for item in models]
 
-    def seconds(call, *arguments):
+    def of_study(place):
+        return study.fit(model, analysis, ["centre", "sigma"], catalog=place)
+
+    def seconds(call, name):
         start = time.process_time()
-        call(*arguments)
+        call(tmp_path / name)
         return time.process_time() - start
 
     bare(tmp_path / "warm.sqlite")
-    alone = min(seconds(bare, tmp_path / f"bare{turn}.sqlite") for turn in range(3))
+    alone = min(seconds(bare, f"bare_{turn}.sqlite") for turn in range(3))
     together = benchmark.pedantic(
-        lambda: min(
-            seconds(
-                lambda: study.fit(model, analysis, ["centre", "sigma"], catalog=tmp_path / f"{turn}.sqlite")
-            )
-            for turn in range(3)
-        ),
-        rounds=1,
+        lambda: min(seconds(of_study, f"study_{turn}.sqlite") for turn in range(3)), rounds=1
     )
     more = (together - alone) / grid.size
     benchmark.extra_info |= {"bare fit": alone / grid.size, "more": more}

@@ -117,7 +117,8 @@ class Here:
     places = 1
 
     def __init__(self, varying: frozenset[Any]) -> None:
-        self._reuse = Reuse(varying)
+        # Where no data differ, as in the cells of a grid, there is nothing to be made once.
+        self._reuse = Reuse(varying) if varying else None
         self._ended: list[tuple[int, Outcome | None]] = []
 
     def start(self, number: int, job: Job, folder: Path | None, lease: Lease | None) -> None:
@@ -131,7 +132,7 @@ class Here:
 
     def close(self) -> None:
         """Let go of what was made for the jobs."""
-        self._reuse = Reuse()
+        self._reuse = None
 
 
 class Processes:

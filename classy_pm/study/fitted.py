@@ -14,7 +14,7 @@ from classy_pm.model import Node
 from classy_pm.result import Result, make_result
 from classy_pm.search.job import Job
 
-__all__ = ["FailedFit", "Fitted", "result_of", "summaries"]
+__all__ = ["FailedFit", "Fitted", "RuledOut", "result_of", "summaries"]
 
 # What is told of the draws of a parameter: in a catalogue, and to users.
 STATISTICS = {
@@ -54,6 +54,24 @@ class FailedFit:
     def of(cls, name: str, text: ErrorText, key: str = "") -> FailedFit:
         """Return what failed, by what was raised."""
         return cls(name, text.error, text.traceback, key)
+
+
+@dataclass(frozen=True)
+class RuledOut:
+    """A fit of a study that need not be run: an assertion of the model holds nowhere in its prior.
+
+    Attributes
+    ----------
+    name : str
+        What it would be called in the study.
+    log_evidence, max_log_likelihood : float
+        Minus infinity.
+    """
+
+    name: str
+    log_evidence: float = -np.inf
+    log_evidence_error: float = 0.0
+    max_log_likelihood: float = -np.inf
 
 
 @dataclass(frozen=True)
@@ -127,7 +145,7 @@ class Fitted:
             tree = self._stored().tree()
         if isinstance(tree, bytes):
             tree = unpack(tree)
-        return make_result(self.model, tree, identifier=self.key, from_catalog=self._catalog is not None)
+        return make_result(self.model, tree, identifier=self.key, from_catalog=self.from_catalog)
 
     def _stored(self) -> StoredFit:
         assert self._catalog is not None
@@ -140,20 +158,22 @@ class Fitted:
         return found
 
 
-def result_of(fit: Fitted | FailedFit) -> Result:
+def result_of(fit: Fitted | FailedFit | RuledOut) -> Result:
     """Return the result of a fit.
 
     Raises
     ------
     StudyError
-        If it failed.
+        If it failed, or was not run.
     """
     if isinstance(fit, FailedFit):
         raise StudyError(f"The fit of {fit.name} failed: {fit.error}")
+    if isinstance(fit, RuledOut):
+        raise StudyError(f"An assertion of the model holds nowhere at {fit.name}: there is no fit.")
     return fit.result()
 
 
-def summaries(fits: Sequence[Fitted | FailedFit]) -> tuple[np.ndarray, dict[str, list[str]]]:
+def summaries(fits: Sequence[Fitted | FailedFit | RuledOut]) -> tuple[np.ndarray, dict[str, list[str]]]:
     """Return the posteriors of fits in numbers, NaN of those that failed.
 
     Returns

@@ -13,7 +13,7 @@ import numpy as np
 import xarray as xr
 
 from classy_pm.errors import Faults, ModelError, SettingError, did_you_mean
-from classy_pm.model import AbstractPrior, Node
+from classy_pm.model import AbstractPrior, Expression, Node
 from classy_pm.model.layout import FreeParameter, Layout
 
 __all__ = ["Grid", "shown"]
@@ -161,6 +161,27 @@ class Grid:
             for axis, place in zip(self.axes, cell, strict=True)
         }
 
+    def rules_out(self, layout: Layout, cell: Sequence[int]) -> bool:
+        """Whether an assertion on two parameters, or one and a number, holds nowhere in a cell."""
+        inside = self.priors(cell)
+
+        def limits(side: Any) -> tuple[float, float]:
+            if not isinstance(side, Expression):
+                return float(side), float(side)
+            if isinstance(side, AbstractPrior) and not any(True for _ in side.inputs()) and not side.shape:
+                return inside.get(side, side).limits
+            return -np.inf, np.inf
+
+        for _, assertion in layout.assertions:
+            for part in assertion.parts:
+                (left, _), (_, right) = limits(part.left), limits(part.right)
+                if part.comparison in (np.greater, np.greater_equal):
+                    (left, _), (_, right) = limits(part.right), limits(part.left)
+                # Where they could only be equal there is no probability.
+                if left >= right:
+                    return True
+        return False
+
     def identity(self) -> list[Any]:
         """Return what identifies the grid, in plain data."""
         return [[axis.name, axis.edges.tolist()] for axis in self.axes]
@@ -212,10 +233,7 @@ def _parameters(layout: Layout, priors: Any) -> list[FreeParameter]:
 
 def _steps(given: Any, count: int) -> list[int]:
     steps = [given] * count if not isinstance(given, (list, tuple, np.ndarray)) else list(given)
-    whole = [
-        isinstance(step, (int, np.integer)) and not isinstance(step, bool) and step > 0 for step in steps
-    ]
-    if len(steps) != count or not all(whole):
+    if len(steps) != count or not all(map(_is_count, steps)):
         raise SettingError(
             f"number_of_steps={given!r} is not a positive integer, nor one for each of {count} priors.",
             cure=STEPS,

@@ -12,7 +12,7 @@ import xarray as xr
 from scipy.special import logsumexp
 
 from classy_pm.catalog import Catalog, fit_key
-from classy_pm.errors import SettingError, did_you_mean
+from classy_pm.errors import SettingError, StudyError, did_you_mean
 from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.calls import check_order, checked_call
 from classy_pm.model import Node
@@ -21,7 +21,7 @@ from classy_pm.result import Result
 from classy_pm.search import Search
 from classy_pm.search.job import Job, Lineage
 from classy_pm.search.stale import OnChange
-from classy_pm.study.fitted import FailedFit, Fitted, result_of, summaries
+from classy_pm.study.fitted import FailedFit, Fitted, RuledOut, result_of, summaries
 from classy_pm.study.grid import Grid, shown
 from classy_pm.study.maps import draw_map
 from classy_pm.study.running import Conditions, run_jobs, tried
@@ -138,9 +138,15 @@ class SearchGridSearch:
             model_of_cell = with_priors(model, grid.priors(cell))
             return Job.of(self.search, model_of_cell, analysis, info, Lineage("grid", key, index))
 
-        jobs = ((grid.label(item[1]), tried(partial(job, *item))) for item in enumerate(grid))
+        cells = [item for item in enumerate(grid) if not grid.rules_out(whole.plan.layout, item[1])]
+        if not cells:
+            raise StudyError("An assertion of the model holds in no cell of this grid.")
+        jobs = ((grid.label(cell), tried(partial(job, index, cell))) for index, cell in cells)
         conditions = Conditions(catalog, self.number_of_cores, self.executor, on_change, self.search.progress)
-        fits = run_jobs(jobs, conditions, f"fitting {grid.size} cells", grid.size)
+        ended = run_jobs(jobs, conditions, f"fitting {len(cells)} cells", len(cells))
+        fits: list[Fitted | FailedFit | RuledOut] = [RuledOut(grid.label(cell)) for cell in grid]
+        for (index, _), fit in zip(cells, ended, strict=True):
+            fits[index] = fit
         return GridSearchResult(grid, fits, key)
 
 
@@ -150,7 +156,7 @@ class GridSearchResult:
     Parameters
     ----------
     grid : Grid
-    fits : list of Fitted or FailedFit
+    fits : list of Fitted, FailedFit or RuledOut
         In the order of the cells.
     identifier : str
         Of the whole; in a catalogue the ``parent_key`` of all cells.
@@ -161,7 +167,7 @@ class GridSearchResult:
         The cells that failed.
     """
 
-    def __init__(self, grid: Grid, fits: list[Fitted | FailedFit], identifier: str) -> None:
+    def __init__(self, grid: Grid, fits: list[Fitted | FailedFit | RuledOut], identifier: str) -> None:
         self.grid = grid
         self.identifier = identifier
         self._fits = fits
@@ -171,10 +177,13 @@ class GridSearchResult:
     def log_evidences(self) -> xr.DataArray:
         """The log evidence of each cell, with the grid's dims; NaN where the search knows none.
 
+        A cell in which an assertion of the model holds nowhere is not fitted: it is minus infinity there.
+
         The coordinate of a cell is the median of the prior within it; its limits are the coordinates
         ``<name>.lower`` and ``<name>.upper``.
         """
-        return self.grid.numbers(self._fits, "log_evidence")
+        found = self.grid.numbers(self._fits, "log_evidence")
+        return found if np.any(np.isfinite(found)) else xr.full_like(found, np.nan)
 
     @property
     def log_evidence_errors(self) -> xr.DataArray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 from pathlib import Path
@@ -29,8 +29,10 @@ __all__ = ["ManyFits", "fit_many"]
 
 CALL = "Write fit_many(model, analyses, NUTS(), catalog='survey.sqlite')."
 DATA = "Give a list of analyses, a dict of them by name, or what yields pairs of a name and an analysis."
-# So many data sets are looked at to see which of their numbers differ.
+# So many data sets are looked at to see which of their numbers differ, if they are generated.
 LOOKED_AT = 10
+# What is told of a fit beside its parameters.
+FACTS = ("log_evidence", "max_log_likelihood", "seconds", "from_catalog")
 
 
 @checked_call(CALL)
@@ -40,7 +42,7 @@ def fit_many(
     search: Search,
     *,
     catalog: Catalog | str | Path | None = None,
-    info: dict[str, Any] | None = None,
+    info: dict[str, Any] | Callable[[str], dict[str, Any]] | None = None,
     number_of_cores: int = 1,
     executor: Any = None,
     on_change: OnChange = "error",
@@ -61,8 +63,8 @@ def fit_many(
     catalog : Catalog or path of a sqlite file, optional
         Where the fits are filed, under the names of their data sets, as fits of the kind "dataset" with the
         ``parent_key`` that is the ``identifier`` of the whole. Without one they are kept in memory.
-    info : dict, optional
-        What else shall be stored with each fit.
+    info : dict or callable, optional
+        What else shall be stored with each fit; or a function of the name of a data set that returns it.
     number_of_cores : int
         How many data sets are fitted at a time, each in a process.
     executor : distributed.Client, optional
@@ -70,7 +72,7 @@ def fit_many(
     on_change : {"error", "warn", "reuse", "rerun"}
         See `Search.fit`.
     progress : bool, optional
-        As for a search.
+        Whether to show how far it is; by default as the search would.
 
     Returns
     -------
@@ -102,9 +104,11 @@ def fit_many(
         raise SettingError("A graph of factors has its data sets already.", cure="Write search.fit(graph).")
     plan = make_plan(model)
     named, total = _named(analyses)
-    first = list(islice(named, LOOKED_AT))
+    # What is in memory anyway is all looked at.
+    first = list(islice(named, LOOKED_AT if total is None else None))
     varying = varying_among(analysis for _, analysis in first if isinstance(analysis, Analysis))
-    conditions = Conditions(catalog, number_of_cores, executor, on_change, progress, varying)
+    shown = search.progress if progress is None else progress
+    conditions = Conditions(catalog, number_of_cores, executor, on_change, shown, varying)
     settings = search.identifying_settings(plan)
     seed = {"random_seed": search.random_seed, "unique_tag": search.unique_tag}
     key = fit_key(
@@ -114,7 +118,8 @@ def fit_many(
     def job(name: str, analysis: Any, index: int) -> Job:
         if not isinstance(analysis, Analysis):
             raise SettingError(f"{analysis!r:.200} is no analysis.", cure=DATA)
-        return Job.of(search, model, analysis, info, Lineage("dataset", key, index), name=name)
+        notes = info(name) if callable(info) else info
+        return Job.of(search, model, analysis, notes, Lineage("dataset", key, index), name=name)
 
     def jobs() -> Iterator[Named]:
         taken: set[str] = set()
@@ -204,6 +209,10 @@ class ManyFits(Mapping[str, Result]):
     def summary(self, statistic: str = "median") -> pd.DataFrame:
         """Return a row a data set: a statistic of each parameter, and what is known of the fit.
 
+        A parameter has a column of its name, and one that is called like what is known of the fit,
+        ``log_evidence``, ``max_log_likelihood``, ``seconds`` or ``from_catalog``, has the statistic after a
+        colon: ``seconds:median``.
+
         Parameters
         ----------
         statistic : str
@@ -215,8 +224,9 @@ class ManyFits(Mapping[str, Result]):
             raise SettingError(f"There is no statistic {statistic!r}.", cure=did_you_mean(statistic, known))
         chosen = array.sel(statistic=statistic)
         names = [str(name) for name in array["parameter"].values]
-        frame = pd.DataFrame(chosen.values, index=pd.Index(list(self), name="data_set"), columns=names)
-        for name in ("log_evidence", "max_log_likelihood", "seconds", "from_catalog"):
+        columns = [f"{name}:{statistic}" if name in FACTS else name for name in names]
+        frame = pd.DataFrame(chosen.values, index=pd.Index(list(self), name="data_set"), columns=columns)
+        for name in FACTS:
             frame[name] = [getattr(fit, name) for fit in self._good.values()]
         return frame
 

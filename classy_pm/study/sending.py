@@ -5,10 +5,12 @@ This is pickle between the user's own processes. Nothing of it is kept, and no c
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import tempfile
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -126,12 +128,37 @@ def run_parcel(what: Parcel, *parts: Part) -> Outcome:
     """
     search, model, analysis = (_unpickled(part) for part in parts)
     job = Job(search, model, make_plan(model), analysis, what.identity, what.info, what.lineage, what.name)
-    reuse = _kept(_made, what.varying, lambda: Reuse(what.varying))
-    if what.folder is None or _sees(what):
-        return run_job(job, what.folder, reuse, packed=True)
-    # Without the catalogue's disk, what is kept while the fit runs is of use to this machine alone.
-    with tempfile.TemporaryDirectory(prefix="classy_pm-") as folder:
-        return run_job(job, Path(folder), reuse, packed=True)
+    reuse = _kept(_made, what.varying, lambda: Reuse(what.varying)) if what.varying else None
+    if what.folder is None:
+        return run_job(job, None, reuse, packed=True)
+    with _folder_of(what) as folder:
+        return run_job(job, folder, reuse, packed=True)
+
+
+@contextlib.contextmanager
+def _folder_of(what: Parcel) -> Iterator[Path]:
+    """Give the folder of a fit, if this machine has the disk and no other process runs it; else one for now.
+
+    A cluster that takes a fit from a worker does not end the process that runs it.
+    """
+    with contextlib.ExitStack() as closing:
+        folder = what.folder if _sees(what) and _has_alone(what, closing) else None
+        if folder is None:
+            folder = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="classy_pm-")))
+        yield folder
+
+
+def _has_alone(what: Parcel, closing: contextlib.ExitStack) -> bool:
+    """Whether no other process runs this fit; none will before all is closed."""
+    assert what.lease is not None
+    path = what.lease[0].with_suffix(".running")
+    try:
+        stream = closing.enter_context(path.open("w"))
+        fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:  # it does, or the disk cannot say
+        return False
+    closing.callback(path.unlink, missing_ok=True)
+    return True
 
 
 def _sees(what: Parcel) -> bool:

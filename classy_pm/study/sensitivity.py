@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,9 +24,6 @@ from classy_pm.search.stale import OnChange
 from classy_pm.study.grid import Grid, shown
 from classy_pm.study.running import Conditions, Named, run_jobs, tried
 from classy_pm.study.sensitivity_result import BASE, PERTURBED, SensitivityResult
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["SensitivityMapping"]
 

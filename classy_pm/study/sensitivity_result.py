@@ -123,7 +123,7 @@ class SensitivityResult:
         values: Literal["log_evidence_differences", "log_likelihood_differences"] | None = None,
         *,
         dims: str | Sequence[str] | None = None,
-        threshold: float = DETECTED,
+        threshold: float | None = None,
     ) -> Figure:
         """Draw the map along one or two parameters, with the contour from which a perturbation is found.
 
@@ -133,8 +133,9 @@ class SensitivityResult:
             By default those of the evidence, where there are any.
         dims : str or sequence of str, optional
             One or two names of parameters; by default the first two of the grid.
-        threshold : float
-            Where the contour is.
+        threshold : float, optional
+            Where the contour is; by default at 5 of the evidences, odds of 150 to 1, and nowhere of the
+            likelihoods.
 
         Returns
         -------
@@ -150,6 +151,8 @@ class SensitivityResult:
         if values not in labels:
             raise SettingError(f"There is no map of {values!r}. {did_you_mean(str(values), labels)}")
         label, scatter = labels[values]
+        if threshold is None and values == "log_evidence_differences":
+            threshold = DETECTED
         errors = None if np.all(np.isnan(scatter)) else scatter
         return draw_map(self.grid, getattr(self, values), label, dims=dims, contour=threshold, errors=errors)
 

@@ -89,10 +89,11 @@ def test_every_cell_is_a_filed_fit_that_knows_its_parent(spectrum, tmp_path):
     by_index = {fit.grid_index: fit for fit in cells}
     for index, cell in enumerate(np.ndindex(2, 2)):
         assert by_index[index].max_log_likelihood == float(found.log_likelihoods[cell])
-        assert found[cell].identifier == by_index[index].fit_key and found[cell].from_catalog
+        assert found[cell].identifier == by_index[index].fit_key and not found[cell].from_catalog
     again = grid.fit(model, spectrum, ["centre", "flux"], catalog=place)
     assert len(cells) == len(cpm.Catalog(place)) == 4
     np.testing.assert_array_equal(again.parameters, found.parameters)
+    assert all(result.from_catalog for result in again)
     other = grid.fit(model, spectrum, ["flux", "centre"], catalog=place)
     assert other.identifier != found.identifier
     np.testing.assert_array_equal(other.log_likelihoods.values.T, found.log_likelihoods.values)
@@ -108,6 +109,25 @@ def test_a_cell_that_fails_is_nan_and_named(spectrum):
     with pytest.raises(StudyError, match="The fit of centre = 5 failed"):
         found[0]
     assert len(list(found)) == 2
+
+
+def test_cells_in_which_an_assertion_holds_nowhere_have_no_evidence_and_no_fit(spectrum):
+    model = cpm.Collection(one=line(flux=2.0, width=2.0), two=line(flux=2.0, width=2.0))
+    model.add_assertion(model.one.centre < model.two.centre)
+    search = cpm.DynestyStatic(nlive=40, random_seed=1)
+    found = cpm.SearchGridSearch(search, 2).fit(model, spectrum, [model.one.centre, model.two.centre])
+    assert found.log_evidences.values[1, 0] == -np.inf and np.sum(np.isfinite(found.log_evidences)) == 3
+    whole = search.fit(model, spectrum)
+    error = np.hypot(whole.log_evidence_error, float(found.log_evidence_errors.max()))
+    assert found.log_evidence == pytest.approx(whole.log_evidence, abs=4.0 * error)
+    assert not found.failures and len(list(found)) == 3
+    with pytest.raises(StudyError, match="holds nowhere at"):
+        found[1, 0]
+    likelihoods = cpm.SearchGridSearch(quick(), 2).fit(model, spectrum, ["one.centre", "two.centre"])
+    assert np.all(np.isnan(likelihoods.log_evidences)) and likelihoods.best_cell != (1, 0)
+    model.add_assertion(model.two.centre < 0.0)
+    with pytest.raises(StudyError, match="holds in no cell"):
+        cpm.SearchGridSearch(quick(), 2).fit(model, spectrum, ["one.centre", "two.centre"])
 
 
 def test_if_all_cells_fail_it_is_an_error_with_all_reasons(spectrum):

@@ -12,6 +12,13 @@ from classy_pm.study import executors
 NAMES = ["Andromeda", "Triangulum", "Sculptor"]
 
 
+class Constant(cpm.Analysis):
+    """Tells nothing of its parameter."""
+
+    def log_likelihood_function(self, instance):
+        return 0.0 * instance.seconds
+
+
 FORMER = Spectrum.log_likelihood_function
 
 
@@ -52,6 +59,22 @@ def test_tables_have_a_row_for_each_data_set(fits):
     assert fits.parameters.dims == ("data_set", "parameter", "statistic")
     with pytest.raises(SettingError, match="There is no statistic 'mode'"):
         fits.summary("mode")
+
+
+def test_a_parameter_that_is_called_like_a_fact_of_the_fit_is_told_apart():
+    alone = cpm.fit_many(cpm.Collection(seconds=cpm.UniformPrior(0.0, 1.0)), {"one": Constant()}, quick())
+    table = alone.summary("mean")
+    assert table.loc["one", "seconds:mean"] == pytest.approx(0.5, abs=0.2)
+    assert table.loc["one", "seconds"] == alone._good["one"].seconds
+
+
+def test_notes_can_be_of_each_data_set(spectra, tmp_path):
+    redshifts = dict(zip(NAMES, (0.1, 0.2, 0.3), strict=True))
+    place = tmp_path / "fits.sqlite"
+    cpm.fit_many(line(), spectra, quick(), catalog=place, info=lambda name: {"z": redshifts[name]})
+    aggregator = cpm.Aggregator.from_database(place)
+    (far,) = aggregator.query(aggregator.info["z"] > 0.25)
+    assert far.name == "Sculptor"
 
 
 def test_a_list_has_numbers_for_names_and_a_generator_is_taken_one_by_one(spectra, tmp_path):

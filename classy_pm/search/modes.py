@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-from arviz_stats.base import array_stats
 from scipy import linalg, stats
 
 from classy_pm.search.problem import Problem
@@ -77,6 +76,8 @@ def _squared_distances(mode: Mode, points: np.ndarray) -> np.ndarray:
 
 def _mixed(visited: np.ndarray, count: int) -> bool:
     """Return whether chains went between all modes so often that their shares of the draws are known."""
+    from arviz_stats.base import array_stats
+
     chains = len(visited)
     for mode in range(count):
         there = (visited == mode).astype(float)

@@ -46,22 +46,6 @@ class Deadly(Spectrum):
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class DeadlyOnce(Spectrum):
-    """Ends the first process that computes it."""
-
-    def __init__(self, data, marker):
-        super().__init__(data)
-        self.marker = str(marker)
-
-    def log_likelihood_function(self, instance):
-        try:
-            Path(self.marker).touch(exist_ok=False)
-            os.kill(os.getpid(), signal.SIGKILL)
-        except FileExistsError:
-            pass
-        return super().log_likelihood_function(instance)
-
-
 class Poisonous(Spectrum):
     def log_likelihood_function(self, instance):
         raise ZeroDivisionError("this data set is poisonous")

@@ -7,7 +7,7 @@ import time
 
 import numpy as np
 import pytest
-from spectra import Deadly, DeadlyOnce, Line, Noted, Poisonous, Spectrum, Unsent, data_of, line, quick
+from spectra import Deadly, Line, Noted, Poisonous, Spectrum, Unsent, data_of, line, quick
 
 import classy_pm as cpm
 from classy_pm.errors import SettingError
@@ -89,12 +89,6 @@ def test_a_data_set_that_kills_its_process_fails_alone(spectra, mortal, tmp_path
     with pytest.warns(UserWarning, match="1 of 6 fits failed.*\n.*deadly: The process .* died"):
         fits = cpm.fit_many(line(), spectra, quick(), catalog=tmp_path / "fits.sqlite", **mortal)
     assert list(fits) == list(DATA)
-
-
-def test_a_process_that_dies_once_costs_nothing_but_time(spectra, mortal, tmp_path):
-    spectra["mortal"] = DeadlyOnce(DATA["spectrum 0"], tmp_path / "died")
-    fits = cpm.fit_many(line(), spectra, quick(), catalog=tmp_path / "fits.sqlite", **mortal)
-    assert list(fits) == list(spectra) and not fits.failures and (tmp_path / "died").exists()
 
 
 def test_a_worker_that_is_killed_in_the_middle_loses_nothing(mortal, tmp_path):

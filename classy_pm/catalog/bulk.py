@@ -53,6 +53,8 @@ class Batch:
         self._on_filed = on_filed
         self._on_refused = on_refused
         self._parts: dict[str, tuple[FitRecord, Path]] = {}
+        # Those that have their names and perhaps no rows: the index may have been locked.
+        self._named: list[tuple[FitRecord, Path, files.Written]] = []
         self._emptied = time.monotonic()
         self._open = contextlib.ExitStack()
 
@@ -71,11 +73,6 @@ class Batch:
         with self._open:
             self.finish()
 
-    @property
-    def waiting(self) -> int:
-        """How many fits are written and not yet safe."""
-        return len(self._parts)
-
     def add(self, record: FitRecord, tree: xr.DataTree | bytes) -> None:
         """Write a fit, unless it is here, and make the batch safe if it is large or old enough.
 
@@ -85,23 +82,41 @@ class Batch:
         tree : xarray.DataTree or bytes
             What `files.pack` has made of it.
         """
-        if not self._has(record):
-            self.catalog.database.check_record(record)
-            place = self.catalog.layout
-            if isinstance(tree, bytes):
-                part = files.write_packed(place, record, tree)
-            else:
-                part = files.write_part(place, record, tree)
-            self._parts[record.fit_key] = (record, part)
+        self.write(record, tree)
+        self.finish_if_due()
+
+    def write(self, record: FitRecord, tree: xr.DataTree | bytes) -> None:
+        """Write a fit, unless it is here; an error is of this fit alone, and the batch goes on."""
+        if record.fit_key in self._parts or any(record.fit_key == known.fit_key for known, *_ in self._named):
+            return
+        if self._is_filed(record):
+            if self._on_filed is not None:
+                self._on_filed([record.fit_key])
+            return
+        self.catalog.database.check_record(record)
+        place = self.catalog.layout
+        if isinstance(tree, bytes):
+            part = files.write_packed(place, record, tree)
+        else:
+            part = files.write_part(place, record, tree)
+        self._parts[record.fit_key] = (record, part)
+
+    def finish_if_due(self) -> None:
+        """Make the batch safe if it is large or old enough."""
         if len(self._parts) >= filing.BATCH or time.monotonic() - self._emptied > LONGEST:
             self.finish()
 
     def finish(self) -> None:
-        """Make the fits safe: their files, then their rows."""
-        parts, self._parts = list(self._parts.values()), {}
-        if parts:
-            place = self.catalog.layout
-            finished = list(zip(parts, files.finish_parts(place, parts), strict=True))
+        """Make the fits safe: their files, then their rows.
+
+        If the index cannot be written, it can be called again.
+        """
+        place = self.catalog.layout
+        if self._parts:
+            parts, self._parts = list(self._parts.values()), {}
+            written = files.finish_parts(place, parts)
+            self._named += [(record, part, file) for (record, part), file in zip(parts, written, strict=True)]
+        if self._named:
             refused: set[str] = set()
 
             def refuse(name: str, reason: str) -> None:
@@ -113,22 +128,21 @@ class Batch:
             new = filing.enter_many(
                 self.catalog.database.writing,
                 place,
-                [(record, written) for (record, _), written in finished],
+                [(record, file) for record, _, file in self._named],
                 on_refused=None if self._on_refused is None else refuse,
             )
-            for record, part in parts:
+            named, self._named = self._named, []
+            for record, part, _ in named:
                 part.unlink(missing_ok=True)
                 if record.fit_key not in refused:
                     failures.forget(place, record.fit_key)
             reach("part removed")
             self.number += len(new)
             if self._on_filed is not None:
-                self._on_filed([record.fit_key for record, _ in parts if record.fit_key not in refused])
+                self._on_filed([record.fit_key for record, *_ in named if record.fit_key not in refused])
         self._emptied = time.monotonic()
 
-    def _has(self, record: FitRecord) -> bool:
-        if record.fit_key in self._parts:
-            return True
+    def _is_filed(self, record: FitRecord) -> bool:
         row = sa.select(tables.fit.c.id).where(tables.fit.c.fit_key == record.fit_key)
         with self._connection.begin():
             known = self._connection.execute(row).first() is not None

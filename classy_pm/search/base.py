@@ -235,7 +235,7 @@ class Search(Settings):
     ) -> xr.DataTree:
         """Run the search, with what fits of other data have left, if that is of use."""
         if reuse is not None:
-            key = identity.hashes["model"], identity.hashes["search"]
+            key = identity.hashes["model"], identity.hashes["search"], _numbers_of_priors(plan)
             with reuse.serving(plan, analysis, key) as reused:
                 try:
                     return self._run_and_complete(plan, analysis, identity, report, folder, reused)
@@ -364,6 +364,11 @@ def _weighted(problem: Problem, draws: Draws) -> dict[str, np.ndarray]:
         trees.LOG_LIKELIHOOD: draws.log_likelihood.ravel(),
         trees.LOG_PRIOR: problem.plan.log_prior(vectors),
     }
+
+
+def _numbers_of_priors(plan: Plan) -> str:
+    """Return the numbers of priors that are made of other fits: their identity is that of those."""
+    return repr(sorted(chained_numbers(plan).items()))
 
 
 def _proof(problem: Problem) -> dict[str, Any] | None:

@@ -23,10 +23,9 @@ from classy_pm.catalog import (
     FitRecord,
     Lease,
     unpack,
-    waiting,
 )
 from classy_pm.catalog.records import now
-from classy_pm.errors import ClassyError
+from classy_pm.errors import CatalogError, ClassyError
 from classy_pm.search.filed import Filed
 from classy_pm.search.job import Job
 from classy_pm.search.stale import OnChange
@@ -132,19 +131,9 @@ class Desk:
         self._leases.add(running)
         # It may have been filed just before.
         if self._is_known(running, self.store):
-            self._let_go(running)
+            self.let_go(running)
             return False
         return True
-
-    def wait(self, running: Running, has_ended: Callable[[], bool]) -> bool:
-        """Wait for a job that another process runs; say whether it is to be run here after all."""
-        assert self.store is not None
-        for _ in waiting(self.store.claims, running.job.key, None):
-            if self.claim(running):
-                return True
-            if has_ended():
-                return False
-        return False
 
     def take(self, running: Running, record: FitRecord, tree: xr.DataTree | bytes) -> None:
         """File a fit, or keep it."""
@@ -159,22 +148,24 @@ class Desk:
                 self.store.file(record, whole, instead_of=running.instead_of)
                 self._made_safe([record.fit_key])
             else:
-                self._batch.add(record, tree)
+                self._batch.write(record, tree)
         except DiskFullError:
             raise
         except ClassyError as error:
-            if self._unsafe.pop(record.fit_key, None) is None:
-                raise
+            del self._unsafe[record.fit_key]
             self.fail(running, ErrorText.of(error))
+        # What goes wrong from here on is no fault of this fit.
         if record.seconds is not None and record.seconds > DEAR:
             self._batch.finish()
+        else:
+            self._batch.finish_if_due()
 
     def fail(self, running: Running, text: ErrorText) -> None:
         """Note that a job has failed."""
         job = running.job
         if self.store is not None:
             self.store.fail(job.key, text, started=running.started, about=job.about)
-        self._let_go(running)
+        self.let_go(running)
         self._end(running.number, FailedFit.of(running.name, text, job.key))
 
     def finish(self) -> None:
@@ -191,13 +182,20 @@ class Desk:
         filed = Filed(store, job, self._on_change, lambda text: None)
         try:
             read = filed.read(found)
-        except DamagedFile as error:
-            self._end(running.number, FailedFit.of(running.name, ErrorText.of(error), job.key))
-            return True
+        except CatalogError as error:
+            if not isinstance(error, DamagedFile):
+                raise
+            return self._cannot_be_read(running, error)
+        except Exception as error:  # what the user's function raises when it is compared
+            return self._cannot_be_read(running, error)
         running.instead_of = filed.instead_of
         if read is None:
             return False
         self._end(running.number, Fitted.of(running.name, job, found, catalog=store))
+        return True
+
+    def _cannot_be_read(self, running: Running, error: Exception) -> bool:
+        self._end(running.number, FailedFit.of(running.name, ErrorText.of(error), running.job.key))
         return True
 
     def _fits(self, running: Running) -> bool:
@@ -210,16 +208,21 @@ class Desk:
         return True
 
     def _made_safe(self, keys: list[str]) -> None:
+        assert self.store is not None
         for key in keys:
             running, fitted = self._unsafe.pop(key)
-            self._let_go(running)
+            self.let_go(running)
+            found = self.store.find(key)
+            if found is not None and found.run_id != fitted.run_id:  # another process was faster
+                fitted = Fitted.of(running.name, running.job, found, catalog=self.store)
             self._end(running.number, fitted)
 
     def _refused(self, key: str, reason: str) -> None:
         running, _ = self._unsafe.pop(key)
         self.fail(running, ErrorText(f"The index does not take this fit: {reason}"))
 
-    def _let_go(self, running: Running) -> None:
+    def let_go(self, running: Running) -> None:
+        """Let others run a job."""
         if running.lease is not None:
             running.lease.release()
             running.lease = None
@@ -228,4 +231,4 @@ class Desk:
     def _release(self) -> None:
         """Let go of what is still on its way, after an error."""
         for running in list(self._leases):
-            self._let_go(running)
+            self.let_go(running)

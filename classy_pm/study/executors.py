@@ -149,11 +149,20 @@ class Processes:
 
     def start(self, number: int, job: Job, folder: Path | None, lease: Lease | None) -> None:
         """Give a job to a process that has none."""
-        from loky import ProcessPoolExecutor
-
         parts = self._packing.parts(job)
-        pool = self._idle.pop() or ProcessPoolExecutor(1, initializer=_begin_worker, initargs=(os.getpid(),))
-        future = pool.submit(run_parcel, parcel(job, folder, lease, self._varying), *parts)
+        arguments = (run_parcel, parcel(job, folder, lease, self._varying), *parts)
+        pool = self._idle.pop()
+        try:
+            pool = pool or _new_pool()
+            try:
+                future = pool.submit(*arguments)
+            except futures.BrokenExecutor:  # it died while it had nothing to do
+                pool.shutdown(wait=False, kill_workers=True)
+                pool = _new_pool()
+                future = pool.submit(*arguments)
+        except BaseException:
+            self._idle.append(None)
+            raise
         self._running[future] = (number, pool)
 
     def ended(self, timeout: float | None) -> Iterator[tuple[int, Outcome | None]]:
@@ -181,6 +190,13 @@ class Processes:
         for pool in [*(pool for _, pool in self._running.values()), *filter(None, self._idle)]:
             pool.shutdown(wait=False, kill_workers=True)
         self._running, self._idle = {}, [None] * self.places
+
+
+def _new_pool() -> Any:
+    """Return a pool of one process."""
+    from loky import ProcessPoolExecutor
+
+    return ProcessPoolExecutor(1, initializer=_begin_worker, initargs=(os.getpid(),))
 
 
 def _begin_worker(parent: int) -> None:
@@ -248,11 +264,11 @@ class Cluster:
 
     def ended(self, timeout: float | None) -> Iterator[tuple[int, Outcome | None]]:
         """Give the jobs that have ended."""
-        from distributed import TimeoutError, wait
+        from distributed import CancelledError, TimeoutError, wait
 
         if not self._running:
             return
-        with contextlib.suppress(TimeoutError):
+        with contextlib.suppress(TimeoutError, CancelledError):
             wait(list(self._running), timeout=timeout, return_when="FIRST_COMPLETED")
         self._connected()
         for future in [future for future in self._running if future.done()]:

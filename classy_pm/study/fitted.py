@@ -89,6 +89,8 @@ class Fitted:
         NaN where it has none.
     from_catalog : bool
         Whether it was read rather than run.
+    run_id : str
+        Which run of the fit it is.
     """
 
     name: str
@@ -99,6 +101,7 @@ class Fitted:
     max_log_likelihood: float
     seconds: float
     from_catalog: bool
+    run_id: str = field(repr=False, default="")
     _record: FitRecord | None = field(repr=False, default=None)
     _tree: xr.DataTree | bytes | None = field(repr=False, default=None)
     _catalog: Catalog | None = field(repr=False, default=None)
@@ -128,6 +131,7 @@ class Fitted:
             number("max_log_likelihood"),
             number("seconds"),
             from_catalog=isinstance(known, StoredFit),
+            run_id=known.run_id,
             _record=known if isinstance(known, FitRecord) else None,
             _tree=tree if catalog is None else None,
             _catalog=catalog,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
@@ -104,8 +105,12 @@ def fit_many(
         raise SettingError("A graph of factors has its data sets already.", cure="Write search.fit(graph).")
     plan = make_plan(model)
     named, total = _named(analyses)
+    if total is None:
+        named = _each_of_its_own(named)
     # What is in memory anyway is all looked at.
     first = list(islice(named, LOOKED_AT if total is None else None))
+    if not first:
+        raise SettingError("There is no data set.", cure=DATA)
     varying = varying_among(analysis for _, analysis in first if isinstance(analysis, Analysis))
     shown = search.progress if progress is None else progress
     conditions = Conditions(catalog, number_of_cores, executor, on_change, shown, varying)
@@ -138,8 +143,6 @@ def _named(analyses: Any) -> tuple[Iterator[tuple[str, Any]], int | None]:
     if isinstance(analyses, (Analysis, str)) or not isinstance(analyses, Iterable):
         raise SettingError(f"{analyses!r:.200} are not several data sets.", cure=DATA)
     total = len(analyses) if isinstance(analyses, (Mapping, Sequence)) else None
-    if total == 0:
-        raise SettingError("There is no data set.", cure=DATA)
     items = analyses.items() if isinstance(analyses, Mapping) else analyses
 
     def named() -> Iterator[tuple[str, Any]]:
@@ -150,6 +153,19 @@ def _named(analyses: Any) -> tuple[Iterator[tuple[str, Any]], int | None]:
             yield pair
 
     return named(), total
+
+
+def _each_of_its_own(named: Iterator[tuple[str, Any]]) -> Iterator[tuple[str, Any]]:
+    """Refuse a generator that fills one object anew, whose data are gone before they are fitted."""
+    lately: deque[Any] = deque(maxlen=LOOKED_AT)
+    for name, analysis in named:
+        if any(analysis is other for other in lately):
+            raise SettingError(
+                f"The analysis of {name!r} is the same object as one before it.",
+                cure="Make a new analysis for each data set.",
+            )
+        lately.append(analysis)
+        yield name, analysis
 
 
 class ManyFits(Mapping[str, Result]):

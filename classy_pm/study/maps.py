@@ -9,7 +9,7 @@ import numpy as np
 import xarray as xr
 
 from classy_pm.errors import SettingError, did_you_mean
-from classy_pm.study.grid import Grid
+from classy_pm.study.grid import Axis, Grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_map"]
 
 INCHES = (5.2, 4.0)
+# So much of the prior is beyond an edge that is drawn for an infinite one.
+BEYOND = 1e-3
 
 
 def draw_map(
@@ -58,7 +60,7 @@ def draw_map(
     figure, panel = plt.subplots(figsize=INCHES, layout="constrained")
     first = axes[drawn[0]]
     if len(drawn) == 1:
-        panel.stairs(flat.values, first.edges, baseline=None, color="C0")
+        panel.stairs(flat.values, _finite(first), baseline=None, color="C0")
         bars = None if errors is None or left_out else errors.values
         panel.errorbar(first.centres, flat.values, bars, fmt="o", color="C0", capsize=3)
         panel.set_ylabel(label)
@@ -67,7 +69,7 @@ def draw_map(
             panel.legend()
     else:
         second = axes[drawn[1]]
-        image = panel.pcolormesh(first.edges, second.edges, flat.values.T)
+        image = panel.pcolormesh(_finite(first), _finite(second), flat.values.T)
         figure.colorbar(image, ax=panel, label=label)
         if contour is not None:
             _draw_contour(panel, first.centres, second.centres, flat.values.T, contour)
@@ -99,7 +101,16 @@ def _draw_contour(panel: Axes, x: np.ndarray, y: np.ndarray, values: np.ndarray,
     panel.clabel(drawn, fmt=f"{level:g}")
 
 
-def _scale(set_scale: Any, axis: Any) -> None:
+def _finite(axis: Axis) -> np.ndarray:
+    """Return the edges of cells; for infinite ones those beyond which there is little of the prior."""
+    ends = axis.prior.ppf(np.array([BEYOND, 1.0 - BEYOND]))
+    edges = axis.edges.copy()
+    for place, end in zip((0, -1), ends, strict=True):
+        edges[place] = edges[place] if np.isfinite(edges[place]) else end
+    return edges
+
+
+def _scale(set_scale: Any, axis: Axis) -> None:
     """Have a positive parameter whose cells grow by factors drawn on a logarithmic axis."""
     edges = axis.edges
     if edges[0] > 0.0 and np.allclose(np.diff(np.log(edges)), np.log(edges[1] / edges[0])) and len(edges) > 2:

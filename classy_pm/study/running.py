@@ -6,6 +6,7 @@ been another's fault, or the machine's.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +27,9 @@ __all__ = ["Conditions", "Named", "run_jobs", "tried"]
 
 # How often a job whose process has died is run again.
 AGAIN = 2
-# Seconds after which what is written and not yet safe is made safe.
-LONGEST = 1.0
+# Seconds after which what is written and not yet safe is made safe; and between two looks at what other
+# processes run, from the shortest to this.
+LONGEST, SHORTEST = 1.0, 0.05
 # So many failed fits are named, and so many reasons are told.
 NAMED, TOLD = 5, 20
 DIED = (
@@ -145,7 +147,9 @@ class _Run:
         self.ended: dict[int, Fitted | FailedFit] = {}
         self.failed = 0
         self.running: dict[int, Running] = {}
+        # Those whose process has died, and those that other processes run.
         self.suspects: list[Running] = []
+        self.elsewhere: list[Running] = []
         self.warned: dict[tuple[str, type[Warning]], None] = {}
 
     def run(
@@ -167,24 +171,36 @@ class _Run:
         return [how for _, how in sorted(self.ended.items())]
 
     def _run_all(self, jobs: Iterable[Named]) -> None:
-        elsewhere = []
+        count = 0
         for number, (name, job) in enumerate(jobs):
+            count += 1
             if isinstance(job, Exception):
                 self._end(number, FailedFit.of(name, ErrorText.of(job)))
-                continue
-            running = Running(number, name, job)
-            if self.desk.claim(running):
-                self._start(running)
-            elif number not in self.ended:
-                elsewhere.append(running)
+            else:
+                self._offer(Running(number, name, job))
         self._wait_for_all()
-        for running in elsewhere:
-            if self.desk.wait(running, lambda number=running.number: number in self.ended):  # type: ignore[misc]
-                self._start(running)
-        self._wait_for_all()
-        while self.suspects:
-            self._start(self.suspects.pop(0))
+        pause = SHORTEST
+        while self.elsewhere or self.suspects:
+            offered, self.elsewhere = self.elsewhere, []
+            for running in offered:
+                self._offer(running)
             self._wait_for_all()
+            # By itself alone.
+            if self.suspects:
+                self._offer(self.suspects.pop(0))
+                self._wait_for_all()
+            elif len(self.elsewhere) == len(offered):
+                time.sleep(pause)
+                pause = min(LONGEST, 1.5 * pause)
+        if len(self.ended) < count:
+            raise StudyError(f"{count - len(self.ended)} fits have been lost; run the study again.")
+
+    def _offer(self, running: Running) -> None:
+        """Run a job, unless it is known, or another process runs it: then it is asked for again later."""
+        if self.desk.claim(running):
+            self._start(running)
+        elif running.number not in self.ended:
+            self.elsewhere.append(running)
 
     def _start(self, running: Running) -> None:
         while len(self.running) >= self.executor.places:
@@ -219,6 +235,7 @@ class _Run:
             if running.deaths > AGAIN:
                 self.desk.fail(running, ErrorText(DIED))
             else:
+                self.desk.let_go(running)  # or two studies might wait for each other
                 self.suspects.append(running)
             return
         self.warned.update(dict.fromkeys(outcome.warnings))

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import hashlib
 import tempfile
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -112,7 +113,8 @@ def parcel(job: Job, folder: Path | None, lease: Lease | None, varying: frozense
     return Parcel(job.identity, job.info, job.lineage, job.name, folder, known_by, varying)
 
 
-# What this process has unpickled and made, as a worker.
+# What this process has unpickled and made, as a worker, perhaps with several threads.
+_alone = threading.Lock()
 _here: OrderedDict[str, Any] = OrderedDict()
 _made: dict[frozenset[Any], Reuse] = {}
 
@@ -177,9 +179,9 @@ def _unpickled(part: Part) -> Any:
 
 
 def _kept(known: Any, key: Any, make: Callable[[], Any]) -> Any:
-    if key not in known:
-        known[key] = make()
-    known[key] = known.pop(key)
-    while len(known) > KEPT:
-        known.pop(next(iter(known)))
-    return known[key]
+    with _alone:
+        found = known.pop(key) if key in known else make()
+        known[key] = found
+        while len(known) > KEPT:
+            known.pop(next(iter(known)))
+    return found

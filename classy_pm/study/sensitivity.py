@@ -105,6 +105,7 @@ class SensitivityMapping:
         self.model = with_part(base_model, PERTURB, perturb_model)
         self.analysis = analysis
         self.search = search
+        _check_perturbation(base_model, perturb_model)
         self.grid = Grid.over(perturb_model, None, number_of_steps, f"{PERTURB}.")
         self.number_of_repeats = number_of_repeats
         self.mask = _read_mask(mask, self.grid.shape)
@@ -242,6 +243,24 @@ def _check(
     ):
         faults.add("random_seed", f"{random_seed!r} is no integer from 0")
     faults.raise_as(SettingError, "This sensitivity cannot be mapped.", cure=CALL)
+
+
+def _check_perturbation(base_model: Node, perturb_model: Node) -> None:
+    """Refuse a perturbation that cannot be put on a grid of its own."""
+    own = {parameter.prior: parameter.name for parameter in perturb_model._layout().parameters}
+    if not own:
+        raise ModelError("perturb_model has no free parameter: there is nothing to make a grid of.")
+    faults = Faults()
+    for parameter in base_model._layout().parameters:
+        if parameter.prior in own:
+            faults.add(
+                f"perturb.{own[parameter.prior]}", f"is the same parameter as {parameter.name} of the base"
+            )
+    faults.raise_as(
+        ModelError,
+        "The perturbation shares parameters with the base model.",
+        cure="Give it priors of its own: simulated data have the perturbation of the cell.",
+    )
 
 
 def _truth(base_model: Node, base_instance: Any) -> Collection:

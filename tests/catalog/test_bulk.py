@@ -70,6 +70,34 @@ def test_fits_that_are_there_are_passed_over(catalog):
     check(catalog, range(4))
 
 
+def test_fits_that_are_named_while_the_index_is_locked_are_entered_later(catalog, monkeypatch):
+    def locked(*args, **kwargs):
+        raise CatalogError("The index was locked.")
+
+    told = []
+    with bulk.Batch(catalog, told.extend) as batch:
+        for record, tree in fits(range(3)):
+            batch.write(record, tree)
+        with monkeypatch.context() as patch:
+            patch.setattr(filing, "enter_many", locked)
+            with pytest.raises(CatalogError, match="locked"):
+                batch.finish()
+        assert told == [] and len(catalog) == 0
+        for record, tree in fits([2, 3]):  # one of them waits already
+            batch.write(record, tree)
+    assert told == [make_key(number) for number in range(4)]
+    check(catalog, range(4))
+
+
+def test_a_fit_that_is_there_is_as_safe_as_one_that_was_filed(catalog):
+    catalog.file(*next(fits([1])))
+    told = []
+    with bulk.Batch(catalog, told.extend) as batch:
+        for record, tree in fits(range(2)):
+            batch.write(record, tree)
+    assert sorted(told) == sorted(make_key(number) for number in range(2)) and batch.number == 1
+
+
 def test_a_fit_whose_file_is_gone_and_a_file_without_a_row_are_seen(catalog, tmp_path):
     catalog.file_many(fits(range(3)))
     catalog.find(make_key(0)).path.unlink()

@@ -11,6 +11,7 @@ from scipy.interpolate import CubicSpline
 import classy_pm as cpm
 from classy_pm.likelihood.trace import trace
 from classy_pm.likelihood.trace.proof import quick_function
+from classy_pm.model.origin import Origin
 from classy_pm.plan import make_plan
 from classy_pm.search.identity import Identity
 from classy_pm.search.problem import Problem
@@ -374,6 +375,22 @@ def test_another_class_of_the_same_name_is_another_model():
         with reuse.serving(plan, analysis, ("model", "search")) as reused:
             _ = Problem(plan, analysis, "trace", 3, 1, Report(False), reused=reused).symbolic
     assert (reuse.made, reuse.used) == (2, 0)
+
+
+def test_priors_of_another_run_of_the_fit_that_they_are_made_of_are_other_priors():
+    def chained(mean):
+        made = model()
+        made.offset = cpm.GaussianPrior(mean, 1e-3)
+        made.offset.made_of(Origin("a" * 64, "offset", "model"))
+        return made
+
+    one, other = many(Plain, 2)
+    reuse = Reuse(varying_among([one, other]))
+    search = cpm.MAP(random_seed=1, likelihood="trace")
+    first = fitted(search, one, reuse, lambda: chained(0.0))
+    second = fitted(search, other, reuse, lambda: chained(5.0))
+    assert reuse.ordinary == 0
+    assert abs(values(first)[0].item()) < 0.1 and abs(values(second)[0].item() - 5.0) < 0.1
 
 
 def test_a_process_makes_the_same_graph():

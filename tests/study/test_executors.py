@@ -85,8 +85,10 @@ def test_a_poisonous_data_set_fails_alone(spectra, elsewhere, tmp_path):
 
 @pytest.mark.slow
 def test_a_data_set_that_kills_its_process_fails_alone(spectra, mortal, tmp_path):
-    spectra = {"deadly": Deadly(DATA["spectrum 0"]), **spectra}
-    with pytest.warns(UserWarning, match="1 of 6 fits failed.*\n.*deadly: The process .* died"):
+    # Twice the same, so that one waits for the other.
+    deadly = {name: Deadly(DATA["spectrum 0"]) for name in ("deadly", "again")}
+    spectra = {**deadly, **spectra}
+    with pytest.warns(UserWarning, match="2 of 7 fits failed.*\n.*deadly, again: The process .* died"):
         fits = cpm.fit_many(line(), spectra, quick(), catalog=tmp_path / "fits.sqlite", **mortal)
     assert list(fits) == list(DATA)
 
@@ -110,6 +112,24 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(mortal, tmp_path):
     ran = noted.read_text().split()
     assert len(set(ran)) >= 3, "another process took the place of the one that was killed"
     assert len(ran) <= 10, "fits that were finished are not run again"
+
+
+def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_replaced(tmp_path):
+    noted = tmp_path / "run.txt"
+
+    def spectra():
+        for seed in range(4):
+            yield f"spectrum {seed}", Noted(data_of(Line(10.0, 3.0, 2.0), seed=seed), noted)
+            if seed == 1:
+                while not noted.exists() or len(noted.read_text().split()) < 2:
+                    time.sleep(0.02)
+                time.sleep(1.0)  # until both have ended
+                for process in set(noted.read_text().split()):
+                    os.kill(int(process), signal.SIGKILL)
+                time.sleep(0.2)
+
+    fits = cpm.fit_many(line(), spectra(), quick(), number_of_cores=2)
+    assert len(fits) == 4 and not fits.failures
 
 
 def test_what_cannot_be_sent_to_another_process_fails_alone(spectra, elsewhere):

@@ -153,6 +153,15 @@ def test_a_picture_of_one_parameter_and_of_two(cube, nested):
         cube.plot("log_evidence")
 
 
+def test_a_picture_of_a_prior_without_limits_ends_where_there_is_little_of_it(spectrum):
+    model = line(centre=cpm.GaussianPrior(20.0, 2.0))
+    found = cpm.SearchGridSearch(quick(), (3, 2)).fit(model, spectrum, ["centre", "flux"])
+    assert found.log_likelihoods["centre.lower"][0] == -np.inf
+    for dims in ("centre", None):
+        low, high = found.plot(dims=dims).axes[0].get_xlim()
+        assert 12.0 < low < 15.0 and 25.0 < high < 28.0
+
+
 @pytest.mark.parametrize(
     ("arguments", "kind", "words"),
     [

@@ -1,5 +1,7 @@
 """Many data sets: each is fitted by itself, and one model is traced and compiled once for all."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from spectra import Line, Noted, Poisonous, Spectrum, data_of, line, quick
@@ -141,6 +143,49 @@ def test_a_changed_likelihood_is_told_and_run_again_if_wanted(spectra, tmp_path,
         assert after[name].samples.max_log_likelihood != before.summary()["max_log_likelihood"][name]
     again = cpm.fit_many(line(), spectra, quick(), catalog=place)
     np.testing.assert_array_equal(again.parameters, after.parameters)
+
+
+def test_a_likelihood_that_raises_today_fails_alone(spectra, tmp_path, monkeypatch):
+    place = tmp_path / "fits.sqlite"
+    data = {**spectra, "other": Poisonous(spectra["Sculptor"].data)}
+    monkeypatch.setattr(Poisonous, "log_likelihood_function", FORMER)
+    cpm.fit_many(line(), data, quick(), catalog=place)
+    monkeypatch.undo()
+    for on_change in ("error", "rerun"):
+        with pytest.warns(UserWarning, match=r"1 of 4 fits failed.*\n.*other: .*poisonous"):
+            fits = cpm.fit_many(line(), data, quick(), catalog=place, on_change=on_change)
+        assert list(fits) == NAMES
+    assert len(cpm.fit_many(line(), data, quick(), catalog=place, on_change="reuse")) == 4
+
+
+def test_what_another_process_files_meanwhile_is_the_answer(spectra, tmp_path, monkeypatch):
+    store = cpm.Catalog(tmp_path / "fits.sqlite")
+    former = executors.run_job
+
+    def slower(job, *rest):
+        outcome = former(job, *rest)
+        store.file(dataclasses.replace(outcome.record, run_id="0" * 32), outcome.tree)
+        return outcome
+
+    monkeypatch.setattr(executors, "run_job", slower)
+    fits = cpm.fit_many(line(), spectra, quick(), catalog=store)
+    assert list(fits) == NAMES and {fit.run_id for fit in store} == {"0" * 32}
+    assert fits.summary()["from_catalog"].all()
+    assert not list((tmp_path / "fits.files" / "claims").glob("[0-9a-f]*"))
+
+
+def test_a_generator_that_fills_one_analysis_anew_is_refused():
+    spectrum = Spectrum(np.zeros(30))
+
+    def refilled():
+        for seed in range(3):
+            spectrum.data = data_of(Line(10.0, 3.0, 2.0), seed=seed)
+            yield spectrum
+
+    with pytest.raises(SettingError, match="'data_set_1' is the same object as one before it"):
+        cpm.fit_many(line(), refilled(), quick())
+    with pytest.raises(SettingError, match="There is no data set"):
+        cpm.fit_many(line(), iter(()), quick())
 
 
 @pytest.mark.parametrize(

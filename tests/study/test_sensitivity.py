@@ -180,6 +180,17 @@ def test_all_faults_are_told_at_once():
         assert f"  - {name}: " in str(caught.value)
 
 
+def test_a_perturbation_has_parameters_of_its_own():
+    with pytest.raises(ModelError, match="perturb_model has no free parameter"):
+        mapping(perturbation=cpm.Model(Line, centre=22.0, flux=1.0, width=1.5))
+    shared = base()
+    perturbation = second_line(centre=shared.main.centre)
+    with pytest.raises(ModelError, match=r"perturb\.centre: is the same parameter as main\.centre"):
+        cpm.SensitivityMapping(
+            shared, perturbation, cpm.Collection(main=Line(10.0, 5.0, 2.0)), Spectrum(np.zeros(30)), quick()
+        )
+
+
 @pytest.mark.parametrize(
     "instance", [Line(1.0, 2.0, 3.0), cpm.Collection(other=Line(1.0, 2.0, 3.0)), cpm.Collection(main=line())]
 )

@@ -190,6 +190,7 @@ class _Run:
                 self._offer(self.suspects.pop(0))
                 self._wait_for_all()
             elif len(self.elsewhere) == len(offered):
+                self.stage.update(len(self.ended), f"waiting for {len(offered)} that another process runs")
                 time.sleep(pause)
                 pause = min(LONGEST, 1.5 * pause)
         if len(self.ended) < count:

@@ -68,7 +68,13 @@ def varying_among(analyses: Iterable[Any]) -> frozenset[Path]:
     >>> varying_among([LineAnalysis(x, y), LineAnalysis(x, 2.0 * y)])  # doctest: +SKIP
     frozenset({(('attribute', 'y'),)})
     """
-    return frozenset(varying_paths([read(analysis, ALL_KINDS) for analysis in analyses]))
+    readings = []
+    for analysis in analyses:
+        try:
+            readings.append(read(analysis, ALL_KINDS))
+        except Exception as error:  # what happens when the user's objects are looked through is theirs
+            logger.debug("This analysis cannot be looked through: %r", error)
+    return frozenset(varying_paths(readings))
 
 
 class Reuse:

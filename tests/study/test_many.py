@@ -8,6 +8,7 @@ from spectra import Line, Noted, Poisonous, Spectrum, data_of, line, quick
 
 import classy_pm as cpm
 from classy_pm.errors import ModelError, SettingError, StudyError
+from classy_pm.search import reuse
 from classy_pm.search.reuse import Reuse
 from classy_pm.study import executors
 
@@ -172,6 +173,12 @@ def test_what_another_process_files_meanwhile_is_the_answer(spectra, tmp_path, m
     assert list(fits) == NAMES and {fit.run_id for fit in store} == {"0" * 32}
     assert fits.summary()["from_catalog"].all()
     assert not list((tmp_path / "fits.files" / "claims").glob("[0-9a-f]*"))
+
+
+def test_an_analysis_that_cannot_be_looked_through_is_fitted(spectra, monkeypatch):
+    monkeypatch.setattr(reuse, "read", lambda *_: 1 / 0)
+    fits = cpm.fit_many(line(), spectra, quick())
+    assert list(fits) == NAMES
 
 
 def test_a_generator_that_fills_one_analysis_anew_is_refused():

@@ -7,7 +7,8 @@ an object has several faults they are collected with `Faults` and told at once.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 # So many known names are listed where none is near.
 LISTED = 100
@@ -76,7 +77,15 @@ class SearchError(ClassyError, RuntimeError):
 
 
 class StudyError(ClassyError, RuntimeError):
-    """A study of which no fit has succeeded."""
+    """A study of which no fit has succeeded.
+
+    Attributes
+    ----------
+    failures : list
+        Each that failed, with its name, its error and its traceback.
+    """
+
+    failures: Sequence[Any] = ()
 
 
 class CatalogError(ClassyError, RuntimeError):

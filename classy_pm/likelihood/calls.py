@@ -43,10 +43,13 @@ def checked_call[**P, R](
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         signature = inspect.signature(function)
+        # Of a constructor users write the class.
+        whole = function.__qualname__
+        name = whole.split(".")[-2] if function.__name__ == "__init__" else function.__name__
 
         @wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> R:
-            _refuse_factors(function.__name__, (*args, *kwargs.values()))
+            _refuse_factors(name, (*args, *kwargs.values()))
             try:
                 given = signature.bind(*args, **kwargs).arguments
                 complete = not (_needed(signature, given) - set(given))
@@ -54,12 +57,11 @@ def checked_call[**P, R](
                 complete = False
             if not complete:
                 faults = Faults()
-                for name, text in _faults_of_call(signature, args, kwargs, explain):
-                    faults.add(name, text)
-                many = f" {MANY.format(function.__name__)}" if "analysis" in signature.parameters else ""
-                raise SettingError(
-                    f"{function.__name__} cannot be called like this.", faults.lines, f"{cure}{many}"
-                )
+                for argument, text in _faults_of_call(signature, args, kwargs, explain):
+                    faults.add(argument, text)
+                takes_graphs = "analysis" in signature.parameters and function.__name__ != "__init__"
+                many = f" {MANY.format(name)}" if takes_graphs else ""
+                raise SettingError(f"{name} cannot be called like this.", faults.lines, f"{cure}{many}")
             return function(*args, **kwargs)
 
         return call

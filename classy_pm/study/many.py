@@ -13,7 +13,7 @@ import pandas as pd
 import xarray as xr
 
 from classy_pm.catalog import Catalog, fit_key
-from classy_pm.errors import SettingError, StudyError, did_you_mean
+from classy_pm.errors import Faults, SettingError, StudyError, did_you_mean
 from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.calls import checked_call
 from classy_pm.model import FactorGraphModel, Node
@@ -99,8 +99,12 @@ def fit_many(
     >>> fits.summary()  # doctest: +SKIP
     >>> fits.failures  # doctest: +SKIP
     """
+    faults = Faults()
+    if not isinstance(model, Node):
+        faults.add("model", f"{model!r:.200} is no model")
     if not isinstance(search, Search):
-        raise SettingError(f"{search!r:.200} is no search.", cure=CALL)
+        faults.add("search", f"{search!r:.200} is no search")
+    faults.raise_as(SettingError, "Data sets cannot be fitted like this.", cure=CALL)
     if isinstance(model, FactorGraphModel):
         raise SettingError("A graph of factors has its data sets already.", cure="Write search.fit(graph).")
     plan = make_plan(model)
@@ -121,8 +125,6 @@ def fit_many(
     )
 
     def job(name: str, analysis: Any, index: int) -> Job:
-        if not isinstance(analysis, Analysis):
-            raise SettingError(f"{analysis!r:.200} is no analysis.", cure=DATA)
         notes = info(name) if callable(info) else info
         return Job.of(search, model, analysis, notes, Lineage("dataset", key, index), name=name)
 

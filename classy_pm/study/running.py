@@ -32,6 +32,8 @@ AGAIN = 2
 LONGEST, SHORTEST = 1.0, 0.05
 # So many failed fits are named, and so many reasons are told.
 NAMED, TOLD = 5, 20
+# And so many characters of each.
+LONGEST_ERROR = 1000
 DIED = (
     "The process that ran this fit died, and died again when it ran this fit alone: it may need more memory "
     "than there is, or a compiled library that the likelihood calls ends the process."
@@ -124,13 +126,18 @@ def _tell(failed: list[FailedFit], count: int) -> None:
     """Say which fits have failed; it is an error if all have."""
     if not failed:
         return
-    by_error: dict[str, list[str]] = {}
+    # Of errors that differ in what follows their first line, as in the point at which they were raised, one.
+    alike: dict[str, list[FailedFit]] = {}
     for item in failed:
-        first_line, _, _ = item.error.partition("\n")  # further ones tell of the point
-        by_error.setdefault(first_line, []).append(item.name)
-    lines = [f"{some_of(names, NAMED)}: {error}" for error, names in by_error.items()]
+        alike.setdefault(item.error.partition("\n")[0], []).append(item)
+    lines = [
+        f"{some_of((item.name for item in items), NAMED)}: {items[0].error[:LONGEST_ERROR]}"
+        for items in alike.values()
+    ]
     if len(failed) == count:
-        raise StudyError("No fit of this study has succeeded.", lines[:TOLD])
+        error = StudyError("No fit of this study has succeeded.", lines[:TOLD])
+        error.failures = failed
+        raise error
     text = "\n".join(
         [
             f"{len(failed)} of {count} fits failed; `failures` has them all.",

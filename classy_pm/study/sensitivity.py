@@ -14,6 +14,7 @@ from classy_pm.errors import Faults, LikelihoodError, ModelError, SettingError
 from classy_pm.likelihood import Analysis
 from classy_pm.likelihood.analysis import gives
 from classy_pm.likelihood.calls import checked_call
+from classy_pm.likelihood.warn import warn
 from classy_pm.model import Collection, Instance, Node
 from classy_pm.model.edit import with_part
 from classy_pm.plan import make_plan
@@ -28,7 +29,8 @@ from classy_pm.study.sensitivity_result import BASE, PERTURBED, SensitivityResul
 __all__ = ["SensitivityMapping"]
 
 CALL = (
-    "Write SensitivityMapping(base_model, perturb_model, base_instance, analysis, search, number_of_steps=4)."
+    "Write SensitivityMapping(base_model, perturb_model, base_instance, analysis, search, number_of_steps=4)"
+    ".run(catalog='map.sqlite')."
 )
 # What the perturbation is called in the richer model.
 PERTURB = "perturb"
@@ -154,6 +156,7 @@ class SensitivityMapping:
         key = self._key()
         cells = [item for item in enumerate(self.grid) if not self.mask[item[1]]]
         count = 2 * self.number_of_repeats * len(cells)
+        self._check_simulated(cells[0][1])
         # Two data sets tell what of an analysis is simulated.
         trial = [tried(partial(self._simulated, 0, cells[0][1], repeat, 0)) for repeat in range(2)]
         varying = varying_among(item for item in trial if isinstance(item, Analysis))
@@ -175,9 +178,13 @@ class SensitivityMapping:
         return self._simulated(self.grid.index(tuple(cell)), tuple(cell), repeat, self._seed(self._key()))
 
     def _simulated(self, index: int, cell: tuple[int, ...], repeat: int, seed: int) -> Analysis:
-        instance = self._truth.instance_from_vector(list(self.grid.centre(cell).values()))
         # The same whichever others are simulated, and where.
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(index, repeat)))
+        return self._of_rng(list(self.grid.centre(cell).values()), rng)
+
+    def _of_rng(self, values: list[float], rng: np.random.Generator) -> Analysis:
+        """Simulate data with a perturbation."""
+        instance = self._truth.instance_from_vector(values)
         made = self.analysis.simulate(instance, rng)
         if not isinstance(made, Analysis):
             raise LikelihoodError(
@@ -185,6 +192,33 @@ class SensitivityMapping:
                 cure="For a sensitivity mapping it returns an analysis with the simulated data.",
             )
         return made
+
+    def _check_simulated(self, cell: tuple[int, ...]) -> None:
+        """Refuse data that are others each time, and warn of those that do not know of the perturbation.
+
+        Raises
+        ------
+        LikelihoodError
+            If they are not drawn from the generator alone.
+        """
+        names = list(self.grid.centre(cell))
+        ends = [[float(prior.ppf(share)) for prior in names] for share in (0.05, 0.95)]
+        made = [tried(partial(self._of_rng, values, np.random.default_rng(0))) for values in (ends[0], *ends)]
+        first, again, other = made
+        if not all(isinstance(item, Analysis) for item in made):
+            return  # it is told of each cell
+        kind = type(self.analysis).__name__
+        if varying_among([first, again]):
+            raise LikelihoodError(
+                f"{kind}.simulate returns other data for the same instance and the same rng.",
+                cure="Draw all noise from rng, such as rng.normal(model, self.noise).",
+            )
+        if not varying_among([first, other]):
+            warn(
+                f"{kind}.simulate returns the same data wherever the perturbation is: does it use "
+                f"instance.{PERTURB}?",
+                UserWarning,
+            )
 
     def _jobs(
         self, cells: list[tuple[int, tuple[int, ...]]], key: str, info: dict[str, Any] | None
@@ -225,11 +259,11 @@ def _check(
 ) -> None:
     faults = Faults()
     if not isinstance(base_model, Collection) or base_model._container in ("list", "tuple"):
-        faults.add("base_model", f"{base_model!r:.200} is no Collection of named parts")
+        faults.add("base_model", f"{base_model!r:.150} is no Collection of parts: Collection(lens=lens)")
     elif PERTURB in dict(base_model.children()):
         faults.add("base_model", f"has a part `{PERTURB}` already: call it otherwise")
     if not isinstance(perturb_model, Node):
-        faults.add("perturb_model", f"{perturb_model!r:.200} is no model")
+        faults.add("perturb_model", f"{perturb_model!r:.200} is no model: Model(Profile, ...)")
     if not isinstance(analysis, Analysis):
         faults.add("analysis", f"{analysis!r:.200} is no analysis")
     elif not gives(analysis, "simulate"):

@@ -135,6 +135,7 @@ def test_if_all_cells_fail_it_is_an_error_with_all_reasons(spectrum):
     with pytest.raises(StudyError, match="No fit of this study has succeeded") as caught:
         cpm.SearchGridSearch(quick(), 2).fit(model, Narrow(spectrum.data), ["centre"])
     assert "centre = 2.5, centre = 7.5: ValueError: the left half was not observed" in str(caught.value)
+    assert [item.name for item in caught.value.failures] == ["centre = 2.5", "centre = 7.5"]
 
 
 def test_a_picture_of_one_parameter_and_of_two(cube, nested):

@@ -7,7 +7,7 @@ import pytest
 from spectra import Line, Noted, Poisonous, Spectrum, data_of, line, quick
 
 import classy_pm as cpm
-from classy_pm.errors import ModelError, SettingError, StudyError
+from classy_pm.errors import SettingError, StudyError
 from classy_pm.search import reuse
 from classy_pm.search.reuse import Reuse
 from classy_pm.study import executors
@@ -203,7 +203,8 @@ def test_a_generator_that_fills_one_analysis_anew_is_refused():
         (3.0, SettingError, "are not several data sets"),
         ({1: Spectrum(np.zeros(30))}, SettingError, "1 is no name of a data set"),
         ([("a", Spectrum(np.zeros(30))), ("a", Spectrum(np.ones(30)))], SettingError, "is the name of two"),
-        ([3.0], StudyError, "3.0 is no analysis"),
+        ([3.0], StudyError, "An Analysis is needed, not 3.0"),
+        ([Spectrum], StudyError, r"not the class Spectrum.\n.*Write Spectrum\(data"),
     ],
 )
 def test_what_are_no_data_sets_is_refused(analyses, kind, words):
@@ -215,8 +216,8 @@ def test_model_and_search_are_checked_before_any_data_set_is(tmp_path):
     noted = [Noted(np.zeros(30), tmp_path / "run.txt")]
     with pytest.raises(SettingError, match="is no search"):
         cpm.fit_many(line(), noted, "NUTS")
-    with pytest.raises(ModelError, match="is not a model"):
-        cpm.fit_many(Line, noted, quick())
+    with pytest.raises(SettingError, match=r"  - model: .*\n  - search: .*\nWrite fit_many"):
+        cpm.fit_many(Line, noted, noted)
     factor = cpm.AnalysisFactor(line(), noted[0])
     with pytest.raises(SettingError, match="has its data sets already"):
         cpm.fit_many(cpm.FactorGraphModel(factor), noted, quick())

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spectra import Line, Spectrum, data_of, line, quick
+from spectra import Line, Spectrum, X, data_of, line, quick
 
 import classy_pm as cpm
 from classy_pm.errors import LikelihoodError, ModelError, SettingError, StudyError
@@ -19,6 +19,20 @@ class Silent(Spectrum):
 class Raw(Spectrum):
     def simulate(self, instance, rng):
         return rng.normal(0.0, self.noise, self.data.size)
+
+
+class Careless(Spectrum):
+    """Has noise of its own."""
+
+    def simulate(self, instance, rng):
+        return super().simulate(instance, np.random.default_rng())
+
+
+class Forgetful(Spectrum):
+    """Simulates the base alone."""
+
+    def simulate(self, instance, rng):
+        return Spectrum(rng.normal(instance["main"].spectrum(X), self.noise))
 
 
 class Fragile(Spectrum):
@@ -197,6 +211,20 @@ def test_a_perturbation_has_parameters_of_its_own():
 def test_a_base_instance_has_the_parts_of_the_base_model(instance):
     with pytest.raises(ModelError, match="base_instance"):
         cpm.SensitivityMapping(base(), second_line(), instance, Spectrum(np.zeros(30)), quick())
+
+
+def test_noise_comes_from_the_generator_that_is_given():
+    with pytest.raises(LikelihoodError, match="returns other data for the same instance and the same rng"):
+        mapping(analysis=Careless(np.zeros(30))).run()
+    with pytest.warns(UserWarning, match=r"the same data wherever the perturbation is.*instance\.perturb"):
+        mapping(analysis=Forgetful(np.zeros(30)), number_of_steps=1).run()
+
+
+def test_arguments_that_the_constructor_does_not_have_are_told_with_the_right_call():
+    with pytest.raises(
+        SettingError, match=r"SensitivityMapping cannot be called like this(.|\n)*\.run\(catalog"
+    ):
+        mapping(catalog="map.sqlite")
 
 
 def test_simulated_data_are_an_analysis():

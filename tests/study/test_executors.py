@@ -118,18 +118,20 @@ def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_replaced(tmp_path
     noted = tmp_path / "run.txt"
 
     def spectra():
-        for seed in range(4):
-            yield f"spectrum {seed}", Noted(data_of(Line(10.0, 3.0, 2.0), seed=seed), noted)
-            if seed == 1:
-                while not noted.exists() or len(noted.read_text().split()) < 2:
+        for seed in range(13):
+            if seed == 11:  # the first ten are looked at before any is fitted
+                deadline = time.monotonic() + 60.0
+                while len(noted.read_text().split()) < 11:
+                    assert time.monotonic() < deadline
                     time.sleep(0.02)
-                time.sleep(1.0)  # until both have ended
+                time.sleep(1.0)  # until all have ended
                 for process in set(noted.read_text().split()):
                     os.kill(int(process), signal.SIGKILL)
                 time.sleep(0.2)
+            yield f"spectrum {seed}", Noted(data_of(Line(10.0, 3.0, 2.0), seed=seed), noted)
 
-    fits = cpm.fit_many(line(), spectra(), quick(), number_of_cores=2)
-    assert len(fits) == 4 and not fits.failures
+    fits = cpm.fit_many(line(), spectra(), quick(), number_of_cores=2, catalog=tmp_path / "fits.sqlite")
+    assert len(fits) == 13 and not fits.failures
 
 
 def test_what_cannot_be_sent_to_another_process_fails_alone(spectra, elsewhere):

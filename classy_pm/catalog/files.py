@@ -65,7 +65,6 @@ def write_fit(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Written:
 def write_part(layout: Layout, record: FitRecord, tree: xr.DataTree) -> Path:
     """Write a tree with its record into the folder `pending`, and read it back; nothing is safe yet."""
     part = layout.part_path(record.fit_key, record.run_id)
-    make_folder(part.parent)
     _write_checked(part, record, tree)
     return part
 
@@ -105,6 +104,7 @@ def _write_checked(part: Path, record: FitRecord, tree: xr.DataTree) -> None:
     posterior = tree.children.get(POSTERIOR)
     check_manifest_size(len(manifest), 0 if posterior is None else _numbers_in(posterior.variables.values()))
     portable = portable_tree(tree)
+    make_folder(part.parent)
     try:
         with _write_errors(part, portable.nbytes):
             part.touch()

@@ -34,6 +34,8 @@ MARGIN = 1 << 20
 #: Arrays that become smaller than this share of themselves are compressed; so many numbers are tried.
 WORTH_COMPRESSING, SAMPLE = 0.5, 4096
 SMALLER = {"zlib": True, "complevel": 1, "shuffle": True}
+#: Of others there is a checksum, as zlib has one: a file that is brought here from elsewhere may be damaged.
+CHECKED = {"fletcher32": True}
 #: Hashes of files that this process has written, or whose structure it has looked at.
 _known: set[str] = set()
 
@@ -304,7 +306,7 @@ def _plain_strings(dataset: xr.Dataset) -> xr.Dataset:
 def _write(tree: xr.DataTree, part: Path, manifest: str) -> None:
     encoding = {
         node.path: {
-            name: {**(SMALLER if _shrinks(variable.values) else {}), "_FillValue": None}
+            name: {**(SMALLER if _shrinks(variable.values) else CHECKED), "_FillValue": None}
             for name, variable in node.to_dataset(inherit=False).variables.items()
             if variable.dtype.kind in "biufmM" and variable.ndim and variable.size
         }

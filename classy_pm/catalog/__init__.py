@@ -8,7 +8,7 @@ from classy_pm.catalog.aggregator import VIEWS, Aggregator
 from classy_pm.catalog.analyses import analysis_identity
 from classy_pm.catalog.bulk import Batch
 from classy_pm.catalog.catalog import Catalog, opened
-from classy_pm.catalog.claims import Lease, waiting
+from classy_pm.catalog.claims import Lease
 from classy_pm.catalog.difference import Difference, differences
 from classy_pm.catalog.failures import ErrorText, Failure
 from classy_pm.catalog.faults import (
@@ -65,5 +65,4 @@ __all__ = [
     "pack",
     "part_key",
     "unpack",
-    "waiting",
 ]

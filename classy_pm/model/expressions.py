@@ -35,6 +35,11 @@ def is_number(value: object) -> bool:
     return isinstance(value, numbers.Real)
 
 
+def is_whole(value: object, least: int) -> bool:
+    """Return whether a value is a plain integer that is not below another, booleans excluded."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
 class Expression:
     """A number that is not known yet; arithmetic on it is recorded, not done."""
 

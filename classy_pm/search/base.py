@@ -8,7 +8,7 @@ filed. A search itself is one file with one class: settings, and `_run`.
 from __future__ import annotations
 
 import dataclasses
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Literal, overload
@@ -234,16 +234,17 @@ class Search(Settings):
         reuse: Reuse | None = None,
     ) -> xr.DataTree:
         """Run the search, with what fits of other data have left, if that is of use."""
+        run = partial(self._run_and_complete, plan, analysis, identity, report, folder)
         if reuse is not None:
             key = identity.hashes["model"], identity.hashes["search"], _numbers_of_priors(plan)
             with reuse.serving(plan, analysis, key) as reused:
                 try:
-                    return self._run_and_complete(plan, analysis, identity, report, folder, reused)
+                    return run(reused)
                 except Exception as error:
                     if reused is None or reused.unused:
                         raise
                     reused.give_up(error)
-        return self._run_and_complete(plan, analysis, identity, report, folder)
+        return run()
 
     def _run_and_complete(
         self,

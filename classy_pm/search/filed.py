@@ -28,7 +28,8 @@ class Filed:
     store : Catalog
     job : Job
     on_change : {"error", "warn", "reuse", "rerun"}
-        What to do if its likelihood gives other values today.
+        What to do if its likelihood gives other values today, or a fit that its priors are made of has been
+        run again.
     say : callable
         Told what was found.
 
@@ -50,7 +51,7 @@ class Filed:
         Raises
         ------
         StaleFitError
-            If its likelihood gives other values today.
+            If what it depends on has changed.
         DamagedFile
             If its file is not what was filed; with `on_change` "rerun" it is run again.
         """
@@ -67,7 +68,7 @@ class Filed:
             return None
         result = job.result(tree, from_catalog=True)
         if must_run_again(result, LogLikelihood(job.plan, job.analysis), self.on_change):
-            self.say(f"This fit is in {place}, but its likelihood has changed: it is run again.")
+            self.say(f"This fit is in {place}, but what it depends on has changed: it is run again.")
             self.instead_of = found.run_id
             return None
         self.say(f"This fit is in {place} already: it is read, not run.")

@@ -81,7 +81,6 @@ class Job:
         lineage: Lineage = Lineage(),
         *,
         name: str | None = None,
-        call: str = "fit(model, analysis)",
     ) -> Job:
         """Check what a fit is made of, and take its identity.
 
@@ -91,7 +90,7 @@ class Job:
             If the model, the data or the notes cannot be used.
         """
         plan = make_plan(model)
-        analysis = analysis_of(model, analysis, call)
+        analysis = analysis_of(model, analysis, "fit(model, analysis)")
         check_analysis(analysis)
         check_infinite(plan, analysis)
         info = check_info(info or {})

@@ -182,30 +182,28 @@ class Desk:
         filed = Filed(store, job, self._on_change, lambda text: None)
         try:
             read = filed.read(found)
-        except CatalogError as error:
-            if not isinstance(error, DamagedFile):
+        except Exception as error:  # what the user's function raises when it is compared is among them
+            if isinstance(error, CatalogError) and not isinstance(error, DamagedFile):
                 raise
-            return self._cannot_be_read(running, error)
-        except Exception as error:  # what the user's function raises when it is compared
-            return self._cannot_be_read(running, error)
+            self._refuse(running, error)
+            return True
         running.instead_of = filed.instead_of
         if read is None:
             return False
         self._end(running.number, Fitted.of(running.name, job, found, catalog=store))
         return True
 
-    def _cannot_be_read(self, running: Running, error: Exception) -> bool:
-        self._end(running.number, FailedFit.of(running.name, ErrorText.of(error), running.job.key))
-        return True
-
     def _fits(self, running: Running) -> bool:
-        job = running.job
         try:
-            job.check_size()
+            running.job.check_size()
         except ClassyError as error:
-            self._end(running.number, FailedFit.of(running.name, ErrorText.of(error), job.key))
+            self._refuse(running, error)
             return False
         return True
+
+    def _refuse(self, running: Running, error: Exception) -> None:
+        """End a job that was not tried."""
+        self._end(running.number, FailedFit.of(running.name, ErrorText.of(error), running.job.key))
 
     def _made_safe(self, keys: list[str]) -> None:
         assert self.store is not None

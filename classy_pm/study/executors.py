@@ -20,10 +20,11 @@ from typing import Any, Protocol
 
 from classy_pm.catalog import ErrorText, Lease
 from classy_pm.errors import Faults, SearchError, SettingError
+from classy_pm.model.expressions import is_whole
 from classy_pm.search.job import Job
 from classy_pm.search.reuse import Reuse
 from classy_pm.study.outcome import Outcome, run_job
-from classy_pm.study.sending import Packing, Part, parcel, run_parcel
+from classy_pm.study.sending import Packing, Part, kept, parcel, run_parcel
 
 __all__ = ["Executor", "check_executor", "executor_of"]
 
@@ -78,24 +79,25 @@ def executor_of(number_of_cores: int, client: Any, varying: frozenset[Any]) -> E
     ----------
     number_of_cores : int
     client : distributed.Client, optional
+        What `check_executor` takes.
     varying : frozenset
         What of the data differs between the data sets, see `varying_among`.
-
-    Raises
-    ------
-    SettingError
-        If it is neither a number nor a client, or both.
     """
-    check_executor(number_of_cores, client)
     if client is not None:
         return Cluster(client, varying)
     return Here(varying) if number_of_cores == 1 else Processes(number_of_cores, varying)
 
 
 def check_executor(number_of_cores: Any, client: Any) -> None:
-    """Refuse what no study runs on."""
+    """Refuse what no study runs on.
+
+    Raises
+    ------
+    SettingError
+        If it is neither a number nor a client, or both.
+    """
     faults = Faults()
-    if isinstance(number_of_cores, bool) or not isinstance(number_of_cores, int) or number_of_cores < 1:
+    if not is_whole(number_of_cores, 1):
         faults.add("number_of_cores", f"{number_of_cores!r} is no positive integer")
     elif client is not None and number_of_cores != 1:
         faults.add("number_of_cores", "is of processes of this machine, and with an executor there are none")
@@ -253,14 +255,14 @@ class Cluster:
         """Return what stands for a part: of a large one, what the scheduler hands to the workers once."""
         if len(part.content) <= LARGE:
             return part
-        if part.key not in self._large:
+
+        def submitted() -> Any:
             with warnings.catch_warnings():
                 warnings.filterwarnings("ignore", "Sending large graph")
                 # Not scattered: if the worker dies that has it, the scheduler makes it again.
-                self._large[part.key] = self._client.submit(_same, part, key=f"classy_pm-data-{part.key}")
-            while len(self._large) > 2 * FEWEST:
-                self._large.pop(next(iter(self._large)))
-        return self._large[part.key]
+                return self._client.submit(_same, part, key=f"classy_pm-data-{part.key}")
+
+        return kept(self._large, part.key, submitted, most=2 * FEWEST)
 
     def ended(self, timeout: float | None) -> Iterator[tuple[int, Outcome | None]]:
         """Give the jobs that have ended."""

@@ -102,7 +102,7 @@ class Fitted:
     seconds: float
     from_catalog: bool
     run_id: str = field(repr=False, default="")
-    _record: FitRecord | None = field(repr=False, default=None)
+    _parameters: tuple[ParameterRecord, ...] | None = field(repr=False, default=None)
     _tree: xr.DataTree | bytes | None = field(repr=False, default=None)
     _catalog: Catalog | None = field(repr=False, default=None)
 
@@ -132,7 +132,7 @@ class Fitted:
             number("seconds"),
             from_catalog=isinstance(known, StoredFit),
             run_id=known.run_id,
-            _record=known if isinstance(known, FitRecord) else None,
+            _parameters=known.parameters if isinstance(known, FitRecord) else None,
             _tree=tree if catalog is None else None,
             _catalog=catalog,
         )
@@ -140,7 +140,7 @@ class Fitted:
     @property
     def parameters(self) -> tuple[ParameterRecord, ...]:
         """The summaries of its parameters; read from the catalogue where they are not known here."""
-        return (self._record or self._stored().record).parameters
+        return self._stored().record.parameters if self._parameters is None else self._parameters
 
     def result(self) -> Result:
         """Return its result; read from the catalogue where it is filed."""

@@ -14,6 +14,7 @@ import xarray as xr
 
 from classy_pm.errors import Faults, ModelError, SettingError, did_you_mean
 from classy_pm.model import AbstractPrior, Expression, Node
+from classy_pm.model.expressions import is_whole
 from classy_pm.model.layout import FreeParameter, Layout
 
 __all__ = ["Grid", "shown"]
@@ -242,4 +243,4 @@ def _steps(given: Any, count: int) -> list[int]:
 
 
 def _is_count(item: Any) -> bool:
-    return isinstance(item, (int, np.integer)) and not isinstance(item, bool) and int(item) > 0
+    return is_whole(int(item) if isinstance(item, np.integer) else item, 1)

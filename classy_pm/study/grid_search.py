@@ -21,6 +21,7 @@ from classy_pm.result import Result
 from classy_pm.search import Search
 from classy_pm.search.job import Job, Lineage
 from classy_pm.search.stale import OnChange
+from classy_pm.study.executors import check_executor
 from classy_pm.study.fitted import FailedFit, Fitted, RuledOut, result_of, summaries
 from classy_pm.study.grid import Grid, shown
 from classy_pm.study.maps import draw_map
@@ -76,7 +77,7 @@ class SearchGridSearch:
     ) -> None:
         if not isinstance(search, Search):
             raise SettingError(f"{search!r:.200} is no search.", cure=CALL)
-        Conditions(number_of_cores=number_of_cores, executor=executor)
+        check_executor(number_of_cores, executor)
         self.search = search
         self.number_of_steps = number_of_steps
         self.number_of_cores = number_of_cores

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
@@ -212,7 +212,7 @@ class ManyFits(Mapping[str, Result]):
     def __len__(self) -> int:
         return len(self._good)
 
-    @property
+    @cached_property
     def parameters(self) -> xr.DataArray:
         """The posteriors in numbers, with the dims ``data_set``, ``parameter`` and ``statistic``.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,7 +71,7 @@ def run_job(
         except (Exception, SystemExit) as error:
             outcome = Outcome(error=ErrorText.of(error))
     told = dict.fromkeys((str(item.message), _sendable(item.category)) for item in caught)
-    return Outcome(outcome.record, outcome.tree, outcome.error, tuple(told))
+    return replace(outcome, warnings=tuple(told))
 
 
 def _sendable(kind: type[Warning]) -> type[Warning]:

@@ -14,6 +14,7 @@ from classy_pm.likelihood.analysis import Afterword
 from classy_pm.likelihood.calls import checked_call
 from classy_pm.likelihood.warn import warn
 from classy_pm.model import AbstractPrior, Collection
+from classy_pm.model.expressions import is_whole
 from classy_pm.result import Result
 from classy_pm.search import NUTS, Search
 from classy_pm.search.stale import OnChange
@@ -116,7 +117,7 @@ class Population:
         self.fits: Any = catalog_query if known else tuple(catalog_query)
         if not known and not all(isinstance(item, StoredFit) for item in self.fits):
             raise SettingError("What is iterated over are not all filed fits.", cure=CALL)
-        if isinstance(memory_limit, bool) or not isinstance(memory_limit, int) or memory_limit < 0:
+        if not is_whole(memory_limit, 0):
             raise SettingError(f"memory_limit={memory_limit!r} is no number of bytes.")
         if selected_by not in ("data", "values"):
             raise SettingError(
@@ -255,7 +256,7 @@ def _check(search: Any, refit_search: Any, refit: Any, rounds: Any) -> None:
             faults.add(name, f"{value!r} is no search")
     if refit is not None and not isinstance(refit, Mapping) and not callable(refit):
         faults.add("refit", f"{refit!r} gives no analysis: a mapping or a function does")
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+    if not is_whole(rounds, 1):
         faults.add("rounds", f"{rounds!r} is no positive integer")
     faults.raise_as(SettingError, "The population cannot be fitted like this.", cure=FIT)
 

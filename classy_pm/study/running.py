@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from classy_pm.catalog import Catalog, ErrorText
+from classy_pm.catalog import Catalog, ErrorText, opened
 from classy_pm.errors import ClassyError, StudyError, some_of
 from classy_pm.likelihood.warn import warn
 from classy_pm.search.job import Job
@@ -102,14 +103,11 @@ def run_jobs(
     """
     place = conditions.catalog
     executor = executor_of(conditions.number_of_cores, conditions.executor, conditions.varying)
-    store = Catalog(place) if isinstance(place, (str, Path)) else place
-    try:
+    # A catalogue that was closed opens again when results are read.
+    with nullcontext() if place is None else opened(place) as store:
         ended = _Run(executor, store, conditions.on_change).run(
             jobs, Report(conditions.progress), what, total
         )
-    finally:
-        if store is not None and store is not place:
-            store.close()  # it opens again when results are read
     _tell([item for item in ended if isinstance(item, FailedFit)], len(ended))
     return ended
 

@@ -10,7 +10,6 @@ import fcntl
 import hashlib
 import tempfile
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,10 +25,32 @@ from classy_pm.search.job import Job, Lineage
 from classy_pm.search.reuse import Reuse
 from classy_pm.study.outcome import Outcome, run_job
 
-__all__ = ["Packing", "Parcel", "run_parcel"]
+__all__ = ["Packing", "Parcel", "Part", "kept", "parcel", "run_parcel"]
 
 # So many objects are kept pickled here, and unpickled there.
 KEPT = 8
+
+
+_alone = threading.Lock()
+
+
+def kept[Key, Made](known: dict[Key, Made], key: Key, make: Callable[[], Made], most: int = KEPT) -> Made:
+    """Return what is known under a key, made now if need be; only what was asked for last is kept.
+
+    Parameters
+    ----------
+    known : dict
+    key : hashable
+    make : callable
+    most : int
+        How many are kept. Threads take turns.
+    """
+    with _alone:
+        found = known.pop(key) if key in known else make()
+        known[key] = found
+        while len(known) > most:
+            known.pop(next(iter(known)))
+    return found
 
 
 @dataclass(frozen=True)
@@ -59,8 +80,8 @@ class Parcel:
     name : str
     folder : pathlib.Path, optional
         Where the fit may keep files while it runs, on machines that have it.
-    lease : Lease, optional
-        By whose file a machine with this folder is known.
+    lease : tuple of pathlib.Path and str, optional
+        A file by which a machine with this folder is known, and what is in it.
     varying : frozenset
         What of the data differs between the data sets of the study.
     """
@@ -79,7 +100,7 @@ class Packing:
 
     def __init__(self) -> None:
         # The object is kept as well: its number would else be that of another one, later.
-        self._known: OrderedDict[int, tuple[Any, Part]] = OrderedDict()
+        self._known: dict[int, tuple[Any, Part]] = {}
 
     def part(self, item: Any, prepare: Callable[[Any], Any] = lambda item: item) -> Part:
         """Return an object pickled, as it is after being prepared.
@@ -89,13 +110,12 @@ class Packing:
         Exception
             Whatever is raised where it cannot be.
         """
-        if id(item) not in self._known:
+
+        def pickled() -> tuple[Any, Part]:
             content = cloudpickle.dumps(prepare(item))
-            self._known[id(item)] = (item, Part(hashlib.sha256(content).hexdigest(), content))
-        self._known.move_to_end(id(item))
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
-        return self._known[id(item)][1]
+            return item, Part(hashlib.sha256(content).hexdigest(), content)
+
+        return kept(self._known, id(item), pickled)[1]
 
     def parts(self, job: Job) -> tuple[Part, Part, Part]:
         """Return search, model and analysis of a job."""
@@ -113,9 +133,8 @@ def parcel(job: Job, folder: Path | None, lease: Lease | None, varying: frozense
     return Parcel(job.identity, job.info, job.lineage, job.name, folder, known_by, varying)
 
 
-# What this process has unpickled and made, as a worker, perhaps with several threads.
-_alone = threading.Lock()
-_here: OrderedDict[str, Any] = OrderedDict()
+# What this process has unpickled and made, as a worker.
+_here: dict[str, Any] = {}
 _made: dict[frozenset[Any], Reuse] = {}
 
 
@@ -130,7 +149,7 @@ def run_parcel(what: Parcel, *parts: Part) -> Outcome:
     """
     search, model, analysis = (_unpickled(part) for part in parts)
     job = Job(search, model, make_plan(model), analysis, what.identity, what.info, what.lineage, what.name)
-    reuse = _kept(_made, what.varying, lambda: Reuse(what.varying)) if what.varying else None
+    reuse = kept(_made, what.varying, lambda: Reuse(what.varying)) if what.varying else None
     if what.folder is None:
         return run_job(job, None, reuse, packed=True)
     with _folder_of(what) as folder:
@@ -175,13 +194,4 @@ def _sees(what: Parcel) -> bool:
 
 
 def _unpickled(part: Part) -> Any:
-    return _kept(_here, part.key, lambda: cloudpickle.loads(part.content))
-
-
-def _kept(known: Any, key: Any, make: Callable[[], Any]) -> Any:
-    with _alone:
-        found = known.pop(key) if key in known else make()
-        known[key] = found
-        while len(known) > KEPT:
-            known.pop(next(iter(known)))
-    return found
+    return kept(_here, part.key, lambda: cloudpickle.loads(part.content))

@@ -17,11 +17,13 @@ from classy_pm.likelihood.calls import checked_call
 from classy_pm.likelihood.warn import warn
 from classy_pm.model import Collection, Instance, Node
 from classy_pm.model.edit import with_part
+from classy_pm.model.expressions import is_whole
 from classy_pm.plan import make_plan
 from classy_pm.search import Search
 from classy_pm.search.job import Job, Lineage
 from classy_pm.search.reuse import varying_among
 from classy_pm.search.stale import OnChange
+from classy_pm.study.executors import check_executor
 from classy_pm.study.grid import Grid, shown
 from classy_pm.study.running import Conditions, Named, run_jobs, tried
 from classy_pm.study.sensitivity_result import BASE, PERTURBED, SensitivityResult
@@ -101,7 +103,7 @@ class SensitivityMapping:
         random_seed: int | None = None,
     ) -> None:
         _check(base_model, perturb_model, analysis, search, number_of_repeats, random_seed)
-        Conditions(number_of_cores=number_of_cores, executor=executor)
+        check_executor(number_of_cores, executor)
         self.base_model = base_model
         self.perturb_model = perturb_model
         self.model = with_part(base_model, PERTURB, perturb_model)
@@ -156,12 +158,13 @@ class SensitivityMapping:
         key = self._key()
         cells = [item for item in enumerate(self.grid) if not self.mask[item[1]]]
         count = 2 * self.number_of_repeats * len(cells)
-        self._check_simulated(cells[0][1])
-        # Two data sets tell what of an analysis is simulated.
-        trial = [tried(partial(self._simulated, 0, cells[0][1], repeat, 0)) for repeat in range(2)]
-        varying = varying_among(item for item in trial if isinstance(item, Analysis))
         conditions = Conditions(
-            catalog, self.number_of_cores, self.executor, on_change, self.search.progress, varying
+            catalog,
+            self.number_of_cores,
+            self.executor,
+            on_change,
+            self.search.progress,
+            self._varying(),
         )
         jobs = self._jobs(cells, key, info)
         fits = run_jobs(jobs, conditions, f"fitting {count // 2} simulated data sets twice", count)
@@ -193,20 +196,24 @@ class SensitivityMapping:
             )
         return made
 
-    def _check_simulated(self, cell: tuple[int, ...]) -> None:
-        """Refuse data that are others each time, and warn of those that do not know of the perturbation.
+    def _varying(self) -> frozenset[Any]:
+        """Return what of the data is simulated, by a few tries.
+
+        Data that are others each time are refused, and those that do not know of the perturbation warned of.
 
         Raises
         ------
         LikelihoodError
             If they are not drawn from the generator alone.
         """
-        names = list(self.grid.centre(cell))
-        ends = [[float(prior.ppf(share)) for prior in names] for share in (0.05, 0.95)]
-        made = [tried(partial(self._of_rng, values, np.random.default_rng(0))) for values in (ends[0], *ends)]
-        first, again, other = made
-        if not all(isinstance(item, Analysis) for item in made):
-            return  # it is told of each cell
+        priors = [axis.prior for axis in self.grid.axes]
+        low, high = ([float(prior.ppf(share)) for prior in priors] for share in (0.05, 0.95))
+        tries = [(low, 0), (low, 0), (high, 0), (low, 1)]
+        made = [tried(partial(self._of_rng, at, np.random.default_rng(seed))) for at, seed in tries]
+        simulated = [item for item in made if isinstance(item, Analysis)]
+        if len(simulated) < len(made):
+            return varying_among(simulated)  # what is wrong is told of each cell
+        first, again, other, _ = simulated
         kind = type(self.analysis).__name__
         if varying_among([first, again]):
             raise LikelihoodError(
@@ -219,6 +226,7 @@ class SensitivityMapping:
                 f"instance.{PERTURB}?",
                 UserWarning,
             )
+        return varying_among(simulated)
 
     def _jobs(
         self, cells: list[tuple[int, tuple[int, ...]]], key: str, info: dict[str, Any] | None
@@ -229,13 +237,14 @@ class SensitivityMapping:
                 label = self.grid.label(cell) + (f", repeat {repeat}" if self.number_of_repeats > 1 else "")
                 simulated = tried(partial(self._simulated, index, cell, repeat, seed))
                 for what, model in ((BASE, self.base_model), (PERTURBED, self.model)):
-                    name = f"{self.search.name} {what}".strip()
-                    lineage = Lineage("sensitivity", key, index)
+                    job: Job | Exception
                     if isinstance(simulated, Exception):
-                        yield f"{label}, {what}", simulated
-                        continue
-                    job = partial(Job.of, self.search, model, simulated, info, lineage, name=name)
-                    yield f"{label}, {what}", tried(job)
+                        job = simulated
+                    else:
+                        name = f"{self.search.name} {what}".strip()
+                        lineage = Lineage("sensitivity", key, index)
+                        job = tried(partial(Job.of, self.search, model, simulated, info, lineage, name=name))
+                    yield f"{label}, {what}", job
 
     def _key(self) -> str:
         """Return the identity of the whole, having checked what the fits are made of."""
@@ -270,11 +279,9 @@ def _check(
         faults.add("analysis", f"{type(analysis).__name__} has no simulate(self, instance, rng)")
     if not isinstance(search, Search):
         faults.add("search", f"{search!r:.200} is no search")
-    if isinstance(repeats, bool) or not isinstance(repeats, int) or repeats < 1:
+    if not is_whole(repeats, 1):
         faults.add("number_of_repeats", f"{repeats!r} is no positive integer")
-    if random_seed is not None and (
-        isinstance(random_seed, bool) or not isinstance(random_seed, int) or random_seed < 0
-    ):
+    if random_seed is not None and not is_whole(random_seed, 0):
         faults.add("random_seed", f"{random_seed!r} is no integer from 0")
     faults.raise_as(SettingError, "This sensitivity cannot be mapped.", cure=CALL)
 

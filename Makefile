@@ -11,7 +11,7 @@ ARGS    ?=
 SHELL := /bin/sh
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: help demo test lint format docs bench clean clean-all
+.PHONY: help demo test test-slow lint format docs bench clean clean-all
 
 # Settings of the user's own environments and of their pip, none of which are meant for this one.
 unexport VIRTUAL_ENV CONDA_PREFIX PYTHONHOME PYTHONPATH PIP_TARGET PIP_PREFIX
@@ -42,8 +42,15 @@ help: ## list these targets
 demo: $(RUN) ## fit a Gaussian to measured data, and file and draw the fit in classy_pm_demo/
 	$(BIN)/classy-pm demo
 
+# The processes of the tests share the cores among them.
+test test-slow: export OMP_NUM_THREADS = 1
+test test-slow: export OPENBLAS_NUM_THREADS = 1
+
 test: $(DEV) ## run the tests, on two cores; with ARGS on one
 	$(BIN)/python -m pytest $(or $(ARGS),-n 2 --dist loadfile)
+
+test-slow: $(DEV) ## run the tests that `make test` leaves out, because each takes long
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile
 
 lint: $(DEV) ## check style, types and the floors of the package
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """Shared classes and the fits that several tests look at: compiling is the cost, so it is paid once."""
 
+import gc
+import importlib
 import os
 from pathlib import Path
 
@@ -16,7 +18,14 @@ matplotlib.use("Agg")
 
 # Where there is a C compiler PyTensor folds constants by it: one second and more for each kind of operation
 # that is new to the machine. No machine code of ours comes from it. Processes that tests start inherit this.
-os.environ["PYTENSOR_FLAGS"] = ",".join([*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), "cxx="])
+# And nobody asks on which line of ours a node of a graph was made.
+FLAGS = "cxx=,traceback__limit=0"
+os.environ["PYTENSOR_FLAGS"] = ",".join([*filter(None, [os.environ.get("PYTENSOR_FLAGS")]), FLAGS])
+
+# After a trace all objects are asked what they refer to: not these, which are more than those of a test.
+for library in ("arviz", "matplotlib.pyplot", "pymc"):
+    importlib.import_module(library)
+gc.freeze()
 
 
 class Gaussian:

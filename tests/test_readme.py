@@ -31,7 +31,6 @@ def test_the_code_of_a_guide_runs(name, tmp_path, monkeypatch, capsys):
     exec(code_of(name), {"__name__": "guide"})
 
 
-@pytest.mark.slow
 def test_the_twenty_lines_of_the_readme_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     # Fewer draws than the default of a thousand: what is looked at is that each line does what it says.

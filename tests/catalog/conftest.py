@@ -1,3 +1,4 @@
+import multiprocessing
 import sys
 from pathlib import Path
 
@@ -6,6 +7,15 @@ import pytest
 from classy_pm.catalog import Catalog
 
 sys.path.insert(0, str(Path(__file__).parent))  # for builders.py, which subprocesses import too
+
+# What processes that file fits have imported when they start. Where Dask is installed xarray asks it whether
+# arrays are its own, and whether a cluster is there: that loads all of it, and takes more than a second.
+multiprocessing.set_forkserver_preload(
+    [
+        *("classy_pm.catalog", "builders", "pytest", "dask.array", "dask.distributed"),
+        *("netCDF4", "h5py", "xarray.backends.netCDF4_", "psycopg", "sqlalchemy.dialects.sqlite"),
+    ]
+)
 
 
 @pytest.fixture

@@ -17,7 +17,6 @@ from classy_pm.catalog.faults import STEPS
 from classy_pm.errors import CatalogError
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["classy_pm.catalog", "builders", "netCDF4", "psycopg"])
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -204,6 +203,7 @@ def write_at_once(place, processes, each):
     return {make_key(number) for _, numbers in jobs for number in numbers}
 
 
+@pytest.mark.slow
 def test_eight_writers_and_a_reader_lose_nothing_and_double_nothing(catalog, place):
     """The sixteen of the goal, with 200 fits each, are in `benchmarks/bench_catalog.py`."""
     catalog.file(make_record(999_999), make_tree())

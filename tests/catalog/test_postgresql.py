@@ -72,7 +72,6 @@ from .test_recovery import (  # noqa: F401
 )
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["classy_pm.catalog", "builders", "netCDF4", "psycopg"])
 
 
 @pytest.fixture

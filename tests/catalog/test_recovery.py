@@ -19,13 +19,6 @@ from classy_pm.errors import CatalogError
 
 #: Starts processes that have everything imported already.
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(
-    [
-        *("classy_pm.catalog", "builders", "pytest"),
-        *("netCDF4", "h5py", "xarray.backends.netCDF4_", "sqlalchemy.dialects.sqlite"),
-    ]
-)
-
 
 #: The soak of a minute is for those who ask for it: CLASSY_PM_SOAK=1 make test ARGS="-k kills".
 LONG = pytest.mark.skipif("CLASSY_PM_SOAK" not in os.environ, reason="set CLASSY_PM_SOAK=1 for the long soak")

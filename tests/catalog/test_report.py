@@ -196,6 +196,7 @@ def test_a_fit_without_draws_has_a_page(catalog, tmp_path):
     assert "There are no draws of free parameters to plot." in page_of(site, 0).read_text()
 
 
+@pytest.mark.slow
 def test_a_wide_model_is_drawn_in_part(catalog, tmp_path):
     from classy_pm.catalog import ParameterRecord
 

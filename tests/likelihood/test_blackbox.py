@@ -150,7 +150,6 @@ def test_the_users_pointwise_terms_are_kept_and_must_add_up(model, analysis):
         search.fit(model, Short(analysis.x, analysis.data))
 
 
-@pytest.mark.slow
 def test_nuts_runs_on_a_black_box_with_a_gradient_and_not_without(model, analysis):
     class Opaque(LineAnalysis):
         def log_likelihood_function(self, instance):

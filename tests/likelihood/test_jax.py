@@ -326,7 +326,6 @@ def test_without_jax_the_cure_is_named_and_nothing_else_needs_it(model, monkeypa
         cpm.ops.wrap_jax(jnp.exp)(1.0)
 
 
-@pytest.mark.slow
 def test_nuts_and_emcee_have_the_posterior_of_the_line(single):
     class Straight(InJax):
         def log_likelihood_function(self, instance):

@@ -178,7 +178,6 @@ class Schools(cpm.Analysis):
         return -0.5 * np.sum(((self.effects - instance.theta) / self.sd) ** 2)
 
 
-@pytest.mark.slow
 def test_a_hierarchy_that_is_no_normal_density_is_told():
     model = cpm.Collection(mu=cpm.GaussianPrior(0.0, 5.0), tau=cpm.HalfGaussianPrior(5.0))
     model.theta = cpm.Array(8, cpm.GaussianPrior(model.mu, model.tau))

@@ -76,7 +76,6 @@ def test_an_infinite_likelihood_is_an_error_by_every_way(line):
             problem.evaluate(np.array([[4.5]]))
 
 
-@pytest.mark.slow
 def test_processes_give_the_same_values_in_the_same_order(gaussian_model, opaque_analysis):
     """Wrong answer 1 of the reference: log probabilities belong to their own walkers."""
     with make_problem(gaussian_model, opaque_analysis, cores=2) as problem:
@@ -96,7 +95,6 @@ def test_processes_tell_of_nan_and_of_faults(line, processes):
         assert any("x = 4.9995" in note for note in caught.value.__notes__)
 
 
-@pytest.mark.slow
 def test_a_process_that_dies_is_told(line):
     class Deadly(cpm.Analysis):
         def log_likelihood_function(self, instance):

@@ -179,7 +179,6 @@ class Correlated(cpm.Analysis):
 OF_DRAWS = {"alike": 0.006, "poor": 0.2}
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("draws", OF_DRAWS)
 @pytest.mark.parametrize("sampler", ["nutpie", "pymc"])
 def test_nuts_samples_the_same_posterior_from_there_with_the_mass_matrix_of_the_draws(model, sampler, draws):

@@ -288,7 +288,6 @@ def test_the_same_seed_gives_the_same_point():
     assert point(random_seed=1) == point(random_seed=1) != point(random_seed=2)
 
 
-@pytest.mark.slow
 def test_the_point_does_not_depend_on_the_cores(processes):
     assert point(random_seed=1, number_of_cores=2) == point(random_seed=1)
 

@@ -190,7 +190,6 @@ def test_the_same_seed_gives_the_same_draws_and_another_gives_others(kind):
     assert not np.array_equal(draw(2), draw(3))
 
 
-@pytest.mark.slow
 @each_kind
 def test_the_draws_do_not_depend_on_the_number_of_cores(kind, processes):
     settings = {
@@ -335,7 +334,6 @@ def test_what_cannot_be_periodic_is_refused_and_all_of_it_at_once():
         cpm.Nautilus(periodic=[cpm.GaussianPrior(0.0, 1.0)]).fit(model, Phase())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["DynestyStatic", "DynestyDynamic"])
 def test_the_draws_of_an_angle_do_not_depend_on_the_number_of_cores(kind, processes):
     settings = {"maxcall": 2000, "sample": "rwalk", "periodic": ["phase"], "reflective": ["width"]}

@@ -13,8 +13,6 @@ import classy_pm as cpm
 from classy_pm.demo import CERTIFIED
 from classy_pm.errors import LikelihoodError, SearchError
 
-pytestmark = pytest.mark.slow
-
 
 def test_the_posterior_means_agree_with_the_certified_values(demo_fit):
     _, result = demo_fit
@@ -154,7 +152,9 @@ class Normal(cpm.Analysis):
         return -0.5 * ((instance.x - 3.0) / 0.5) ** 2 - 0.5 * (instance.y - instance.x) ** 2
 
 
-@pytest.mark.parametrize("sampler", ["pymc", "numpyro", "blackjax"])
+@pytest.mark.parametrize(
+    "sampler", ["pymc", *(pytest.param(name, marks=pytest.mark.slow) for name in ("numpyro", "blackjax"))]
+)
 def test_other_samplers_by_name_find_the_same_posterior(sampler):
     pytest.importorskip(sampler)
     model = cpm.Model(Point, x=cpm.UniformPrior(-50.0, 50.0), y=cpm.UniformPrior(-50.0, 50.0))
@@ -216,12 +216,14 @@ def cold_and_warm(tmp_path_factory):
     return found
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_draws_with_a_cold_and_a_warm_compile_cache(cold_and_warm):
     """Wrong answer 16 of the reference; numba's fastmath was seen to break this."""
     cold, warm = cold_and_warm
     np.testing.assert_array_equal(cold["draws"], warm["draws"])
 
 
+@pytest.mark.slow
 def test_a_function_that_may_raise_adds_in_the_same_order_with_a_cold_and_a_warm_cache(cold_and_warm):
     cold, warm = cold_and_warm
     assert (cold["from_cache"], warm["from_cache"]) == (0, 1)

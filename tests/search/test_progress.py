@@ -196,7 +196,7 @@ def test_a_terminal_has_a_bar(clock, capfd, monkeypatch):
         cpm.Nautilus(n_live=300, n_eff=300, n_networks=0, random_seed=1),
         cpm.DynestyStatic(nlive=50, random_seed=1),
         cpm.Emcee(nwalkers=10, nsteps=200, random_seed=1),
-        pytest.param(cpm.NUTS(draws=5000, tune=5000, random_seed=1), marks=pytest.mark.slow),
+        cpm.NUTS(draws=5000, tune=5000, random_seed=1),
     ],
     ids=lambda search: type(search).__name__,
 )

@@ -47,7 +47,6 @@ def test_the_posterior_is_the_known_one(result):
     )
 
 
-@pytest.mark.slow
 def test_the_draws_do_not_depend_on_the_number_of_cores(name, model, result, processes):
     apart = SEARCHES[name](number_of_cores=2).fit(model, Normal())
     np.testing.assert_array_equal(apart.samples.parameter_lists, result.samples.parameter_lists)

@@ -174,7 +174,6 @@ class Rooted(Normal):
         return super().log_likelihood_function(instance) + 1e-3 * np.sqrt(instance.x)
 
 
-@pytest.mark.slow
 def test_the_draws_do_not_depend_on_the_number_of_cores():
     first, second = (
         search(draws=100, chains=2, number_of_cores=cores).fit(normal_model(), Rooted()) for cores in (1, 2)

@@ -35,9 +35,6 @@ class Spectrum(cpm.Analysis):
     def log_likelihood_function(self, instance):
         return -0.5 * np.sum(((self.data - spectrum(instance)) / self.noise) ** 2)
 
-    def simulate(self, instance, rng):
-        return Spectrum(rng.normal(spectrum(instance), self.noise), self.noise)
-
 
 class Deadly(Spectrum):
     """Ends the process that computes it, however often."""

@@ -114,6 +114,7 @@ def test_a_worker_that_is_killed_in_the_middle_loses_nothing(mortal, tmp_path):
     assert len(ran) <= 10, "fits that were finished are not run again"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_while_it_has_nothing_to_do_is_replaced(tmp_path):
     noted = tmp_path / "run.txt"
 

@@ -231,7 +231,6 @@ def test_data_that_cannot_be_fitted_fail_alone(spectra):
     assert list(fits) == NAMES and fits.failures[0].key == ""
 
 
-@pytest.mark.slow
 def test_one_graph_serves_all_data_sets(spectra, monkeypatch):
     made = []
     monkeypatch.setattr(executors, "Reuse", lambda *args: made.append(Reuse(*args)) or made[-1])

@@ -63,7 +63,6 @@ def test_the_prior_of_each_object_is_divided_out(agg):
     np.testing.assert_allclose(found.sd, truth.sd, rtol=0.1)
 
 
-@pytest.mark.slow
 def test_it_agrees_with_the_joint_fit(result):
     parent = parent_prior()
     graph = cpm.FactorGraphModel(

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from spectra import Line, Spectrum, X, data_of, line, quick
+from spectra import Line, Spectrum, X, data_of, line, quick, spectrum
 
 import classy_pm as cpm
 from classy_pm.errors import LikelihoodError, ModelError, SettingError, StudyError
@@ -10,10 +10,9 @@ from classy_pm.errors import LikelihoodError, ModelError, SettingError, StudyErr
 SEARCH = cpm.DynestyStatic(nlive=30, random_seed=1)
 
 
-class Silent(Spectrum):
-    """Has no `simulate` of its own."""
-
-    simulate = cpm.Analysis.simulate
+class Simulating(Spectrum):
+    def simulate(self, instance, rng):
+        return Spectrum(rng.normal(spectrum(instance), self.noise), self.noise)
 
 
 class Raw(Spectrum):
@@ -21,7 +20,7 @@ class Raw(Spectrum):
         return rng.normal(0.0, self.noise, self.data.size)
 
 
-class Careless(Spectrum):
+class Careless(Simulating):
     """Has noise of its own."""
 
     def simulate(self, instance, rng):
@@ -35,7 +34,7 @@ class Forgetful(Spectrum):
         return Spectrum(rng.normal(instance["main"].spectrum(X), self.noise))
 
 
-class Fragile(Spectrum):
+class Fragile(Simulating):
     """Cannot simulate bright lines."""
 
     def simulate(self, instance, rng):
@@ -61,7 +60,7 @@ def mapping(search=None, analysis=None, perturbation=None, **settings):
         base_model=base(),
         perturb_model=second_line() if perturbation is None else perturbation,
         base_instance=cpm.Collection(main=Line(10.0, 5.0, 2.0)),
-        analysis=Spectrum(np.zeros(30)) if analysis is None else analysis,
+        analysis=Simulating(np.zeros(30)) if analysis is None else analysis,
         search=quick() if search is None else search,
         **{"number_of_steps": 3, "random_seed": 3, **settings},
     )
@@ -171,7 +170,7 @@ def test_the_map_of_one_parameter_has_the_line_from_which_it_is_found(nested):
 @pytest.mark.parametrize(
     ("settings", "kind", "words"),
     [
-        ({"analysis": Silent(np.zeros(30))}, SettingError, "has no simulate"),
+        ({"analysis": Spectrum(np.zeros(30))}, SettingError, "has no simulate"),
         ({"perturbation": 3.0}, SettingError, "perturb_model: 3.0 is no model"),
         ({"number_of_repeats": 0}, SettingError, "number_of_repeats: 0 is no positive integer"),
         ({"random_seed": -1}, SettingError, "random_seed: -1 is no integer from 0"),
@@ -201,7 +200,7 @@ def test_a_perturbation_has_parameters_of_its_own():
     perturbation = second_line(centre=shared.main.centre)
     with pytest.raises(ModelError, match=r"perturb\.centre: is the same parameter as main\.centre"):
         cpm.SensitivityMapping(
-            shared, perturbation, cpm.Collection(main=Line(10.0, 5.0, 2.0)), Spectrum(np.zeros(30)), quick()
+            shared, perturbation, cpm.Collection(main=Line(10.0, 5.0, 2.0)), Simulating(np.zeros(30)), quick()
         )
 
 
@@ -210,7 +209,7 @@ def test_a_perturbation_has_parameters_of_its_own():
 )
 def test_a_base_instance_has_the_parts_of_the_base_model(instance):
     with pytest.raises(ModelError, match="base_instance"):
-        cpm.SensitivityMapping(base(), second_line(), instance, Spectrum(np.zeros(30)), quick())
+        cpm.SensitivityMapping(base(), second_line(), instance, Simulating(np.zeros(30)), quick())
 
 
 def test_noise_comes_from_the_generator_that_is_given():

@@ -3,6 +3,9 @@
 import time
 
 import numpy as np
+import nutpie
+import pymc as pm
+import pytensor.tensor as pt
 import pytest
 
 import classy_pm as cpm
@@ -96,17 +99,49 @@ def test_fits_that_reuse_what_is_compiled(benchmark):
     assert (reuse.made, reuse.used, reuse.ordinary) == (1, FEW, 0)
 
 
+def by_hand(made):
+    """The same models as a user of PyMC writes them, with data that can be exchanged."""
+    x = np.arange(100.0)
+    ranges = {"": (0.0, 100.0)} if made is one_line else {"left.": (0.0, 50.0), "right.": (50.0, 100.0)}
+    with pm.Model() as model:
+        data, total = pm.Data("data", np.zeros(100)), 0.0
+        for part, (lower, upper) in ranges.items():
+            centre = pm.Uniform(f"{part}centre", lower, upper, initval=(lower + upper) / 2)
+            log_intensity = pm.Uniform(f"{part}log_intensity", np.log(1e-2), np.log(1e2), initval=3.0)
+            sigma = pm.Uniform(f"{part}sigma", 0.5, 30.0, initval=8.0)
+            height = pt.exp(log_intensity) / (sigma * np.sqrt(2.0 * np.pi))
+            total += height * pt.exp(-0.5 * ((x - centre) / sigma) ** 2)
+        pm.Potential("log_likelihood", -0.5 * pt.sum(((data - total) / 0.05) ** 2))
+    return nutpie.compile_pymc_model(model, jitter_rvs=set())
+
+
 @pytest.mark.parametrize("cores", [1, 2])
 @pytest.mark.parametrize("made", [one_line, two_lines])
 def test_many_data_sets_over_their_sampling(made, cores, benchmark, tmp_path):
-    """All of them, filed, over what nutpie takes to sample them, less the first, which is compiled."""
+    """All of them, filed, less the first, which is compiled, over what a user of nutpie takes to sample them.
+
+    That is `nutpie.sample` of a hand-written model that is compiled already. The stage of our own fits that
+    samples is told as well: it does without the copy that nutpie makes of its draws, half of that time.
+    """
     benchmark.group = "one model, many data sets"
     search = cpm.NUTS(random_seed=1, progress=False)
     model, data = made(MANY + 1)
     where = {"catalog": tmp_path / "fits.sqlite", "number_of_cores": cores, "progress": False}
+    bare, compiled = [], by_hand(made)
+    for item in data[1:21]:
+        start = time.perf_counter()
+        draws = nutpie.sample(
+            compiled.with_data(data=item.data),
+            draws=1000,
+            tune=1000,
+            chains=4,
+            cores=cores,
+            progress_bar=False,
+        )
+        bare.append(time.perf_counter() - start)
     reuse = Reuse(varying_among(data[:10]))
     fit(search, model, data[0], reuse)
-    sampling = np.median([fit(search, model, item, reuse)[1] for item in data[1:21]])
+    stage = np.median([fit(search, model, item, reuse)[1] for item in data[1:21]])
     start = time.perf_counter()
     cpm.fit_many(model, data[:cores], search, **where)
     compiling = time.perf_counter() - start
@@ -114,14 +149,18 @@ def test_many_data_sets_over_their_sampling(made, cores, benchmark, tmp_path):
     fits = benchmark.pedantic(lambda: cpm.fit_many(model, data[:MANY], search, **where), rounds=1)
     took = time.perf_counter() - start
     assert len(fits) == MANY
-    share = (took - compiling) / (MANY * sampling)
-    benchmark.extra_info |= {"sampling": sampling, "share": share, "compiling": compiling}
+    name = "centre" if made is one_line else "left.centre"
+    ours = fits["data_set_20"].summary().loc[name]
+    assert abs(ours["mean"] - float(draws.posterior[name].mean())) < 0.2 * ours["sd"]
+    share = (took - compiling) / (MANY * np.median(bare))
+    of_stage = (took - compiling) / (MANY * stage)
+    benchmark.extra_info |= {"bare": np.median(bare), "stage": stage, "share": share, "compiling": compiling}
     print(
-        f"\n{MANY} data sets in {took:.1f} s, {cores} processes: {share:.2f} times their sampling, "
-        f"{sampling:.3f} s each, and {compiling:.1f} s for the first"
+        f"\n{MANY} data sets in {took:.1f} s, {cores} processes, and {compiling:.1f} s for the first: "
+        f"{share:.2f} times nutpie.sample, {np.median(bare):.3f} s each, "
+        f"{of_stage:.2f} times the stage, {stage:.3f} s each"
     )
-    if made is two_lines or cores > 1:
-        assert share < GOAL
+    assert share < GOAL
 
 
 def test_cells_over_bare_fits(benchmark, tmp_path):

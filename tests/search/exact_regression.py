@@ -93,8 +93,8 @@ def _proposed(points, weights, rng):
     drawn = rng.normal(size=(SIZE, points.shape[1])) / np.sqrt(rng.chisquare(DEGREES, (SIZE, 1)) / DEGREES)
     drawn = mixture.means_[parts] + np.einsum("pij,pj->pi", roots[parts], drawn)
     each = [
-        np.log(weight) + scipy.stats.multivariate_t(mean, root @ root.T, DEGREES).logpdf(drawn)
-        for weight, mean, root in zip(mixture.weights_, mixture.means_, roots, strict=True)
+        np.log(weight) + scipy.stats.multivariate_t(mean, part @ part.T, DEGREES).logpdf(drawn)
+        for weight, mean, part in zip(mixture.weights_, mixture.means_, roots, strict=True)
     ]
     return shift + drawn @ root.T, np.logaddexp.reduce(each, axis=0)
 

@@ -5,6 +5,7 @@ certified to ten digits, of https://www.itl.nist.gov/div898/strd/nls/nls_main.sh
 parameters the model is linear, and what is taken for granted of those in which it is not.
 """
 
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
@@ -31,6 +32,7 @@ class Regression:
         return {name: around(name, *pair) for name, pair in cls.certified.items()} | cls.limits
 
 
+@dataclass
 class Chwirut1(Regression):
     """Ultrasonic calibration."""
 
@@ -69,15 +71,16 @@ class Chwirut1(Regression):
         "b3": (0.010530908399, 0.00079281847748),
     }
     residual_sd = 3.361672132
-    linear = ()
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0):
-        self.b1, self.b2, self.b3 = b1, b2, b3
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
 
     def at(self, x):
         return np.exp(-self.b1 * x) / (self.b2 + self.b3 * x)
 
 
+@dataclass
 class DanWood(Regression):
     """Energy radiated by a carbon filament."""
 
@@ -98,13 +101,14 @@ class DanWood(Regression):
     residual_sd = 0.032853114039
     linear = ("b1",)
 
-    def __init__(self, b1=0.0, b2=0.0):
-        self.b1, self.b2 = b1, b2
+    b1: float = 0.0
+    b2: float = 0.0
 
     def at(self, x):
         return self.b1 * x**self.b2
 
 
+@dataclass
 class Eckerle4(Regression):
     """Transmittance of an interference filter."""
 
@@ -130,13 +134,15 @@ class Eckerle4(Regression):
     residual_sd = 0.0067629245447
     linear = ("b1",)
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0):
-        self.b1, self.b2, self.b3 = b1, b2, b3
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
 
     def at(self, x):
         return self.b1 / self.b2 * np.exp(-0.5 * ((x - self.b3) / self.b2) ** 2)
 
 
+@dataclass
 class Gauss1(Regression):
     """Two Gaussians on an exponential."""
 
@@ -181,17 +187,14 @@ class Gauss1(Regression):
     residual_sd = 2.331798018
     linear = ("b1", "b3", "b6")
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0, b4=0.0, b5=0.0, b6=0.0, b7=0.0, b8=0.0):
-        self.b1, self.b2, self.b3, self.b4, self.b5, self.b6, self.b7, self.b8 = (
-            b1,
-            b2,
-            b3,
-            b4,
-            b5,
-            b6,
-            b7,
-            b8,
-        )
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
+    b4: float = 0.0
+    b5: float = 0.0
+    b6: float = 0.0
+    b7: float = 0.0
+    b8: float = 0.0
 
     def at(self, x):
         rest = self.b1 * np.exp(-self.b2 * x)
@@ -199,6 +202,7 @@ class Gauss1(Regression):
         return rest + first + self.b6 * np.exp(-(((x - self.b7) / self.b8) ** 2))
 
 
+@dataclass
 class Kirby2(Regression):
     """Line widths by scanning electron microscopy."""
 
@@ -241,13 +245,17 @@ class Kirby2(Regression):
     residual_sd = 0.16354535131
     linear = ("b1", "b2", "b3")
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0, b4=0.0, b5=0.0):
-        self.b1, self.b2, self.b3, self.b4, self.b5 = b1, b2, b3, b4, b5
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
+    b4: float = 0.0
+    b5: float = 0.0
 
     def at(self, x):
         return (self.b1 + self.b2 * x + self.b3 * x**2) / (1.0 + self.b4 * x + self.b5 * x**2)
 
 
+@dataclass
 class Lanczos3(Regression):
     """Three exponentials, rounded to five digits."""
 
@@ -269,14 +277,19 @@ class Lanczos3(Regression):
     residual_sd = 2.9923229172e-05
     linear = ("b1", "b3", "b5")
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0, b4=0.0, b5=0.0, b6=0.0):
-        self.b1, self.b2, self.b3, self.b4, self.b5, self.b6 = b1, b2, b3, b4, b5, b6
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
+    b4: float = 0.0
+    b5: float = 0.0
+    b6: float = 0.0
 
     def at(self, x):
         first = self.b1 * np.exp(-self.b2 * x)
         return first + self.b3 * np.exp(-self.b4 * x) + self.b5 * np.exp(-self.b6 * x)
 
 
+@dataclass
 class MGH09(Regression):
     """A rational function that is hard to fit, of J. Kowalik and M. Osborne."""
 
@@ -300,13 +313,16 @@ class MGH09(Regression):
     linear = ("b1",)
     limits: ClassVar = {"b2": (0.0, 1.5), "b3": (0.0, 1.0), "b4": (0.0, 1.0)}
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0, b4=0.0):
-        self.b1, self.b2, self.b3, self.b4 = b1, b2, b3, b4
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
+    b4: float = 0.0
 
     def at(self, x):
         return self.b1 * (x**2 + x * self.b2) / (x**2 + x * self.b3 + self.b4)
 
 
+@dataclass
 class Misra1a(Regression):
     """Dental research: monomolecular adsorption."""
 
@@ -327,13 +343,14 @@ class Misra1a(Regression):
     residual_sd = 0.1018787633
     linear = ("b1",)
 
-    def __init__(self, b1=0.0, b2=0.0):
-        self.b1, self.b2 = b1, b2
+    b1: float = 0.0
+    b2: float = 0.0
 
     def at(self, x):
         return self.b1 * (1.0 - np.exp(-self.b2 * x))
 
 
+@dataclass
 class Thurber(Regression):
     """Mobility of electrons in a semiconductor."""
 
@@ -364,8 +381,13 @@ class Thurber(Regression):
     residual_sd = 13.714600784
     linear = ("b1", "b2", "b3", "b4")
 
-    def __init__(self, b1=0.0, b2=0.0, b3=0.0, b4=0.0, b5=0.0, b6=0.0, b7=0.0):
-        self.b1, self.b2, self.b3, self.b4, self.b5, self.b6, self.b7 = b1, b2, b3, b4, b5, b6, b7
+    b1: float = 0.0
+    b2: float = 0.0
+    b3: float = 0.0
+    b4: float = 0.0
+    b5: float = 0.0
+    b6: float = 0.0
+    b7: float = 0.0
 
     def at(self, x):
         top = self.b1 + self.b2 * x + self.b3 * x**2 + self.b4 * x**3

@@ -57,7 +57,8 @@ def test_corner_has_the_free_parameters_or_those_asked_for():
 
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
-    ("function", "count", "panels"), [(plot_corner, 17, 17**2), (plot_trace, 21, 2 * 21)]
+    ("function", "count", "panels"),
+    [pytest.param(plot_corner, 17, 17**2, marks=pytest.mark.slow), (plot_trace, 21, 2 * 21)],
 )
 def test_any_number_of_parameters_is_drawn(function, count, panels):
     draws = RNG.normal(size=(2, 50, count))

@@ -131,6 +131,7 @@ class LowerMode(cpm.Analysis):
         return np.logaddexp(here, -0.5 * ((instance.x + 20.0) / 0.5) ** 2 - 60.0)
 
 
+@pytest.mark.slow
 def test_walkers_that_are_stuck_are_named(model):
     search = cpm.Emcee(nwalkers=20, nsteps=2000, random_seed=1)
     result = search.fit(model, LowerMode())

@@ -179,6 +179,7 @@ def exact_of_ordered(data, errors, number=100_000):
     return np.column_stack([centre, width, effects])[kept].mean(axis=0)
 
 
+@pytest.mark.slow
 def test_a_hierarchy_with_an_assertion_has_the_exact_posterior_and_says_why_it_diverges():
     data, errors = np.array([1.0, 1.4, 0.3]), np.array([0.5, 0.5, 0.8])
     search = cpm.NUTS(draws=500, tune=500, chains=4, random_seed=1, progress=False)

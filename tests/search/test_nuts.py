@@ -252,6 +252,7 @@ class Rooted(cpm.Analysis):
         return -0.5 * ((root - 1.0) / 0.05) ** 2
 
 
+@pytest.mark.slow
 def test_a_likelihood_that_solves_an_equation_is_sampled():
     model = cpm.Collection(x=cpm.UniformPrior(0.1, 2.0))
     result = cpm.NUTS(draws=500, tune=500, chains=2, random_seed=1).fit(model, Rooted())

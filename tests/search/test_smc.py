@@ -102,6 +102,7 @@ class Partly(Normal):
         return super().log_likelihood_function(instance)
 
 
+@pytest.mark.slow
 def test_a_black_box_that_is_impossible_or_nan_in_a_part_of_the_prior(tmp_path):
     analysis, filed = Partly(), Partly()
     result = search(draws=250, likelihood="blackbox").fit(normal_model(), analysis)
